@@ -1,0 +1,1 @@
+"""The policy: from one YAML file to one frozen object that a request can be decided by."""
