@@ -1,0 +1,165 @@
+"""Every metric: its name, kind, help and labels in one table; and the worker's bound counters.
+
+Labels come from closed sets (routes, tiers, limits and upstreams of the policy, enums), never from a path or an id.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from proxy.telemetry.sheet import Sheet
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+STORE_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric. A gauge is summed over workers, and ends with its worker; counts outlive theirs."""
+
+    name: str  # as exposed, without _total
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+
+REQUESTS: Final = Family("sluicegate_requests", _COUNTER, "Requests answered.", ("route", "tier", "status", "outcome"))
+DURATION: Final = Family(
+    "sluicegate_request_duration_seconds",
+    _HISTOGRAM,
+    "From the parsed header section to the last byte written.",
+    ("route",),
+    LATENCY_S,
+)
+IN_FLIGHT: Final = Family("sluicegate_requests_in_flight", _GAUGE, "Requests being answered.")
+CONNECTIONS: Final = Family("sluicegate_client_connections", _GAUGE, "Open connections of clients.")
+CONNECTIONS_REFUSED: Final = Family(
+    "sluicegate_client_connections_refused", _COUNTER, "Connections closed at once, the worker being at its bound."
+)
+REFUSALS: Final = Family(
+    "sluicegate_errors", _COUNTER, "Answers that the gateway made itself, by who was at fault.", ("fault", "reason")
+)
+DECISIONS: Final = Family(
+    "sluicegate_limit_decisions",
+    _COUNTER,
+    "Decisions by limit: admitted, refused, shadow_refused (would have been), remembered (refused from memory).",
+    ("limit", "decision"),
+)
+STORE_DURATION: Final = Family(
+    "sluicegate_redis_duration_seconds", _HISTOGRAM, "Time an admission waited for Redis.", (), STORE_S
+)
+STORE_AWAY: Final = Family(
+    "sluicegate_redis_away_requests",
+    _COUNTER,
+    "Requests decided while Redis was away: open (counted by the worker alone) or closed (503).",
+    ("mode",),
+)
+BREAKER: Final = Family(
+    "sluicegate_redis_breaker_open", _GAUGE, "Workers whose breaker for Redis is open; 0 is healthy."
+)
+CLOCK_RESETS: Final = Family(
+    "sluicegate_redis_clock_resets", _COUNTER, "Times that the meters' watermark was far ahead of Redis' clock."
+)
+UPSTREAM_DURATION: Final = Family(
+    "sluicegate_upstream_duration_seconds",
+    _HISTOGRAM,
+    "From sending the request to the upstream's header section.",
+    ("upstream",),
+    LATENCY_S,
+)
+UPSTREAM_RETRIES: Final = Family(
+    "sluicegate_upstream_retries", _COUNTER, "Attempts repeated on another connection.", ("upstream",)
+)
+RELOADS: Final = Family(
+    "sluicegate_policy_reloads",
+    _COUNTER,
+    "Reloads of the policy: applied, or rejected (the old one stays).",
+    ("result",),
+)
+RELOAD_OK: Final = Family(
+    "sluicegate_policy_last_reload_successful", _GAUGE, "1 if the newest policy file is in force, else 0."
+)
+WORKERS: Final = Family("sluicegate_workers", _GAUGE, "Workers that answer.")
+WORKER_RESTARTS: Final = Family("sluicegate_worker_restarts", _COUNTER, "Workers started again after one died.")
+LOG_DROPPED: Final = Family(
+    "sluicegate_log_lines_dropped", _COUNTER, "Log lines dropped, the reader of the log being too slow."
+)
+LOOP_LAG: Final = Family("sluicegate_loop_lag_seconds", _HISTOGRAM, "How late the event loop ran a timer.", (), STORE_S)
+
+FAMILIES: Final = (
+    REQUESTS,
+    DURATION,
+    IN_FLIGHT,
+    CONNECTIONS,
+    CONNECTIONS_REFUSED,
+    REFUSALS,
+    DECISIONS,
+    STORE_DURATION,
+    STORE_AWAY,
+    BREAKER,
+    CLOCK_RESETS,
+    UPSTREAM_DURATION,
+    UPSTREAM_RETRIES,
+    RELOADS,
+    RELOAD_OK,
+    WORKERS,
+    WORKER_RESTARTS,
+    LOG_DROPPED,
+    LOOP_LAG,
+)
+
+SUM: Final = "#sum"  # the sample of a histogram that holds the sum of what was observed
+
+
+class Histogram:
+    """One series of a histogram: slots hold counts of each bucket alone; the exposition accumulates them."""
+
+    __slots__ = ("_bounds", "_first", "_sum", "_values")
+
+    def __init__(self, sheet: Sheet, family: Family, labels: tuple[str, ...]) -> None:
+        self._values = sheet.values
+        self._bounds = family.buckets
+        slots = [sheet.slot(family.name, (*labels, repr(bound))) for bound in (*family.buckets, float("inf"))]
+        self._first = slots[0]
+        self._sum = sheet.slot(family.name + SUM, labels)
+
+    def observe(self, value: float) -> None:
+        values = self._values
+        values[self._first + bisect_left(self._bounds, value)] += 1
+        values[self._sum] += value
+
+
+class Metrics:
+    """Counters of one process, each bound to its slot the first time it is used."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+        self.values = sheet.values
+        self._histograms: dict[tuple[str, tuple[str, ...]], Histogram] = {}
+
+    def slot(self, family: Family, *labels: str) -> int:
+        return self.sheet.slot(family.name, labels)
+
+    def inc(self, family: Family, *labels: str, by: float = 1) -> None:
+        self.values[self.sheet.slot(family.name, labels)] += by
+
+    def set(self, family: Family, value: float, *labels: str) -> None:
+        self.values[self.sheet.slot(family.name, labels)] = value
+
+    def histogram(self, family: Family, *labels: str) -> Histogram:
+        key = (family.name, labels)
+        found = self._histograms.get(key)
+        if found is None:
+            found = self._histograms[key] = Histogram(self.sheet, family, labels)
+        return found
