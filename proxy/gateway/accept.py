@@ -1,0 +1,99 @@
+"""Whether a parsed request may be looked at at all: version, method, target, Host, framing, expectations.
+
+Pure. The C parser has settled the grammar of fields; here is what it lets through and a proxy must not
+(RFC 9112 §2.3, §3.2, §6; RFC 9110 §7.2, §7.6.2, §10.1.1).
+"""
+
+import re
+from typing import Final
+
+from aiohttp import HttpVersion10, HttpVersion11
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+
+from proxy.core.errors import GatewayError, Reason
+from proxy.gateway.exchange import Exchange
+
+ALLOWED_METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
+_CLOSING_UPGRADES: Final = frozenset({"h2c", "tls/1.0", "tls/1.1", "tls/1.2", "tls/1.3"})
+
+_BAD_IN_TARGET = re.compile(r"[^!-~]|#")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{1,5})?")
+_ABSOLUTE = re.compile(r"(https?)://([^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECASE)
+
+
+def parse_failure(exc: BaseException, max_uri: int) -> GatewayError:
+    """The answer to what the parser refused. Both length limits raise LineTooLong; their sizes tell them apart."""
+    if isinstance(exc, LineTooLong):
+        reason = Reason.URI_TOO_LONG if exc.args[1] == max_uri else Reason.FIELDS_TOO_LARGE
+        return GatewayError(reason, close=True)
+    if isinstance(exc, HttpProcessingError) and "Too many" in str(exc.message):
+        return GatewayError(Reason.FIELDS_TOO_LARGE, "too many fields", close=True)
+    return GatewayError(Reason.MALFORMED, "the request could not be parsed", close=True)
+
+
+def accept(exchange: Exchange) -> None:
+    """Fills in target, path, query and host. Raises: GatewayError."""
+    message = exchange.message
+    if message.version != HttpVersion11 and message.version != HttpVersion10:
+        if message.version < HttpVersion10:
+            raise GatewayError(Reason.MALFORMED, "HTTP/0.9 is not supported", close=True)
+        raise GatewayError(Reason.VERSION_UNSUPPORTED, close=True)
+    if exchange.method in _REFUSED_METHODS:
+        raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", ALLOWED_METHODS),), close=True)
+    _accept_framing(exchange, message)
+    _accept_target(exchange, message)
+    if "Expect" in exchange.headers and exchange.headers["Expect"].lower() != "100-continue":
+        raise GatewayError(Reason.EXPECTATION_FAILED, field="Expect", close=True)
+    if message.upgrade or "Upgrade" in exchange.headers:
+        _accept_upgrade(exchange)
+
+
+def _accept_framing(exchange: Exchange, message: RawRequestMessage) -> None:
+    if not message.chunked and "Transfer-Encoding" not in exchange.headers:
+        return
+    if exchange.http10:
+        # RFC 9112 §6.1: a 1.0 recipient further on would not know where the message ends.
+        raise GatewayError(Reason.BAD_FRAMING, "Transfer-Encoding in HTTP/1.0", field="Transfer-Encoding", close=True)
+    if "Content-Length" in exchange.headers:
+        raise GatewayError(Reason.BAD_FRAMING, "both lengths are given", field="Content-Length", close=True)
+    if exchange.headers["Transfer-Encoding"].strip(" \t").lower() != "chunked":
+        raise GatewayError(Reason.CODING_UNSUPPORTED, field="Transfer-Encoding", close=True)
+
+
+def _accept_target(exchange: Exchange, message: RawRequestMessage) -> None:
+    target = message.path
+    hosts = exchange.headers.getall("Host", ())  # type: ignore[attr-defined]
+    if len(hosts) > 1 or (not hosts and not exchange.http10):
+        raise GatewayError(Reason.BAD_HOST, "exactly one Host field is required", field="Host", close=True)
+    host = hosts[0] if hosts else ""
+    if host and not _HOST.fullmatch(host):
+        raise GatewayError(Reason.BAD_HOST, field="Host", close=True)
+    if not host and not exchange.http10:
+        raise GatewayError(Reason.BAD_HOST, "Host is empty", field="Host", close=True)
+    if _BAD_IN_TARGET.search(target):
+        raise GatewayError(Reason.BAD_TARGET, "a character that must be encoded", close=True)
+    if not target.startswith("/"):
+        if target == "*":
+            if exchange.method != "OPTIONS":
+                raise GatewayError(Reason.BAD_TARGET, "'*' is for OPTIONS", close=True)
+        else:
+            # RFC 9112 §3.2.2: the target's authority replaces Host.
+            found = _ABSOLUTE.fullmatch(target)
+            if found is None or not _HOST.fullmatch(found[2]):
+                raise GatewayError(Reason.BAD_TARGET, "neither a path nor an http URI", close=True)
+            host = found[2]
+            target = (found[3] or "/") + (found[4] or "")
+    exchange.target = target
+    exchange.host = host
+    exchange.path, _, exchange.query = target.partition("?")
+
+
+def _accept_upgrade(exchange: Exchange) -> None:
+    # After any non-101 answer to an upgrade the parser takes no further request, so the connection closes.
+    exchange.close = True
+    wanted = {part.strip().lower() for part in exchange.headers.get("Upgrade", "").split(",")}
+    # curl offers h2c with every request; ignoring an offer is right (RFC 9110 §7.8).
+    if not wanted <= _CLOSING_UPGRADES:
+        raise GatewayError(Reason.UPGRADE_UNSUPPORTED, field="Upgrade", close=True)

@@ -1,0 +1,93 @@
+"""The one record of a request, from its parsed head to its log line."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from proxy.core.errors import Reason
+from proxy.core.identity import Identity
+from proxy.policy.model import Route
+
+if TYPE_CHECKING:
+    from proxy.gateway.connection import Connection
+
+
+class Outcome(StrEnum):
+    """How a request ended: a metric's label and a word in the log."""
+
+    FORWARDED = "forwarded"  # the upstream's answer was relayed whole
+    REFUSED = "refused"  # by the policy: identity, limits, routes
+    ANSWERED = "answered"  # by the gateway itself, as asked: a preflight, OPTIONS *
+    FAILED = "failed"  # the upstream or the gateway did not manage
+    CUT = "cut"  # the upstream's answer broke off after its head was sent
+    CLIENT_GONE = "client_gone"
+
+
+class Exchange:
+    """Mutable and slotted; one a request. Times are the loop's seconds."""
+
+    __slots__ = (
+        "address",
+        "attempt",
+        "bytes_in",
+        "bytes_out",
+        "close",
+        "connection",
+        "decision",
+        "error",
+        "extra_fields",
+        "headers",
+        "host",
+        "http10",
+        "identity",
+        "message",
+        "method",
+        "outcome",
+        "path",
+        "payload",
+        "query",
+        "reason",
+        "redis_s",
+        "request_id",
+        "route",
+        "scheme",
+        "started_s",
+        "status",
+        "target",
+        "upstream_s",
+    )
+
+    def __init__(
+        self, connection: "Connection", message: RawRequestMessage, payload: StreamReader, started_s: float
+    ) -> None:
+        self.connection = connection
+        self.message = message
+        self.payload = payload
+        self.started_s = started_s
+        self.method = message.method
+        self.headers: Mapping[str, str] = message.headers
+        self.http10 = message.version == (1, 0)
+        self.close = message.should_close
+        self.target = ""  # in origin form, as it goes upstream
+        self.path = ""
+        self.query = ""
+        self.host = ""
+        self.scheme = "http"
+        self.address = ""
+        self.request_id = ""
+        self.route: Route | None = None
+        self.identity: Identity | None = None
+        self.decision: Any = None
+        self.attempt: Any = None
+        self.extra_fields = b""  # lines for the answer's head: limits, CORS
+        self.status = 0
+        self.outcome = Outcome.FAILED
+        self.reason: Reason | None = None
+        self.error: BaseException | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.redis_s = 0.0
+        self.upstream_s = 0.0
