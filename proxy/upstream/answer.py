@@ -5,7 +5,6 @@ message of its own, parses a second answer in silence and would buffer a field w
 Trailers are dropped (RFC 9110 §6.5.1 allows it): they could only be merged by someone who knows what they mean.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -47,7 +46,6 @@ class AnswerReader:
         "_head_request",
         "_headers",
         "_interims",
-        "_loop",
         "_on_interim",
         "_parser",
         "_prefix",
@@ -55,15 +53,15 @@ class AnswerReader:
         "_sized",
         "_source",
         "_state",
+        "_tail",
         "fault",
         "heard",
         "response",
         "reusable",
     )
 
-    def __init__(self, source: Source, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._clean = True
         self.begin(head_request=False, on_interim=None)
@@ -76,7 +74,7 @@ class AnswerReader:
         self._on_interim = on_interim
         self._state = HEAD
         self._headers: RawHeaders = []
-        self._reason = self._prefix = b""
+        self._reason = self._prefix = self._tail = b""
         self._codings: list[bytes] | None = None
         self._interims = self._head_bytes = self._dry = 0
         self._sized = self._clean = self.heard = self.reusable = False
@@ -121,7 +119,9 @@ class AnswerReader:
                     return self._break("Its chunk extensions or trailers are too large")
         elif state == DONE and not self._clean:
             # After a HEAD the parser still expects a body, and is replaced: only if nothing followed the head.
-            self.reusable = self.reusable and data.endswith(b"\r\n\r\n")
+            self.reusable = self.reusable and (self._tail + data[-4:]).endswith(b"\r\n\r\n")
+        if self._head_request:
+            self._tail = (self._tail + data[-4:])[-4:]
         return state
 
     def end(self) -> int:
@@ -206,7 +206,7 @@ class AnswerReader:
             if self._head_request:
                 persists = may_persist(self._headers, http10=http10)  # llhttp says no where it misses a length
         self.reusable = persists
-        self.response = Response(status, self._reason, self._headers, self._source, self._loop)
+        self.response = Response(status, self._reason, self._headers, self._source)
         self._state = DONE if self._head_request else BODY
 
     def on_body(self, data: bytes) -> None:

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
         self._loop = loop
-        self._reader = AnswerReader(self, loop)
+        self._reader = AnswerReader(self)
         self._busy = False  # from start() until the answer has ended
         self._waiter: asyncio.Future[Response] | None = None
         self._response: Response | None = None  # once its head is handed out, until its end

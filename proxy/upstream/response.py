@@ -27,18 +27,15 @@ class Response:
     Whoever got it must read it to its end or ``close()`` it; until then it holds a connection.
     """
 
-    __slots__ = ("_done", "_error", "_loop", "_source", "_waiter", "buffered", "headers", "parts", "reason", "status")
+    __slots__ = ("_done", "_error", "_source", "_waiter", "buffered", "headers", "parts", "reason", "status")
 
-    def __init__(
-        self, status: int, reason: bytes, headers: RawHeaders, source: Source, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, status: int, reason: bytes, headers: RawHeaders, source: Source) -> None:
         self.status = status
         self.reason = reason
         self.headers = headers
         self.parts: list[bytes] = []
         self.buffered = 0  # bytes in parts
         self._source: Source | None = source
-        self._loop = loop
         self._done = False
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -78,7 +75,7 @@ class Response:
             source = self._source
             if source is None:
                 return b""
-            self._waiter = self._loop.create_future()
+            self._waiter = asyncio.get_running_loop().create_future()
             source.reader_waits()
             try:
                 await self._waiter
