@@ -1,0 +1,1 @@
+"""The listeners for machines and ops: read-only (metrics, health) and admin."""

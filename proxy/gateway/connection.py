@@ -182,6 +182,19 @@ class Connection(web.RequestHandler):
         if self._paused or self.transport is None:
             await self._drain_helper()
 
+    def cut(self, *, visibly: bool) -> None:
+        """Breaks the answer off. ``visibly``: with a reset, where the end of the connection would end the body."""
+        transport = self.transport
+        if transport is None:
+            return
+        if visibly:
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        else:
+            transport.close()
+
     @property
     def draining(self) -> bool:
         return self.server.draining

@@ -5,8 +5,13 @@ Pure. Source: the Fetch standard, "CORS protocol".
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from proxy.policy.model import Cors
+
+Fields = list[tuple[bytes, bytes]]
+
+_VARY: Final = (b"Vary", b"Origin")
 
 
 @lru_cache(maxsize=256)
@@ -23,36 +28,36 @@ def allows(cors: Cors, origin: str) -> bool:
     return _patterns(cors.origins).fullmatch(origin) is not None
 
 
-def _origin_fields(cors: Cors, origin: str) -> list[bytes]:
+def _origin_fields(cors: Cors, origin: str) -> Fields:
     # "*" is not allowed with credentials, and an echoed origin must vary.
     if "*" in cors.origins and not cors.credentials:
-        return [b"Access-Control-Allow-Origin: *\r\n"]
-    lines = [b"Access-Control-Allow-Origin: %s\r\n" % origin.encode("latin-1", "replace"), b"Vary: Origin\r\n"]
+        return [(b"Access-Control-Allow-Origin", b"*")]
+    fields = [(b"Access-Control-Allow-Origin", origin.encode("latin-1", "replace")), _VARY]
     if cors.credentials:
-        lines.append(b"Access-Control-Allow-Credentials: true\r\n")
-    return lines
+        fields.append((b"Access-Control-Allow-Credentials", b"true"))
+    return fields
 
 
-def answer_fields(cors: Cors, origin: str | None) -> bytes:
-    """Lines for any answer to a cross-origin request; empty where the origin is not allowed."""
+def answer_fields(cors: Cors, origin: str | None) -> Fields:
+    """Fields for any answer to a cross-origin request; none that allow where the origin is not allowed."""
     if not origin:
-        return b""
+        return []
     if not allows(cors, origin):
-        return b"Vary: Origin\r\n"
-    lines = _origin_fields(cors, origin)
+        return [_VARY]
+    fields = _origin_fields(cors, origin)
     if cors.expose:
-        lines.append(b"Access-Control-Expose-Headers: %s\r\n" % ", ".join(cors.expose).encode())
-    return b"".join(lines)
+        fields.append((b"Access-Control-Expose-Headers", ", ".join(cors.expose).encode()))
+    return fields
 
 
-def preflight_fields(cors: Cors, origin: str, asked_headers: str) -> bytes:
-    """Lines of a preflight's answer; a refused origin gets none that allow."""
+def preflight_fields(cors: Cors, origin: str, asked_headers: str) -> Fields:
+    """Fields of a preflight's answer; none that allow where the origin is not allowed."""
     if not allows(cors, origin):
-        return b"Vary: Origin\r\n"
-    lines = _origin_fields(cors, origin)
-    lines.append(b"Access-Control-Allow-Methods: %s\r\n" % ", ".join(cors.methods).encode())
+        return [_VARY]
+    fields = _origin_fields(cors, origin)
+    fields.append((b"Access-Control-Allow-Methods", ", ".join(cors.methods).encode()))
     headers = ", ".join(cors.headers) or asked_headers
     if headers:
-        lines.append(b"Access-Control-Allow-Headers: %s\r\n" % headers.encode("latin-1", "replace"))
-    lines.append(b"Access-Control-Max-Age: %d\r\n" % cors.max_age_s)
-    return b"".join(lines)
+        fields.append((b"Access-Control-Allow-Headers", headers.encode("latin-1", "replace")))
+    fields.append((b"Access-Control-Max-Age", b"%d" % cors.max_age_s))
+    return fields

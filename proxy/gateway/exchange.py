@@ -38,7 +38,7 @@ class Exchange:
         "connection",
         "decision",
         "error",
-        "extra_fields",
+        "fields",
         "headers",
         "host",
         "http10",
@@ -58,6 +58,7 @@ class Exchange:
         "status",
         "target",
         "upstream_s",
+        "violated",
     )
 
     def __init__(
@@ -82,7 +83,7 @@ class Exchange:
         self.identity: Identity | None = None
         self.decision: Any = None
         self.attempt: Any = None
-        self.extra_fields = b""  # lines for the answer's head: limits, CORS
+        self.fields: list[tuple[bytes, bytes]] = []  # for the answer's head: limits, CORS
         self.status = 0
         self.outcome = Outcome.FAILED
         self.reason: Reason | None = None
@@ -90,4 +91,5 @@ class Exchange:
         self.bytes_in = 0
         self.bytes_out = 0
         self.redis_s = 0.0
+        self.violated: tuple[str, ...] = ()  # names of the limits that refused
         self.upstream_s = 0.0

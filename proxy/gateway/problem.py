@@ -18,10 +18,6 @@ def reason_phrase(status: int) -> bytes:
     return _REASONS.get(status, b"")
 
 
-def status_line(status: int) -> bytes:
-    return b"HTTP/1.1 %d %s\r\n" % (status, reason_phrase(status))
-
-
 def problem_body(error: GatewayError, request_id: str, violated: tuple[str, ...] = ()) -> bytes:
     """``violated`` are the names of the limits (draft-ietf-httpapi-ratelimit-headers §5)."""
     kind = error.error_class
@@ -37,9 +33,9 @@ def problem_body(error: GatewayError, request_id: str, violated: tuple[str, ...]
     return orjson.dumps(body)
 
 
-def retry_fields(error: GatewayError) -> bytes:
+def retry_fields(error: GatewayError) -> list[tuple[bytes, bytes]]:
     """Retry-After in whole seconds, rounded up (RFC 9110 §10.2.3), with the millisecond form that LLM clients read."""
     if error.retry_after_ms is None:
-        return b""
+        return []
     seconds = max(1, -(-error.retry_after_ms // 1000))
-    return b"Retry-After: %d\r\nretry-after-ms: %d\r\n" % (seconds, max(1, error.retry_after_ms))
+    return [(b"Retry-After", b"%d" % seconds), (b"retry-after-ms", b"%d" % max(1, error.retry_after_ms))]

@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 SLOTS: Final = 65_536  # 512 KiB of address space; only pages that are counted in become resident
@@ -21,13 +22,18 @@ class SheetFull(RuntimeError):
     """More series than slots: labels are not from closed sets."""
 
 
+@dataclass(frozen=True, slots=True)
 class SheetFiles:
     """Two anonymous files, made by the parent and inherited by one worker."""
 
-    def __init__(self) -> None:
-        self.names_fd = os.memfd_create("sluicegate-series")
-        self.values_fd = os.memfd_create("sluicegate-values")
-        os.ftruncate(self.values_fd, _BYTES)
+    names_fd: int
+    values_fd: int
+
+    @classmethod
+    def make(cls) -> "SheetFiles":
+        files = cls(os.memfd_create("sluicegate-series"), os.memfd_create("sluicegate-values"))
+        os.ftruncate(files.values_fd, _BYTES)
+        return files
 
     def close(self) -> None:
         os.close(self.names_fd)

@@ -1,0 +1,165 @@
+"""Two listeners in the parent. The read-only one may be reached by Prometheus and Kubernetes; the admin one stays on
+loopback, and what changes anything needs its token.
+
+Neither shows a secret: the policy is told by its version and its names alone.
+"""
+
+import contextlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from proxy.core.units import UnitError, parse_duration_ms
+from proxy.policy.model import Address, Maintenance, Policy
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+DEFAULT_RETRY_AFTER_MS: Final = 600_000
+
+
+class Exposer(Protocol):
+    def scrape(self, accept: str) -> tuple[bytes, str]: ...
+
+
+class Gateway(Protocol):
+    """What the listeners need of the parent."""
+
+    policy: Policy
+    draining: bool
+
+    @property
+    def exposition(self) -> Exposer: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def ready_workers(self) -> int: ...
+    @property
+    def worker_pids(self) -> list[int]: ...
+    async def reload(self) -> bool: ...
+    async def set_maintenance(self, maintenance: Maintenance | None) -> None: ...
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(body=json.dumps(value).encode() + b"\n", status=status, content_type="application/json")
+
+
+class Readings:
+    """What anyone who reaches a listener may read."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/metrics", self.metrics),
+            web.get("/health/live", self.live),
+            web.get("/health/ready", self.ready),
+        ]
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._gateway.exposition.scrape(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def live(self, _: web.Request) -> web.Response:
+        return _json({"status": "live"})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        gateway = self._gateway
+        state = "ready" if gateway.ready else "draining" if gateway.draining else "starting"
+        return _json({"status": state, "workers": gateway.ready_workers}, 200 if gateway.ready else 503)
+
+
+class Controls:
+    """The admin API."""
+
+    def __init__(self, gateway: Gateway, token: str) -> None:
+        self._gateway = gateway
+        self._token = token.encode()
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/status", self.status),
+            web.post("/reload", self._guarded(self.reload)),
+            web.put("/maintenance", self._guarded(self.maintenance_on)),
+            web.delete("/maintenance", self._guarded(self.maintenance_off)),
+        ]
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+            if not self._token:
+                return _json({"error": "no admin.token is set: this listener is for reading only"}, 403)
+            if not hmac.compare_digest(given, self._token):
+                return _json({"error": "the admin token is missing or wrong"}, 401)
+            return await handler(request)
+
+        return guarded
+
+    async def status(self, _: web.Request) -> web.Response:
+        gateway, policy = self._gateway, self._gateway.policy
+        return _json(
+            {
+                "ready": gateway.ready,
+                "workers": gateway.worker_pids,
+                "policy": policy.version,
+                "maintenance": policy.maintenance is not None,
+                "routes": [route.name for route in policy.routes],
+                "limits": list(policy.limits),
+                "upstreams": list(policy.upstreams),
+            }
+        )
+
+    async def reload(self, _: web.Request) -> web.Response:
+        applied = await self._gateway.reload()
+        return _json({"applied": applied, "policy": self._gateway.policy.version}, 200 if applied else 422)
+
+    async def maintenance_on(self, request: web.Request) -> web.Response:
+        try:
+            retry_after_ms = parse_duration_ms(request.query["retry_after"])
+        except KeyError:
+            retry_after_ms = DEFAULT_RETRY_AFTER_MS  # type: ignore[assignment]
+        except UnitError as exc:
+            return _json({"error": f"retry_after: {exc}"}, 400)
+        allow = self._gateway.policy.maintenance.allow if self._gateway.policy.maintenance else ()
+        await self._gateway.set_maintenance(Maintenance(retry_after_ms, allow))
+        return _json({"maintenance": True})
+
+    async def maintenance_off(self, _: web.Request) -> web.Response:
+        await self._gateway.set_maintenance(None)
+        return _json({"maintenance": self._gateway.policy.maintenance is not None})
+
+
+@contextlib.asynccontextmanager
+async def _serving(address: Address, routes: list[web.RouteDef]) -> AsyncIterator[tuple[str, int]]:
+    """Raises: OSError when the address is taken."""
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address.host or None, address.port)
+        await site.start()
+        yield runner.addresses[0][:2]
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def listeners(
+    gateway: Gateway, on_bound: Callable[[str, str, int], None] = lambda _name, _host, _port: None
+) -> AsyncIterator[None]:
+    """Serves both as the policy says; ``on_bound`` hears where each listens. Raises: OSError."""
+    policy = gateway.policy
+    readings = Readings(gateway).routes()
+    async with contextlib.AsyncExitStack() as stack:
+        if policy.metrics is not None:
+            host, port = await stack.enter_async_context(_serving(policy.metrics, readings))
+            on_bound("metrics", host, port)
+        if policy.admin is not None:
+            controls = Controls(gateway, policy.admin.token).routes()
+            host, port = await stack.enter_async_context(_serving(policy.admin.address, readings + controls))
+            on_bound("admin", host, port)
+        yield

@@ -1,0 +1,34 @@
+"""`sluicegate check`: every error and warning of a policy file, or the schema for editors."""
+
+import argparse
+import json
+import os
+import sys
+
+from proxy.policy.compiler import PolicyError, load
+from proxy.policy.reference import json_schema
+
+
+def main(args: argparse.Namespace) -> int:
+    if args.json_schema:
+        print(json.dumps(json_schema(), indent=2))
+        return 0
+    try:
+        loaded = load(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets)
+    except PolicyError as exc:
+        for problem in exc.problems:
+            print(problem, file=sys.stderr)
+        count = len(exc.problems)
+        print(f"{args.config}: {count} {'error' if count == 1 else 'errors'}", file=sys.stderr)
+        return 1
+    except OSError as exc:
+        print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
+        return 1
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    policy = loaded.policy
+    print(
+        f"{args.config}: ok, policy {policy.version}: {len(policy.routes)} routes, {len(policy.limits)} limits, "
+        f"{len(policy.upstreams)} upstreams"
+    )
+    return 0

@@ -1,0 +1,82 @@
+"""`sluicegate run`: serves until stopped."""
+
+import argparse
+import functools
+import logging
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+
+from proxy.admin.listeners import listeners
+from proxy.gateway.sockets import CannotListen
+from proxy.gateway.supervisor import PolicySource, Supervisor
+from proxy.policy.compiler import Loaded, PolicyError, defaults_for, load
+from proxy.store.embedded import EmbeddedFailed
+from proxy.telemetry.log import configure
+
+log = logging.getLogger("sluicegate")
+
+
+class FileSource:
+    """A policy file, and the files that it names."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> Loaded:
+        return load(self._path, os.environ)
+
+
+class UpstreamSource:
+    """No file: one upstream and the defaults."""
+
+    def __init__(self, upstream_url: str, listen: str | None) -> None:
+        self._upstream_url = upstream_url
+        self._listen = listen
+
+    def load(self) -> Loaded:
+        return defaults_for(self._upstream_url, listen=self._listen)
+
+
+def main(args: argparse.Namespace) -> int:
+    source: PolicySource = FileSource(args.config) if args.config else UpstreamSource(args.upstream, args.listen)
+    if args.listen and args.config:
+        print("sluicegate: --listen goes with --upstream; a policy file has listen.address", file=sys.stderr)
+        return 2
+    return serve(source)
+
+
+def serve(source: PolicySource) -> int:
+    """Loads the policy and serves by it in the foreground; 1 if it cannot."""
+    person = sys.stderr.isatty()
+    os.environ.setdefault("SLUICEGATE_LOG", "text" if person else "json")
+    configure(json_lines=os.environ["SLUICEGATE_LOG"] == "json")
+    try:
+        loaded = source.load()
+    except PolicyError as exc:
+        for problem in exc.problems:
+            print(problem, file=sys.stderr)
+        return 1
+    except OSError as exc:
+        print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
+        return 1
+    for warning in loaded.warnings:
+        log.warning(str(warning))
+    try:
+        uvloop.run(_run(source, loaded))
+    except (CannotListen, EmbeddedFailed, TimeoutError) as exc:
+        log.error(str(exc) or "the workers did not start in time")
+        return 1
+    except OSError as exc:
+        log.error("cannot serve: %s", exc)
+        return 1
+    return 0
+
+
+async def _run(source: PolicySource, loaded: Loaded) -> None:
+    def bound(name: str, host: str, port: int) -> None:
+        log.info("listening", extra={"fields": {"listener": name, "address": f"{host}:{port}"}})
+
+    await Supervisor(source, loaded).run([functools.partial(listeners, on_bound=bound)])

@@ -1,0 +1,84 @@
+"""What the parent and a worker say to one another: pickled values, framed by length, over a socket pair.
+
+Both ends are processes of one gateway; the socket has no name, so nobody else can speak on it.
+"""
+
+import asyncio
+import pickle
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.policy.model import Policy
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Parent to worker, first: everything that does not change while it lives."""
+
+    index: int
+    workers: int
+    redis_url: str
+    pseudonym: str  # this gateway's name in Via, by which it knows its own requests again
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Parent to worker: decide by this policy from the next request on."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Parent to worker: take what is queued, finish what is under way, end."""
+
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker to parent: connections are being answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    version: str
+
+
+Message = Start | Apply | Drain | Ready | Applied
+
+
+class Channel:
+    """One end of the pair."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, sock: socket.socket) -> "Channel":
+        reader, writer = await asyncio.open_unix_connection(sock=sock)
+        return cls(reader, writer)
+
+    async def send(self, message: Message) -> None:
+        """Raises: ConnectionError when the other end has gone."""
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        self._writer.write(_LENGTH.pack(len(data)) + data)
+        await self._writer.drain()
+
+    async def receive(self) -> Message | None:
+        """The next message; None when the other end has gone."""
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            message: Message = pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - from our own process
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        return message
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,111 @@
+"""Sends an admitted request to its upstream and relays the answer."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from proxy.core.errors import GatewayError, Reason
+from proxy.gateway.exchange import Exchange
+from proxy.gateway.relay import body_length, request_body, send_answer, send_interim, whole_body
+from proxy.policy.model import HostMode, Origin, RetryMode, Route, Timeouts, Upstream
+from proxy.upstream.framing import NO_BODY
+from proxy.upstream.head import RequestHeads
+from proxy.upstream.upstreams import Attempt, Upstreams
+
+Fields = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is the same for all requests of a route."""
+
+    upstream: Upstream
+    heads: RequestHeads
+    headers: tuple[tuple[bytes, bytes], ...]  # set by the policy
+    timeouts: Timeouts
+    retryable: bool
+    preserve_host: bool
+    strip_prefix: str
+    add_prefix: str
+
+    @classmethod
+    def of(cls, route: Route, upstream: Upstream, stripped: frozenset[bytes]) -> "Target":
+        headers = tuple((name.encode(), value.encode()) for name, value in upstream.headers)
+        drop = stripped | {name.lower() for name, _ in headers} | {b"x-request-id"}
+        return cls(
+            upstream=upstream,
+            heads=RequestHeads(drop),
+            headers=headers,
+            timeouts=route.timeouts or upstream.timeouts,
+            retryable=route.retry is RetryMode.IDEMPOTENT,
+            preserve_host=upstream.host is HostMode.PRESERVE,
+            strip_prefix=route.strip_prefix,
+            add_prefix=route.add_prefix,
+        )
+
+    def rewritten(self, target: str) -> str:
+        """The request target as the upstream knows it. The prefix is taken off whole segments only."""
+        prefix = self.strip_prefix
+        if prefix and target.startswith(prefix) and target[len(prefix) : len(prefix) + 1] in ("", "/", "?"):
+            target = target[len(prefix) :]
+            if not target.startswith("/"):
+                target = f"/{target}"
+        return self.add_prefix + target
+
+
+def check_length(exchange: Exchange, max_body: int) -> None:
+    """Refuses a body that says it is too large, before it is asked for (RFC 9110 §10.1.1). Raises: GatewayError."""
+    if body_length(exchange) > max_body:
+        raise GatewayError(Reason.BODY_TOO_LARGE, f"at most {max_body} bytes", close=True)
+
+
+async def forward(exchange: Exchange, target: Target, upstreams: Upstreams, add: Fields, body: bytes | None) -> None:
+    """Relays the answer to the client. ``add`` are the fields that the gateway tells the upstream; ``body`` is the
+    request's where it had to be read already.
+
+    Raises: GatewayError while nothing has been sent to the client; ConnectionError when the client leaves.
+    """
+    assert exchange.route is not None
+    framing = body_length(exchange)
+    content: bytes | AsyncIterator[bytes] | None = body
+    if body is None and framing != NO_BODY:
+        content = whole_body(exchange)
+        if content is None:
+            content = request_body(exchange, exchange.route.max_body)
+        elif len(content) > exchange.route.max_body:
+            raise GatewayError(Reason.BODY_TOO_LARGE, f"at most {exchange.route.max_body} bytes", close=True)
+    if isinstance(content, bytes):
+        framing = len(content)
+    method = exchange.method.encode()
+    path = target.rewritten(exchange.target)
+    raw_headers = exchange.message.raw_headers
+    host = exchange.host if target.preserve_host else ""
+    add += target.headers
+
+    def head_for(origin: Origin) -> bytes:
+        return target.heads.build(
+            method,
+            (origin.base_path + path).encode(),
+            raw_headers,
+            host=(host or origin.authority).encode(),
+            add=add,
+            framing=framing,
+        )
+
+    attempt = exchange.attempt = Attempt()
+    loop = exchange.connection.loop
+    started_s = loop.time()
+    try:
+        response = await upstreams.send(
+            target.upstream,
+            method,
+            head_for,
+            content,
+            framing=framing,
+            retryable=target.retryable,
+            timeouts=target.timeouts,
+            attempt=attempt,
+            on_interim=lambda status, headers: send_interim(exchange, status, headers),
+        )
+    finally:
+        exchange.upstream_s = loop.time() - started_s
+    await send_answer(exchange, response)

@@ -1,0 +1,148 @@
+"""A request's way, readable in one sitting: each step names one decision and at most one IO.
+
+accept → address → match → preflight → identify → admit → forward → report. What a step refuses it raises as a
+GatewayError; here is the one place where that becomes an answer.
+"""
+
+import asyncio
+import logging
+import secrets
+from itertools import count
+
+from proxy.core.clock import Clock
+from proxy.core.errors import GatewayError, Reason
+from proxy.gateway import cors
+from proxy.gateway.accept import ALLOWED_METHODS, accept
+from proxy.gateway.admission import admit
+from proxy.gateway.connection import Connection
+from proxy.gateway.control import Start
+from proxy.gateway.exchange import Exchange, Outcome
+from proxy.gateway.forward import forward
+from proxy.gateway.problem import CONTENT_TYPE, problem_body, reason_phrase, retry_fields
+from proxy.gateway.relay import http_date
+from proxy.gateway.report import Reporter
+from proxy.gateway.runtime import Runtime, Shared
+from proxy.policy.model import Policy
+from proxy.telemetry.log import LineWriter
+from proxy.telemetry.metrics import REFUSALS, Metrics
+
+log = logging.getLogger("sluicegate.handler")
+
+
+class Handler:
+    """Answers every request of one worker."""
+
+    def __init__(self, start: Start, metrics: Metrics, lines: LineWriter, clock: Clock) -> None:
+        self._shared = Shared(start, metrics, clock)
+        self._metrics = metrics
+        self._reporter = Reporter(metrics, lines)
+        self._loop = asyncio.get_running_loop()
+        self._id_prefix = secrets.token_hex(6)
+        self._ids = count()
+        self.runtime: Runtime
+
+    async def open(self, policy: Policy) -> None:
+        await self._shared.open(policy)
+        self.runtime = await Runtime.make(policy, self._shared)
+
+    async def apply(self, policy: Policy) -> None:
+        """Requests from now on are decided by this policy; those under way keep the one they began with."""
+        self.runtime = await Runtime.make(policy, self._shared)
+
+    async def close(self) -> None:
+        await self._shared.close()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        runtime = self.runtime
+        exchange.request_id = f"{self._id_prefix}{next(self._ids):010x}"
+        self._reporter.begin()
+        try:
+            await self._answer(exchange, runtime)
+        except GatewayError as error:
+            self._refuse(exchange, error)
+        except ConnectionError:
+            exchange.outcome, exchange.reason, exchange.close = Outcome.CLIENT_GONE, Reason.CLIENT_GONE, True
+        except asyncio.CancelledError:
+            exchange.outcome, exchange.reason = Outcome.CLIENT_GONE, Reason.CLIENT_GONE
+            raise
+        except Exception as error:  # a request ends here, whatever happened; it is ours to mend
+            log.exception("unhandled error", extra={"fields": {"id": exchange.request_id}})
+            self._refuse(exchange, GatewayError(Reason.INTERNAL, close=True))
+            exchange.error = error
+        finally:
+            if exchange.status == 0:
+                exchange.status = 499
+            self._reporter.end(exchange, runtime.policy, self._loop.time())
+
+    async def _answer(self, exchange: Exchange, runtime: Runtime) -> None:
+        accept(exchange)
+        runtime.locate(exchange)
+        if exchange.target == "*":
+            self._send(exchange, 204, [(b"Allow", ALLOWED_METHODS)])
+            return
+        route = exchange.route = runtime.match(exchange)
+        if route.cors is not None:
+            origin = exchange.headers.get("Origin")
+            if origin and exchange.method == "OPTIONS" and "Access-Control-Request-Method" in exchange.headers:
+                asked = exchange.headers.get("Access-Control-Request-Headers", "")
+                self._send(exchange, 204, cors.preflight_fields(route.cors, origin, asked))
+                return
+            exchange.fields += cors.answer_fields(route.cors, origin)
+        runtime.check_maintenance(exchange)
+        identity = runtime.authenticator.cached(exchange.headers, exchange.address, route.auth)
+        if identity is None:
+            identity = await runtime.authenticator.identify(exchange.headers, exchange.address, route.auth)
+        exchange.identity = identity
+        runtime.check_key_route(exchange)
+        async with admit(exchange, runtime):
+            await forward(exchange, runtime)
+
+    # --- answers of our own ---
+
+    def _send(self, exchange: Exchange, status: int, fields: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+        exchange.status = status
+        exchange.outcome = Outcome.ANSWERED
+        if not exchange.payload.is_eof() or exchange.connection.draining:
+            exchange.close = True
+        head = own_head(status, exchange.request_id, fields, len(body) if status != 204 else None, exchange.close)
+        exchange.connection.send(head + (b"" if exchange.method == "HEAD" else body))
+        exchange.bytes_out = len(body)
+
+    def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        """Tells the client why, unless an answer has begun already: then it is cut."""
+        exchange.reason = error.reason
+        if exchange.status:
+            exchange.outcome, exchange.close = Outcome.CUT, True
+            exchange.connection.cut(visibly=True)
+            return
+        if error.close:
+            exchange.close = True
+        fields = [(b"Content-Type", CONTENT_TYPE), *error.headers, *exchange.fields, *retry_fields(error)]
+        try:
+            self._send(exchange, error.status, fields, problem_body(error, exchange.request_id, exchange.violated))
+        except ConnectionError:
+            exchange.close = True
+        exchange.outcome = Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
+
+    def refuse_connection(self, connection: Connection, error: GatewayError, _now_s: float) -> None:
+        """Answers what never became a request."""
+        request_id = f"{self._id_prefix}{next(self._ids):010x}"
+        body = problem_body(error, request_id)
+        self._metrics.inc(REFUSALS, error.error_class.fault.value, error.reason.value)
+        fields = [(b"Content-Type", CONTENT_TYPE), *error.headers]
+        connection.send(own_head(error.status, request_id, fields, len(body), close=True) + body)
+
+
+def own_head(status: int, request_id: str, fields: list[tuple[bytes, bytes]], length: int | None, close: bool) -> bytes:
+    lines = [b"%s: %s\r\n" % field for field in fields]
+    if length is not None:
+        lines.append(b"Content-Length: %d\r\n" % length)
+    if close:
+        lines.append(b"Connection: close\r\n")
+    return b"HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-ID: %s\r\n%s\r\n" % (
+        status,
+        reason_phrase(status),
+        http_date(),
+        request_id.encode(),
+        b"".join(lines),
+    )

@@ -1,0 +1,142 @@
+"""Bodies in both directions, and the answer's head as the client gets it. Nothing is held back."""
+
+import time
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from typing import Final
+
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.core.errors import GatewayError, Reason
+from proxy.core.headers import RawHeaders
+from proxy.gateway.exchange import Exchange, Outcome
+from proxy.upstream.framing import CHUNKED, KEEP_LENGTH, NO_BODY, answer_framing
+from proxy.upstream.head import ResponseHeads, standard_reason
+from proxy.upstream.response import Response
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+_ANSWERS: Final = ResponseHeads(frozenset({b"x-request-id"}))
+_INTERIM: Final = ResponseHeads(frozenset({b"content-length"}))
+
+
+def body_length(exchange: Exchange) -> int:
+    """How the request's body is delimited: NO_BODY, CHUNKED or its declared length."""
+    if exchange.message.chunked:
+        return CHUNKED
+    length = exchange.headers.get("Content-Length")
+    if length is None:
+        return NO_BODY
+    return int(length)  # the parser took digits only
+
+
+def whole_body(exchange: Exchange) -> bytes | None:
+    """The body if all of it has arrived and nobody waits for a 100; None otherwise."""
+    payload = exchange.payload
+    if not payload.is_eof() or payload.exception() is not None:
+        return None
+    body = payload.read_nowait()
+    exchange.bytes_in = len(body)
+    return body
+
+
+async def request_body(exchange: Exchange, max_body: int) -> AsyncIterator[bytes]:
+    """The body as it arrives. Asks for it first where the client waits to be asked (RFC 9110 §10.1.1).
+
+    Raises: GatewayError BODY_TOO_LARGE beyond ``max_body`` bytes, BODY_TIMEOUT, BAD_FRAMING; ConnectionError.
+    """
+    payload = exchange.payload
+    if "Expect" in exchange.headers and not exchange.http10 and not payload.total_bytes:
+        exchange.connection.send(CONTINUE)
+    while True:
+        try:
+            chunk = await payload.readany()
+        except (HttpProcessingError, RequestPayloadError) as exc:
+            raise GatewayError(Reason.BAD_FRAMING, "the body is not framed as it says", close=True) from exc
+        if not chunk:
+            return
+        exchange.bytes_in += len(chunk)
+        if exchange.bytes_in > max_body:
+            raise GatewayError(Reason.BODY_TOO_LARGE, f"at most {max_body} bytes", close=True)
+        yield chunk
+
+
+async def read_body(exchange: Exchange, max_body: int) -> bytes:
+    """The whole body in memory, for routes that must look into it. Raises: as ``request_body``."""
+    return b"".join([chunk async for chunk in request_body(exchange, max_body)])
+
+
+def send_interim(exchange: Exchange, status: int, headers: RawHeaders) -> None:
+    """Relays a 1xx; a client of HTTP/1.0 knows none (RFC 9110 §15.2). A 100 is the gateway's own business."""
+    connection = exchange.connection
+    if exchange.http10 or status == 100 or connection.transport is None:
+        return
+    connection.send(_INTERIM.build(status, standard_reason(status), headers, framing=NO_BODY))
+
+
+async def send_answer(exchange: Exchange, response: Response) -> None:
+    """Relays the upstream's answer. Raises: ConnectionError when the client leaves.
+
+    An upstream that breaks off leaves the client with an answer that is visibly cut, never one that looks whole.
+    """
+    connection = exchange.connection
+    framing = answer_framing(response.status, response.headers, head_request=exchange.method == "HEAD")
+    if not exchange.payload.is_eof() or connection.draining:
+        exchange.close = True
+    exchange.status = response.status
+    if response.body_complete:
+        body = response.take()
+        exchange.bytes_out = len(body)
+        connection.send(answer_head(exchange, response, len(body) if framing == CHUNKED else framing) + body)
+        exchange.outcome = Outcome.FORWARDED
+        await connection.drained()
+        return
+    chunked = framing == CHUNKED and not exchange.http10
+    if framing == CHUNKED and exchange.http10:
+        exchange.close = True
+    try:
+        connection.send(answer_head(exchange, response, framing))
+        while chunk := await response.read():
+            exchange.bytes_out += len(chunk)
+            connection.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+            await connection.drained()
+    except GatewayError as error:
+        exchange.outcome, exchange.reason, exchange.close = Outcome.CUT, error.reason, True
+        connection.cut(visibly=not chunked and framing != KEEP_LENGTH)
+        return
+    finally:
+        response.close()
+    if chunked:
+        connection.send(LAST_CHUNK)
+    exchange.outcome = Outcome.FORWARDED
+
+
+def answer_head(exchange: Exchange, response: Response, framing: int) -> bytes:
+    """``framing``: a length, or one of the framing constants."""
+    request_id = exchange.request_id.encode()
+    add = [(b"X-Request-ID", request_id), *exchange.fields]
+    dated = False
+    for name, value in response.headers:
+        size = len(name)
+        if size == 4:
+            dated = dated or name.lower() == b"date"
+        elif size == 12 and name.lower() == b"x-request-id" and value != request_id:
+            add.append((b"X-Upstream-Request-ID", value))  # a provider's support asks for theirs
+    if not dated:
+        add.append((b"Date", http_date()))
+    if exchange.close:
+        add.append((b"Connection", b"close"))
+    return _ANSWERS.build(response.status, response.reason, response.headers, add=add, framing=framing)
+
+
+_date = (0, b"")
+
+
+def http_date() -> bytes:
+    """The Date of this second (RFC 9110 §6.6.1)."""
+    global _date  # noqa: PLW0603 - made once a second
+    now_s = int(time.time())
+    if _date[0] != now_s:
+        _date = (now_s, formatdate(now_s, usegmt=True).encode())
+    return _date[1]

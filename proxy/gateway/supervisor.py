@@ -1,0 +1,249 @@
+"""The parent: owns sockets, the embedded Redis and the summed metrics; starts, reloads and drains the workers.
+
+It answers no client. Signals: SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reloads.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from proxy.core.clock import Clock, SystemClock
+from proxy.gateway.control import Start
+from proxy.gateway.sockets import bind
+from proxy.gateway.workers import Workers
+from proxy.policy.compiler import Loaded, PolicyError
+from proxy.policy.model import Maintenance, Policy
+from proxy.store.embedded import EmbeddedRedis
+from proxy.telemetry.exposition import Exposition
+from proxy.telemetry.metrics import RELOAD_OK, RELOADS, WORKER_RESTARTS, WORKERS, Metrics
+from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
+
+log = logging.getLogger("sluicegate")
+
+WATCH_S: Final = 1.0
+_OWN_SHEET: Final = 0
+
+# What a running gateway cannot change: (what ops call it, how to read it).
+_FIXED: Final[tuple[tuple[str, Callable[[Policy], object]], ...]] = (
+    ("listen.address", lambda policy: policy.listen.address),
+    ("listen.workers", lambda policy: policy.listen.workers),
+    ("metrics.address", lambda policy: policy.metrics),
+    ("admin", lambda policy: policy.admin),
+    ("redis.meters", lambda policy: policy.redis.meters),
+    ("data_dir", lambda policy: policy.data_dir),
+)
+
+
+class PolicySource(Protocol):
+    """Where the policy comes from; ``load`` reads it anew. Raises: PolicyError, OSError."""
+
+    def load(self) -> Loaded: ...
+
+
+class Supervisor:
+    """One gateway."""
+
+    def __init__(self, source: PolicySource, loaded: Loaded, clock: Clock | None = None) -> None:
+        self._source = source
+        self._files = loaded.files
+        self._seen = _fingerprint(loaded.files)
+        self._file_policy = loaded.policy
+        self._maintenance: Maintenance | None = None
+        self.policy = loaded.policy
+        self.clock = clock or SystemClock()
+        self.exposition = Exposition()
+        files = SheetFiles.make()
+        self.metrics = Metrics(Sheet(files))
+        self.exposition.attach(_OWN_SHEET, SheetReader(files))
+        self.metrics.set(RELOAD_OK, 1)
+        self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
+        self._workers: Workers | None = None
+        self._reloading = asyncio.Lock()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.draining = False
+        self.port = 0
+
+    # --- life ---
+
+    async def run(self, services: Sequence[Callable[["Supervisor"], AbstractAsyncContextManager[None]]] = ()) -> None:
+        """Serves until stopped. ``services`` (the read-only and admin listeners) live from ready to drained.
+
+        Raises: CannotListen, and what the embedded Redis raises when it cannot start.
+        """
+        policy = self.policy
+        count = policy.listen.workers or len(os.sched_getaffinity(0))
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = bind(policy.listen.address, count)
+            for sock in sockets:
+                stack.callback(sock.close)
+            self.port = sockets[0].getsockname()[1]
+            redis_url = await stack.enter_async_context(_redis(policy))
+            self._workers = Workers(
+                sockets,
+                lambda index: self._start(index, count, redis_url),
+                self.exposition,
+                lambda: self.metrics.inc(WORKER_RESTARTS),
+            )
+            self._install_signals()
+            try:
+                await self._workers.start()
+                self._count_workers()
+                for service in services:
+                    await stack.enter_async_context(service(self))
+                log.info(
+                    "ready",
+                    extra={
+                        "fields": {
+                            "address": str(replace(policy.listen.address, port=self.port)),
+                            "workers": count,
+                            "policy": policy.version,
+                            "pid": os.getpid(),
+                        }
+                    },
+                )
+                await self._watch_until_stopped()
+            finally:
+                self.draining = True
+                await self._drain(policy.listen.drain_ms)
+
+    def _start(self, index: int, count: int, redis_url: str) -> Start:
+        return Start(index, count, redis_url, self._pseudonym, self.policy)
+
+    def stop(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _install_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        self._reloads: set[asyncio.Task[bool]] = set()
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        task = asyncio.create_task(self.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _watch_until_stopped(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_S):
+                    await self._stop.wait()
+            self._count_workers()
+            if self._files and _fingerprint(self._files) != self._seen:
+                await self.reload()
+
+    def _count_workers(self) -> None:
+        self.metrics.set(WORKERS, self.ready_workers)
+
+    async def _drain(self, drain_ms: int) -> None:
+        assert self._workers is not None
+        log.info("draining", extra={"fields": {"deadline_ms": drain_ms}})
+        stopping = asyncio.create_task(self._workers.stop(drain_ms))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await self._workers.stop(0)
+        hurry.cancel()
+        await stopping
+        log.info("stopped")
+
+    # --- state that the listeners show ---
+
+    @property
+    def ready_workers(self) -> int:
+        return self._workers.ready_count if self._workers else 0
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return self._workers.pids if self._workers else []
+
+    @property
+    def ready(self) -> bool:
+        return not self.draining and self.ready_workers > 0
+
+    # --- the policy ---
+
+    async def reload(self) -> bool:
+        """Reads the policy anew and gives it to all workers: whole, or not at all. Returns whether it is in force."""
+        async with self._reloading:
+            self._seen = _fingerprint(self._files)
+            try:
+                loaded = await asyncio.to_thread(self._source.load)
+            except PolicyError as exc:
+                return self._rejected([str(problem) for problem in exc.problems])
+            except OSError as exc:
+                return self._rejected([f"{exc.filename}: {exc.strerror}"])
+            self._files, self._seen = loaded.files, _fingerprint(loaded.files)
+            fixed = [name for name, read in _FIXED if read(loaded.policy) != read(self._file_policy)]
+            if fixed:
+                return self._rejected([f"{name} can only change with a restart" for name in fixed])
+            for warning in loaded.warnings:
+                log.warning(str(warning))
+            if loaded.policy.version != self._file_policy.version:
+                self._file_policy = loaded.policy
+                await self._apply()
+            self.metrics.inc(RELOADS, "applied")
+            self.metrics.set(RELOAD_OK, 1)
+            log.info("policy in force", extra={"fields": {"policy": self.policy.version}})
+            return True
+
+    def _rejected(self, problems: list[str]) -> bool:
+        self.metrics.inc(RELOADS, "rejected")
+        self.metrics.set(RELOAD_OK, 0)
+        for problem in problems:
+            log.error("policy rejected, the old one stays: %s", problem)
+        return False
+
+    async def set_maintenance(self, maintenance: Maintenance | None) -> None:
+        """Switches maintenance without an edit; what the file says holds again after None."""
+        async with self._reloading:
+            self._maintenance = maintenance
+            await self._apply()
+
+    async def _apply(self) -> None:
+        policy = self._file_policy
+        if self._maintenance is not None:
+            policy = replace(policy, maintenance=self._maintenance, version=f"{policy.version}-m")
+        self.policy = policy
+        if self._workers is not None and (late := await self._workers.apply(policy)):
+            log.error("workers did not confirm the policy", extra={"fields": {"workers": late}})
+
+
+@contextlib.asynccontextmanager
+async def _redis(policy: Policy) -> AsyncIterator[str]:
+    """The URL of the meters' Redis, its own or the policy's."""
+    if policy.redis.meters != "embedded":
+        yield policy.redis.meters
+        return
+    server = EmbeddedRedis(Path(policy.data_dir))
+    await server.start()
+    watch = asyncio.create_task(server.watch())
+    try:
+        yield server.url
+    finally:
+        watch.cancel()
+        await server.stop()
+
+
+def _fingerprint(files: Sequence[Path]) -> tuple[object, ...]:
+    """Changes when any file does; follows links, as Kubernetes swaps a ConfigMap's link."""
+    marks: list[object] = []
+    for path in files:
+        try:
+            found = path.stat()
+            marks.append((str(path), found.st_mtime_ns, found.st_ino, found.st_size))
+        except OSError:
+            marks.append((str(path), None))
+    return tuple(marks)

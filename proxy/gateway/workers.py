@@ -1,0 +1,167 @@
+"""Worker processes as the parent sees them: started, told, watched, started again when they die."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.gateway.control import Applied, Apply, Channel, Drain, Message, Ready, Start
+from proxy.policy.model import Policy
+from proxy.telemetry.exposition import Exposition
+from proxy.telemetry.sheet import SheetFiles, SheetReader
+
+log = logging.getLogger("sluicegate.workers")
+
+READY_S: Final = 30.0
+APPLIED_S: Final = 5.0
+FIRST_BACKOFF_S: Final = 0.05
+LAST_BACKOFF_S: Final = 5.0
+STABLE_S: Final = 10.0  # a worker that lived this long starts again without a pause
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One worker process, from its start to its end."""
+
+    index: int
+    key: int  # never used twice: the name of its sheet
+    process: asyncio.subprocess.Process
+    channel: Channel
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    applied: str = ""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Workers:
+    """All workers of one gateway."""
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        start: Callable[[int], Start],
+        exposition: Exposition,
+        on_restart: Callable[[], None],
+    ) -> None:
+        self._sockets = sockets
+        self._start = start
+        self._exposition = exposition
+        self._on_restart = on_restart
+        self._live: dict[int, Worker] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._next_key = 1
+        self._stopping = asyncio.Event()
+
+    @property
+    def ready_count(self) -> int:
+        return sum(worker.ready.is_set() for worker in self._live.values())
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.process.pid for worker in self._live.values()]
+
+    async def start(self) -> None:
+        """Returns once all answer. Raises: TimeoutError."""
+        self._keepers = [
+            asyncio.create_task(self._keep(index), name=f"worker-{index}") for index in range(len(self._sockets))
+        ]
+        async with asyncio.timeout(READY_S):
+            while self.ready_count < len(self._sockets):
+                for keeper in self._keepers:
+                    if keeper.done():
+                        keeper.result()
+                await asyncio.sleep(0.01)
+
+    async def _keep(self, index: int) -> None:
+        """One worker after the other on one socket, for as long as the gateway runs."""
+        loop = asyncio.get_running_loop()
+        backoff_s = 0.0
+        while not self._stopping.is_set():
+            started = loop.time()
+            worker = await self._spawn(index)
+            await self._listen_to(worker)
+            status = await worker.process.wait()
+            del self._live[index]
+            worker.channel.close()
+            self._exposition.retire(worker.key)
+            if self._stopping.is_set():
+                return
+            self._on_restart()
+            log.error("worker died, starting another", extra={"fields": {"worker": index, "status": status}})
+            short_lived = loop.time() - started < STABLE_S
+            backoff_s = min(max(backoff_s * 2, FIRST_BACKOFF_S), LAST_BACKOFF_S) if short_lived else 0.0
+            await asyncio.sleep(backoff_s)
+
+    async def _spawn(self, index: int) -> Worker:
+        ours, theirs = socket.socketpair()
+        files = SheetFiles.make()
+        sock = self._sockets[index]
+        fds = (theirs.fileno(), sock.fileno(), files.names_fd, files.values_fd)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "proxy.gateway.worker", *map(str, fds), pass_fds=fds
+            )
+        finally:
+            theirs.close()
+        key, self._next_key = self._next_key, self._next_key + 1
+        self._exposition.attach(key, SheetReader(files))
+        worker = Worker(index, key, process, await Channel.over(ours))
+        start = self._start(index)
+        await self._tell([worker], start)
+        self._live[index] = worker
+        if (newest := self._start(index).policy) is not start.policy:  # a reload meanwhile passed this worker by
+            await self._tell([worker], Apply(newest))
+        return worker
+
+    async def _listen_to(self, worker: Worker) -> None:
+        while (message := await worker.channel.receive()) is not None:
+            match message:
+                case Ready():
+                    worker.ready.set()
+                case Applied(version):
+                    worker.applied = version
+                    worker.changed.set()
+                case _:
+                    log.error("unexpected message", extra={"fields": {"worker": worker.index}})
+
+    async def apply(self, policy: Policy) -> list[int]:
+        """Gives every worker the policy; returns the indexes of those that did not confirm in time.
+
+        A worker that is just starting is told too, and not waited for.
+        """
+        await self._tell(list(self._live.values()), Apply(policy))
+        workers = [worker for worker in self._live.values() if worker.ready.is_set()]
+        late: list[int] = []
+        deadline = asyncio.get_running_loop().time() + APPLIED_S
+        for worker in workers:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    while worker.applied != policy.version:
+                        worker.changed.clear()
+                        await worker.changed.wait()
+            except TimeoutError:
+                late.append(worker.index)
+        return late
+
+    async def stop(self, drain_ms: int) -> None:
+        """Lets workers finish what is under way, and ends those that don't by the deadline."""
+        self._stopping.set()
+        workers = list(self._live.values())
+        await self._tell(workers, Drain(drain_ms))
+        try:
+            async with asyncio.timeout(drain_ms / 1000 + 2):
+                await asyncio.gather(*self._keepers, return_exceptions=True)
+        except TimeoutError:
+            for worker in workers:
+                if worker.process.returncode is None:
+                    worker.process.kill()
+            await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def _tell(self, workers: list[Worker], message: Message) -> None:
+        for worker in workers:
+            try:
+                await worker.channel.send(message)
+            except ConnectionError:
+                continue  # it died: its successor starts with what is in force then

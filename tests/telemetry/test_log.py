@@ -1,0 +1,61 @@
+"""Log lines reach their reader whole, and a reader who does not read stalls nobody."""
+
+import asyncio
+import json
+import logging
+import os
+
+import pytest
+
+from proxy.telemetry import log as log_module
+from proxy.telemetry.log import JsonFormatter, LineWriter, TextFormatter
+
+
+async def test_lines_arrive_whole_and_in_order() -> None:
+    read_fd, write_fd = os.pipe()
+    dropped: list[int] = []
+    writer = LineWriter(write_fd, asyncio.get_running_loop(), dropped.append)
+    lines = [b'{"n": %d}\n' % n for n in range(1000)]
+    for line in lines:
+        writer.write(line)
+    writer.close()
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as reader:
+        assert reader.read() == b"".join(lines)
+    assert dropped == []
+
+
+async def test_a_reader_who_does_not_read_costs_lines_and_not_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound lines are dropped and counted; the loop never waits for the pipe."""
+    monkeypatch.setattr(log_module, "MAX_PENDING", 1000)
+    monkeypatch.setattr(log_module, "FLUSH_S", 0.001)
+    read_fd, write_fd = os.pipe()
+    dropped: list[int] = []
+    writer = LineWriter(write_fd, asyncio.get_running_loop(), dropped.append)
+    async with asyncio.timeout(10):
+        while not dropped:
+            writer.write(b"x" * 60_000 + b"\n")
+            await asyncio.sleep(0.002)
+    os.close(read_fd)  # the writer's thread ends with EPIPE
+    writer.close()
+    os.close(write_fd)
+    assert sum(dropped) >= 1
+
+
+def record(**fields: object) -> logging.LogRecord:
+    made = logging.LogRecord("sluicegate", logging.WARNING, __file__, 1, "redis %s", ("away",), None)
+    made.fields = fields
+    return made
+
+
+def test_json_events_are_one_object_with_their_fields() -> None:
+    line = JsonFormatter().format(record(worker=3))
+    event = json.loads(line)
+    assert event["msg"] == "redis away"
+    assert event["level"] == "warning"
+    assert event["worker"] == 3
+    assert "\n" not in line
+
+
+def test_text_events_are_for_a_person() -> None:
+    assert TextFormatter().format(record(worker=3)) == "warning: redis away worker=3"

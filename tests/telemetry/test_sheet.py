@@ -1,0 +1,74 @@
+"""A worker's counts in shared memory: what it writes, its parent reads, and death loses none of it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from proxy.telemetry import sheet as sheet_module
+from proxy.telemetry.sheet import Sheet, SheetFiles, SheetFull, SheetReader
+
+
+@pytest.fixture
+def files():
+    files = SheetFiles.make()
+    yield files
+    files.close()
+
+
+def test_reader_sees_what_was_counted(files: SheetFiles) -> None:
+    """A series is its name and labels; its value is the last one written."""
+    sheet = Sheet(files)
+    sheet.values[sheet.slot("a", ("x",))] += 2
+    sheet.values[sheet.slot("a", ("y",))] += 3
+    assert dict(SheetReader(files).series()) == {("a", ("x",)): 2.0, ("a", ("y",)): 3.0}
+
+
+def test_same_series_has_one_slot(files: SheetFiles) -> None:
+    sheet = Sheet(files)
+    assert sheet.slot("a", ("x",)) == sheet.slot("a", ("x",)) != sheet.slot("a", ("y",))
+
+
+def test_names_may_hold_anything(files: SheetFiles) -> None:
+    """A label with quotes, line ends or other letters is told back as it was."""
+    label = 'a"b\nc\\d é'
+    sheet = Sheet(files)
+    sheet.values[sheet.slot("n", (label,))] = 1
+    assert dict(SheetReader(files).series()) == {("n", (label,)): 1.0}
+
+
+def test_a_half_written_name_is_left_for_the_next_look(files: SheetFiles) -> None:
+    """The parent may look while the worker writes a line."""
+    reader = SheetReader(files)
+    os.write(files.names_fd, b'["a", "x"]\n["b",')
+    assert [key for key, _ in reader.series()] == [("a", ("x",))]
+    os.write(files.names_fd, b' "y"]\n')
+    assert [key for key, _ in reader.series()] == [("a", ("x",)), ("b", ("y",))]
+
+
+def test_a_full_sheet_says_so(files: SheetFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that are not from closed sets end in an error and not in another's memory."""
+    monkeypatch.setattr(sheet_module, "SLOTS", 2)
+    sheet = Sheet(files)
+    sheet.slot("a")
+    sheet.slot("b")
+    with pytest.raises(SheetFull, match="no slot left for c"):
+        sheet.slot("c")
+
+
+def test_counts_survive_sigkill(files: SheetFiles) -> None:
+    """A killed worker has lost no count: the memory is its parent's too."""
+    code = (
+        "import os, sys\n"
+        "from proxy.telemetry.sheet import Sheet, SheetFiles\n"
+        "sheet = Sheet(SheetFiles(int(sys.argv[1]), int(sys.argv[2])))\n"
+        "sheet.values[sheet.slot('a')] += 41\n"
+        "sheet.values[sheet.slot('a')] += 1\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    fds = (files.names_fd, files.values_fd)
+    done = subprocess.run([sys.executable, "-c", code, *map(str, fds)], pass_fds=fds, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert dict(SheetReader(files).series()) == {("a", ()): 42.0}
