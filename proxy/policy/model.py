@@ -306,7 +306,7 @@ class Cors:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """All that is given must hold. ``path`` is a pattern: ``{x}`` one segment, ``*`` within one, final ``/**`` the rest."""
+    """All that is given must hold. ``path``: ``{x}`` is one segment, ``*`` within one, a final ``/**`` the rest."""
 
     path: str
     methods: tuple[str, ...] = ()

@@ -1,0 +1,249 @@
+"""From a policy file to one frozen ``Policy``, or every reason at once why not.
+
+``load`` reads files; everything else is pure: variables and the reading of other files are passed in.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from proxy.policy import schema
+from proxy.policy.callers import compile_identity, compile_keys
+from proxy.policy.document import Document, Surroundings, read_document
+from proxy.policy.findings import Findings
+from proxy.policy.limits import compile_limits
+from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, Redis, Route
+from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
+from proxy.policy.routes import check_defaults, compile_routes, least_amounts, limit_names
+from proxy.policy.servers import compile_admin, compile_listen, compile_maintenance
+from proxy.policy.upstreams import compile_upstreams
+from proxy.policy.validation import validate
+
+DEFAULTS: Final = "(defaults)"  # stands for the file's name where there is none
+
+_DAEMON_DATA_DIR: Final = "/var/lib/sluicegate"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """``files`` are those that the policy was made of, absolute, its own first: a change in one asks for a reload."""
+
+    policy: Policy
+    warnings: tuple[PolicyProblem, ...]
+    files: tuple[Path, ...]
+
+
+def load(path: Path, env: Mapping[str, str], *, allow_missing_secrets: bool = False) -> Loaded:
+    """The policy of a file. Raises: PolicyError, also where the file cannot be read."""
+    path = path.absolute()
+    try:
+        text = _read(path)
+    except OSError as error:
+        raise PolicyError([PolicyProblem(path.name, 0, "", f"cannot be read: {error.strerror}")]) from error
+    except ValueError as error:
+        raise PolicyError([PolicyProblem(path.name, 0, "", "is not UTF-8 text")]) from error
+    around = Surroundings(env, path.parent, _read, allow_missing_secrets)
+    loaded = _compiled(read_document(text, path.name, around), around)
+    return replace(loaded, files=(path, *loaded.files))
+
+
+def compile_text(
+    text: str, file_name: str, env: Mapping[str, str], *, base: Path | None = None, allow_missing_secrets: bool = False
+) -> Loaded:
+    """As ``load``, of a text; files that it names are looked for from ``base`` on. Raises: PolicyError."""
+    around = Surroundings(env, (base or Path.cwd()).absolute(), _read, allow_missing_secrets)
+    return _compiled(read_document(text, file_name, around), around)
+
+
+def defaults_for(
+    upstream_url: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    listen: str | None = None,
+    data_dir: str | None = None,
+    redis: str | None = None,
+) -> Policy:
+    """The policy of ``sluicegate run --upstream URL``: one app, protected with no file at all.
+
+    600 requests a minute from one address. Nobody is identified: the app's own tokens pass untouched. Everything
+    listens on loopback, since whoever starts a gateway without a policy has not said yet who may reach it; ``listen``
+    says. Raises: PolicyError.
+    """
+    value: dict[str, Any] = {
+        "version": 1,
+        "upstreams": {"app": {"primary": [upstream_url]}},
+        "limits": {"per-ip": {"scope": "ip", "rate": "600/1m"}},
+        "defaults": {"auth": "none", "limits": ["per-ip"]},
+        "routes": [{"name": "app", "match": {"path": "/**"}, "upstream": "app"}],
+    }
+    if listen is not None:
+        value["listen"] = {"address": listen}
+    if data_dir is not None:
+        value["data_dir"] = data_dir
+    if redis is not None:
+        value["redis"] = {"meters": redis}
+    around = Surroundings(env or {}, Path.cwd(), _read)
+    return _compiled(Document(DEFAULTS, value, {}), around).policy
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+# --- the parts ---------------------------------------------------------------------------------------------------
+
+
+def _compiled(document: Document, around: Surroundings) -> Loaded:
+    if not isinstance(document.value, dict):
+        raise PolicyError([document.problem((), "a policy is a map of keys")])
+    validated = validate(document, schema.Config)
+    config: schema.Config | None = validated.value
+    if config is None:
+        raise PolicyError(_sorted(validated.problems))
+    findings = Findings(document, validated.kept)
+    files: dict[Path, None] = dict.fromkeys(document.files)
+
+    def resolved(path: KeyPath, name: str) -> str:
+        full = around.base / name
+        files[full] = None
+        try:
+            around.read(full)
+        except OSError as error:
+            if not around.allow_missing:
+                findings.error(path, f"the file {name!r} cannot be read: {error.strerror}")
+        except ValueError:
+            findings.error(path, f"the file {name!r} is not UTF-8 text")
+        return str(full)
+
+    names = [limit_names(config, index, findings) for index in range(len(config.routes))]
+    limits = compile_limits(config, least_amounts(config, names), findings)
+    upstreams = compile_upstreams(config, resolved, findings)
+    check_defaults(config, findings)
+    routes = compile_routes(config, names, limits, findings)
+    _check_use(config, names, findings)
+    keys, key_problems = _keys(config, around, files, findings)
+    identity = compile_identity(config, keys, resolved, findings)
+    _check_auth(config, routes, findings)
+    policy = Policy(
+        version=_digest(config, keys),
+        listen=compile_listen(config.listen),
+        metrics=config.metrics.address if config.metrics else None,
+        admin=compile_admin(config, findings),
+        redis=Redis(config.redis.meters, config.redis.timeout),
+        data_dir=str(around.base / config.data_dir) if config.data_dir else default_data_dir(around.env),
+        identity=identity,
+        tiers=tuple(config.tiers),
+        upstreams=upstreams,
+        limits=limits,
+        ip=IpRules(tuple(config.ip.deny), tuple(config.ip.allow)),
+        maintenance=compile_maintenance(config.maintenance),
+        answers=Answers(config.answers.legacy_reset),
+        routes=routes,
+    )
+    errors = [*validated.problems, *findings.errors]
+    if errors or key_problems:
+        raise PolicyError([*_sorted(errors), *_sorted(key_problems)])
+    return Loaded(policy, tuple(_sorted(findings.warnings)), tuple(files))
+
+
+def _sorted(problems: Iterable[PolicyProblem]) -> list[PolicyProblem]:
+    return sorted(problems, key=lambda problem: problem.line)
+
+
+def default_data_dir(env: Mapping[str, str]) -> str:
+    """Where systemd says, else where the user's programs keep their state (XDG), else a daemon's place."""
+    if env.get("STATE_DIRECTORY"):
+        return env["STATE_DIRECTORY"].split(":")[0]  # systemd.exec(5): several are joined by colons
+    if env.get("XDG_STATE_HOME"):
+        return f"{env['XDG_STATE_HOME']}/sluicegate"
+    return f"{env['HOME']}/.local/state/sluicegate" if env.get("HOME") else _DAEMON_DATA_DIR
+
+
+def _digest(config: schema.Config, keys: tuple[GatewayKey, ...]) -> str:
+    """12 hexadecimal digits over everything that was resolved; of secrets it tells no more than a hash can."""
+    content = json.dumps([config.model_dump(), keys], default=str, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _keys(
+    config: schema.Config, around: Surroundings, files: dict[Path, None], findings: Findings
+) -> tuple[tuple[GatewayKey, ...], list[PolicyProblem]]:
+    """All gateway keys, and what is wrong in their own file."""
+    routes = findings.route_names()
+    inline = compile_keys(config.identity.keys, ("identity", "keys"), config, routes, findings)
+    name = config.identity.keys_file
+    if name is None:
+        _check_hashes(inline, ("identity", "keys"), {}, findings)
+        return inline, []
+    path = around.base / name
+    files[path] = None
+    try:
+        text = around.read(path)
+    except OSError as error:
+        if not around.allow_missing:
+            findings.error(("identity", "keys_file"), f"the file {name!r} cannot be read: {error.strerror}")
+        return inline, []
+    except ValueError:
+        findings.error(("identity", "keys_file"), f"the file {name!r} is not UTF-8 text")
+        return inline, []
+    try:
+        document = read_document(text, path.name, replace(around, base=path.parent))
+    except PolicyError as error:
+        return inline, list(error.problems)
+    files.update(dict.fromkeys(document.files))
+    validated = validate(document, schema.KeysFile)
+    if validated.value is None:
+        return inline, list(validated.problems)
+    own = Findings(document, validated.kept)
+    for doubled in sorted(validated.value.keys() & config.identity.keys.keys()):
+        own.error((doubled,), "the policy file has a key of this name, too")
+    filed = compile_keys(validated.value, (), config, routes, own)
+    seen = _check_hashes(inline, ("identity", "keys"), {}, findings)
+    _check_hashes(filed, (), seen, own)
+    return (*inline, *filed), [*validated.problems, *own.errors]
+
+
+def _check_hashes(
+    keys: tuple[GatewayKey, ...], path: KeyPath, seen: dict[str, str], findings: Findings
+) -> dict[str, str]:
+    """Two names for one key would make it a matter of luck for whom it acts."""
+    for key in keys:
+        for digest, _ in key.sha256:
+            if digest in seen:
+                findings.error((*path, key.name, "sha256"), f"is the hash of the key {seen[digest]!r}, too")
+            seen[digest] = key.name
+    return seen
+
+
+def _check_use(config: schema.Config, names: list[tuple[str, ...]], findings: Findings) -> None:
+    used = {name for limits in names for name in limits}
+    for name in config.limits:
+        if name not in used:
+            findings.warn(("limits", name), "no route uses this limit")
+    targets = {route.upstream for route in config.routes}
+    for name in config.upstreams:
+        if name not in targets:
+            findings.warn(("upstreams", name), "no route uses this upstream")
+
+
+def _check_auth(config: schema.Config, routes: tuple[Route, ...], findings: Findings) -> None:
+    """Without an issuer or a key, nobody can be known."""
+    identity = findings.document.value.get("identity", {})
+    if any(identity.get(key) for key in ("issuers", "keys", "keys_file")):
+        return
+    for index, route in enumerate(routes):
+        path: KeyPath = ("routes", index, "auth")
+        if config.routes[index].auth is None and "auth" in config.defaults.model_fields_set:
+            path = ("defaults", "auth")
+        if route.auth is AuthMode.REQUIRED:
+            message = (
+                "auth is required, but identity has no issuers and no keys: nobody could pass; add some, or say none"
+            )
+            findings.error(path, message)
+            return
+        if route.auth is AuthMode.OPTIONAL:
+            findings.warn(path, "auth is optional, but identity has no issuers and no keys: all callers are anonymous")
+            return

@@ -1,0 +1,36 @@
+"""Whether a route can ever be reached: not if an earlier one takes all that it would take. Pure."""
+
+from collections.abc import Iterable
+
+from proxy.policy.matching import taken_methods
+from proxy.policy.model import Match
+from proxy.policy.patterns import host_covers, path_covers, value_covers
+
+
+def covers(outer: Match, inner: Match) -> bool:
+    """Whether ``outer`` certainly matches every request that ``inner`` does."""
+    return (
+        _methods_cover(outer, inner)
+        and _hosts_cover(outer.hosts, inner.hosts)
+        and _values_cover(outer.headers, inner.headers)
+        and _values_cover(outer.query, inner.query)
+        and path_covers(outer.path, inner.path)
+    )
+
+
+def _methods_cover(outer: Match, inner: Match) -> bool:
+    if not outer.methods:
+        return True
+    return bool(inner.methods) and taken_methods(outer) >= taken_methods(inner)
+
+
+def _hosts_cover(outer: Iterable[str], inner: tuple[str, ...]) -> bool:
+    outer = tuple(outer)
+    if not outer:
+        return True
+    return bool(inner) and all(any(host_covers(one, host) for one in outer) for host in inner)
+
+
+def _values_cover(outer: Iterable[tuple[str, str]], inner: tuple[tuple[str, str], ...]) -> bool:
+    """Each thing that the outer asks is asked by the inner, as strictly."""
+    return all(any(name == other and value_covers(value, given) for other, given in inner) for name, value in outer)

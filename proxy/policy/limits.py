@@ -1,0 +1,137 @@
+"""From the limits as written to compiled ones: every tier covered, every number exact. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from proxy.policy import schema
+from proxy.policy.findings import Findings
+from proxy.policy.model import MILLI, Limit, MeterKind, Rate
+from proxy.policy.problems import KeyPath, meant
+from proxy.policy.schema import LimitKind
+from proxy.policy.words import MAX_EXACT, WrittenRate
+
+DEFAULT: Final = "default"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")  # stands in RateLimit-Policy, in metrics and in keys
+_KINDS: Final = {
+    LimitKind.WINDOW: MeterKind.WINDOW,
+    LimitKind.SMOOTH: MeterKind.SMOOTH,
+    LimitKind.CALENDAR: MeterKind.CALENDAR,
+}
+
+
+def check_name(path: KeyPath, name: str, what: str, findings: Findings) -> None:
+    """Names that go into header fields and labels are short and plain."""
+    if not _NAME.fullmatch(name):
+        findings.error(path, f"a {what}'s name is made of at most 63 letters, digits, '-', '_' and '.'")
+
+
+def compile_limits(config: schema.Config, amounts: Mapping[str, int], findings: Findings) -> dict[str, Limit]:
+    """The sound ones by name. ``amounts`` has the least that a route takes of each, thousandths of a request."""
+    out: dict[str, Limit] = {}
+    for index, (name, written) in enumerate(config.limits.items()):
+        path: KeyPath = ("limits", name)
+        check_name(path, name, "limit", findings)
+        kind = _kind(path, written, findings)
+        if kind is None:
+            continue
+        key = "concurrent" if kind is MeterKind.CONCURRENCY else "rate"
+        by_tier = written.concurrent if kind is MeterKind.CONCURRENCY else written.rate
+        assert by_tier is not None
+        if len(set(written.scope)) != len(written.scope):
+            findings.error((*path, "scope"), "names a scope twice")
+        # A request in flight is one, whatever it weighs.
+        least = MILLI if kind is MeterKind.CONCURRENCY else amounts.get(name, MILLI)
+        out[name] = Limit(
+            name=name,
+            index=index,
+            kind=kind,
+            scopes=tuple(written.scope),
+            rates=_rates((*path, key), by_tier, kind, written, config.tiers, findings),
+            tenants=_exceptions(name, kind, written, config, findings),
+            shadow=written.shadow,
+            time_zone=written.time_zone or "UTC",
+            min_amount=least,
+        )
+    for tenant, exception in config.tenants.items():
+        for name in exception.limits:
+            if name not in findings.names("limits"):
+                known = findings.names("limits")
+                findings.error(("tenants", tenant, "limits", name), f"unknown limit {name!r}{meant(name, known)}")
+    return out
+
+
+def _kind(path: KeyPath, written: schema.Limit, findings: Findings) -> MeterKind | None:
+    if (written.rate is None) == (written.concurrent is None):
+        both = (
+            "has both a rate and concurrent; make two limits of it" if written.rate else "needs a rate, or concurrent"
+        )
+        findings.error(path, both)
+        return None
+    kind = _KINDS[written.kind or LimitKind.WINDOW] if written.concurrent is None else MeterKind.CONCURRENCY
+    only = {"burst": MeterKind.SMOOTH, "time_zone": MeterKind.CALENDAR}
+    for key, owner in only.items():
+        if getattr(written, key) is not None and kind is not owner:
+            findings.error((*path, key), f"is for kind: {owner.name.lower()}")
+    if kind is MeterKind.CONCURRENCY and written.kind is not None:
+        findings.error((*path, "kind"), "is for rates; concurrent has none")
+    return kind
+
+
+def _rate(path: KeyPath, rate: WrittenRate, kind: MeterKind, written: schema.Limit, findings: Findings) -> Rate:
+    if kind is MeterKind.CONCURRENCY:
+        if rate.window_ms or rate.period:
+            findings.error(path, "the limit counts what is in flight: a whole number, not a rate")
+    elif not rate.window_ms and not rate.period:
+        findings.error(path, "is not a rate; write a number, '/', and a window: 600/1m")
+    elif kind is MeterKind.CALENDAR and not rate.period:
+        findings.error(path, "kind: calendar counts by hour, day, week or month, such as 100_000/day")
+    elif kind is not MeterKind.CALENDAR and rate.period:
+        findings.error(path, f"'{rate.period}' is for kind: calendar; a window is written as 1h or 1d")
+    burst = (written.burst or 1) * MILLI if kind is MeterKind.SMOOTH else 0
+    return Rate(rate.count * MILLI, rate.window_ms, burst, rate.period)
+
+
+def _rates(
+    path: KeyPath,
+    by_tier: Mapping[str, WrittenRate],
+    kind: MeterKind,
+    written: schema.Limit,
+    tiers: list[str],
+    findings: Findings,
+) -> dict[str, Rate]:
+    compiled = {}
+    for tier, rate in by_tier.items():
+        compiled[tier] = _rate((*path, tier), rate, kind, written, findings)
+        if tier not in tiers and tier != DEFAULT:
+            findings.error((*path, tier), f"unknown tier {tier!r}{meant(tier, [*tiers, DEFAULT])}")
+    uncovered = [tier for tier in tiers if tier not in compiled]
+    if uncovered and DEFAULT not in compiled:
+        missing = ", ".join(map(repr, uncovered))
+        findings.error(
+            path, f"has nothing for the tier{'s' if len(uncovered) > 1 else ''} {missing}; add it or 'default'"
+        )
+        return {}
+    return {tier: compiled[tier] if tier in compiled else compiled[DEFAULT] for tier in tiers}
+
+
+def _exceptions(
+    name: str, kind: MeterKind, written: schema.Limit, config: schema.Config, findings: Findings
+) -> dict[str, tuple[Rate, int | None]]:
+    out = {}
+    for tenant, exception in config.tenants.items():
+        if name in exception.limits:
+            path: KeyPath = ("tenants", tenant, "limits", name)
+            out[tenant] = (_rate(path, exception.limits[name], kind, written, findings), exception.expires)
+    return out
+
+
+def at_once(rate: Rate, kind: MeterKind) -> int:
+    """The most that one request can take of it, thousandths."""
+    return rate.burst if kind is MeterKind.SMOOTH else rate.capacity
+
+
+def fits_exactly(rate: Rate, largest: int) -> bool:
+    """Whether the count stays a whole number in a double, with the largest amount on top."""
+    return max(rate.capacity, rate.burst) + largest <= MAX_EXACT

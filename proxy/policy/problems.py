@@ -1,0 +1,60 @@
+"""What is wrong with a policy file, and where: one line each, as a compiler would tell it. Pure."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+KeyPath = tuple[str | int, ...]  # keys and list positions from the top of a file
+
+_FEW: Final = 12
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_+-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """One fault or warning. ``line`` counts from 1; 0 where no line can be named. ``path`` is empty for the whole file.
+
+    ``message`` never holds a secret: what came from a variable or a secret's file is shown as it was written.
+    """
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class PolicyError(Exception):
+    """A policy was refused; ``problems`` has every reason at once, in the order of the file."""
+
+    def __init__(self, problems: Iterable[PolicyProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def shown(path: KeyPath) -> str:
+    """``("routes", 2, "match")`` → ``routes[2].match``; keys that hold a dot or such are put in quotes."""
+    out = ""
+    for step in path:
+        if isinstance(step, int):
+            out += f"[{step}]"
+        else:
+            name = step if _PLAIN_KEY.fullmatch(step) else f'"{step}"'
+            out += f".{name}" if out else name
+    return out
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all where none is near and they are few."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.7)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    if not names:
+        return "; there is none"
+    return f"; one of {', '.join(names)}" if len(names) <= _FEW else ""

@@ -1,0 +1,213 @@
+"""From the routes as written to compiled ones: defaults put in, names looked up, what can never work told. Pure."""
+
+from collections.abc import Mapping
+
+from proxy.policy import schema
+from proxy.policy.coverage import covers
+from proxy.policy.findings import Findings
+from proxy.policy.limits import at_once, check_name, fits_exactly
+from proxy.policy.model import AuthMode, Cors, Limit, Match, MeterKind, Route, ScopeKind, Timeouts
+from proxy.policy.patterns import path_covers
+from proxy.policy.problems import KeyPath, meant
+
+BUILT_IN_TIMEOUTS = Timeouts(connect_ms=2_000, first_byte_ms=30_000, idle_ms=60_000)
+
+
+def limit_names(config: schema.Config, index: int, findings: Findings) -> tuple[str, ...]:
+    """What a route is limited by, in order, without doubles."""
+    route = config.routes[index]
+    path: KeyPath = ("routes", index)
+    if route.limits is not None and route.more_limits is not None:
+        findings.error((*path, "limits+"), "a route has limits or limits+, not both")
+    default, own = config.defaults.limits, route.limits if route.limits is not None else route.more_limits or []
+    key = "limits" if route.limits is not None else "limits+"
+    known = findings.names("limits")
+    for n, name in enumerate(own):
+        if name not in known:
+            findings.error((*path, key, n), f"unknown limit {name!r}{meant(name, known)}")
+        elif name in own[:n]:
+            findings.error((*path, key, n), f"the limit {name!r} is named twice")
+        elif key == "limits+" and name in default:
+            findings.warn((*path, key, n), f"the limit {name!r} is in defaults.limits already")
+    return tuple(dict.fromkeys(own if route.limits is not None else [*default, *own]))
+
+
+def least_amounts(config: schema.Config, names: list[tuple[str, ...]]) -> dict[str, int]:
+    """The least that any route takes of each limit, thousandths."""
+    out: dict[str, int] = {}
+    for route, limits in zip(config.routes, names, strict=True):
+        for name in limits:
+            out[name] = min(route.weight.per_item, out.get(name, route.weight.per_item))
+    return out
+
+
+def compile_routes(
+    config: schema.Config, names: list[tuple[str, ...]], limits: Mapping[str, Limit], findings: Findings
+) -> tuple[Route, ...]:
+    """All of them, in order, with whatever is wrong noted."""
+    routes = []
+    seen: set[str] = set()
+    for index, written in enumerate(config.routes):
+        path: KeyPath = ("routes", index)
+        if written.name in seen:
+            findings.error((*path, "name"), f"the route {written.name!r} is there twice")
+        seen.add(written.name)
+        check_name((*path, "name"), written.name, "route", findings)
+        known = findings.names("upstreams")
+        if written.upstream not in known:
+            findings.error(
+                (*path, "upstream"), f"unknown upstream {written.upstream!r}{meant(written.upstream, known)}"
+            )
+        route = _route(config, index, tuple(limits[name] for name in names[index] if name in limits), findings)
+        _check_rewrite(path, route, findings)
+        _check_amounts(path, route, config, findings)
+        _check_scopes(path, route, findings)
+        routes.append(route)
+    _check_reach(routes, findings)
+    return tuple(routes)
+
+
+def _route(config: schema.Config, index: int, limits: tuple[Limit, ...], findings: Findings) -> Route:
+    written, defaults = config.routes[index], config.defaults
+    own_cors = "cors" in written.model_fields_set
+    path: KeyPath = ("routes", index, "cors") if own_cors else ("cors",)
+    upstream = config.upstreams.get(written.upstream)
+    return Route(
+        name=written.name,
+        index=index,
+        match=compile_match(written.match),
+        upstream=written.upstream,
+        auth=written.auth or defaults.auth,
+        limits=limits,
+        weight=written.weight.per_item,
+        batch=written.weight.batch,
+        max_body=defaults.max_body if written.max_body is None else written.max_body,
+        redis_down=written.redis_down or defaults.redis_down,
+        retry=written.retry or defaults.retry,
+        mode=written.mode or defaults.mode,
+        strip_prefix=written.rewrite.strip,
+        add_prefix=written.rewrite.prefix,
+        timeouts=route_timeouts(written, upstream, defaults.timeouts),
+        cors=compile_cors(written.cors if own_cors else config.cors, path, findings),
+    )
+
+
+def compile_match(written: schema.Match) -> Match:
+    return Match(
+        path=written.path,
+        methods=tuple(dict.fromkeys(written.methods)),
+        hosts=tuple(dict.fromkeys(written.hosts)),
+        headers=tuple((name.lower(), value) for name, value in written.headers.items()),
+        query=tuple(written.query.items()),
+    )
+
+
+def compile_cors(written: schema.Cors | None, path: KeyPath, findings: Findings) -> Cors | None:
+    if written is None:
+        return None
+    if not written.origins:
+        findings.error((*path, "origins"), "names no origin; write cors: off for none")
+    if written.credentials and "*" in written.origins:
+        findings.error(
+            (*path, "origins"), "'*' and credentials don't go together: browsers refuse it (Fetch, CORS protocol)"
+        )
+    return Cors(
+        origins=tuple(written.origins),
+        credentials=written.credentials,
+        methods=tuple(written.methods),
+        headers=tuple(written.headers),
+        expose=tuple(written.expose),
+        max_age_s=written.max_age // 1000,
+    )
+
+
+def merged_timeouts(base: Timeouts, *layers: schema.Timeouts) -> Timeouts:
+    """Each layer's own numbers, over those of the layers before it."""
+    for layer in layers:
+        base = Timeouts(
+            connect_ms=base.connect_ms if layer.connect is None else layer.connect,
+            first_byte_ms=base.first_byte_ms if layer.first_byte is None else layer.first_byte,
+            idle_ms=base.idle_ms if layer.idle is None else layer.idle,
+        )
+    return base
+
+
+def route_timeouts(route: schema.Route, upstream: schema.Upstream | None, defaults: schema.Timeouts) -> Timeouts | None:
+    """None where the route says nothing: the upstream's are used."""
+    if upstream is None or not route.timeouts.model_fields_set:
+        return None
+    return merged_timeouts(BUILT_IN_TIMEOUTS, defaults, upstream.timeouts, route.timeouts)
+
+
+def _check_rewrite(path: KeyPath, route: Route, findings: Findings) -> None:
+    strip = route.strip_prefix
+    if strip and not path_covers(f"{strip}/**", route.match.path):
+        message = f"not every path of {route.match.path!r} begins with {strip!r}: there is nothing to take off"
+        findings.error((*path, "rewrite", "strip"), message)
+
+
+def _tiers_that_pass(config: schema.Config, auth: AuthMode) -> list[str]:
+    anonymous = config.identity.anonymous_tier
+    match auth:
+        case AuthMode.NONE:
+            return [tier for tier in config.tiers if tier == anonymous]
+        case AuthMode.REQUIRED:
+            return [tier for tier in config.tiers if tier != anonymous]
+        case AuthMode.OPTIONAL:
+            return list(config.tiers)
+
+
+def _check_amounts(path: KeyPath, route: Route, config: schema.Config, findings: Findings) -> None:
+    """A take larger than a capacity can never succeed."""
+    tiers = _tiers_that_pass(config, route.auth)
+    for limit in route.limits:
+        for tier, rate in limit.rates.items():
+            if not fits_exactly(rate, route.weight):
+                key = "concurrent" if limit.kind is MeterKind.CONCURRENCY else "rate"
+                findings.error(
+                    ("limits", limit.name, key, tier), "with a route's weight it passes 2^53: beyond counting"
+                )
+        if limit.kind is MeterKind.CONCURRENCY:
+            continue
+        shut_out = [
+            tier for tier in tiers if tier in limit.rates and route.weight > at_once(limit.rates[tier], limit.kind)
+        ]
+        if not shut_out:
+            continue
+        word = "burst" if limit.kind is MeterKind.SMOOTH else "capacity"
+        weight = f"the weight {route.weight / 1000:g} is more than the {word} of limit {limit.name!r}"
+        if len(shut_out) == len(tiers):
+            findings.error((*path, "weight"), f"{weight}: no request could ever pass")
+        else:
+            findings.warn((*path, "weight"), f"{weight} for {', '.join(shut_out)}: none of theirs could ever pass")
+
+
+def _check_scopes(path: KeyPath, route: Route, findings: Findings) -> None:
+    if route.auth is not AuthMode.NONE:
+        return
+    for limit in route.limits:
+        for scope in limit.scopes:
+            if scope.kind in (ScopeKind.USER, ScopeKind.TENANT):
+                message = f"the limit {limit.name!r} counts by {scope.kind}, but auth is none here: it counts by ip"
+                findings.warn((*path, "limits"), message)
+
+
+def _check_reach(routes: list[Route], findings: Findings) -> None:
+    for index, route in enumerate(routes):
+        for earlier in routes[:index]:
+            if covers(earlier.match, route.match):
+                message = (
+                    f"the route {route.name!r} is never reached: {earlier.name!r} above takes all that it would take"
+                )
+                findings.warn(("routes", index), message)
+                break
+
+
+def check_defaults(config: schema.Config, findings: Findings) -> None:
+    """The limits that defaults name."""
+    known = findings.names("limits")
+    for n, name in enumerate(config.defaults.limits):
+        if name not in known:
+            findings.error(("defaults", "limits", n), f"unknown limit {name!r}{meant(name, known)}")
+        elif name in config.defaults.limits[:n]:
+            findings.error(("defaults", "limits", n), f"the limit {name!r} is named twice")

@@ -1,0 +1,65 @@
+"""From the sections on the gateway's own listeners to compiled ones. Pure."""
+
+from ipaddress import ip_address
+from typing import Final
+
+from proxy.policy import schema
+from proxy.policy.findings import Findings
+from proxy.policy.model import Address, Admin, Listen, Maintenance
+
+_SHORTEST_TOKEN: Final = 16
+
+
+def compile_listen(written: schema.Listen) -> Listen:
+    return Listen(
+        address=written.address,
+        workers=written.workers,
+        trusted_proxies=tuple(written.trusted_proxies),
+        max_uri=written.max_uri,
+        max_header=written.max_header,
+        max_fields=written.max_fields,
+        max_connections=written.max_connections,
+        header_timeout_ms=written.header_timeout,
+        body_min_rate=written.body_min_rate,
+        body_grace_ms=written.body_grace,
+        keepalive_ms=written.keepalive,
+        drain_ms=written.drain,
+        double_slash=written.double_slash,
+        encoded_slash=written.encoded_slash,
+    )
+
+
+def compile_admin(config: schema.Config, findings: Findings) -> Admin | None:
+    """The admin listener; no two listeners may have one address."""
+    _check_addresses(config, findings)
+    admin = config.admin
+    if admin is None:
+        return None
+    if admin.token and len(admin.token) < _SHORTEST_TOKEN:
+        findings.error(("admin", "token"), f"is shorter than {_SHORTEST_TOKEN} characters")
+    if not admin.token and not _is_loopback(admin.address):
+        findings.warn(
+            ("admin",), f"without a token, all who reach {admin.address} may read; give it one, or use loopback"
+        )
+    return Admin(admin.address, admin.token)
+
+
+def compile_maintenance(written: schema.Maintenance | None) -> Maintenance | None:
+    return Maintenance(written.retry_after, tuple(written.allow_ips)) if written else None
+
+
+def _check_addresses(config: schema.Config, findings: Findings) -> None:
+    seen = {config.listen.address: "listen"}
+    for name, section in (("metrics", config.metrics), ("admin", config.admin)):
+        if section is None:
+            continue
+        if section.address.port and section.address in seen:
+            findings.error((name, "address"), f"{section.address} is the address of {seen[section.address]} already")
+        seen[section.address] = name
+
+
+def _is_loopback(address: Address) -> bool:
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return address.host == "localhost"
