@@ -31,7 +31,7 @@ class Identity:
     issuer: str = ""
     user: str | None = None
     credential: str = ""  # the gateway key's name, for logs; never the key
-    claims: Mapping[str, Any] = field(default=_NO_CLAIMS, repr=False)
+    claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS, repr=False)  # unhashable before 3.12
     expires_ms: int | None = None
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
