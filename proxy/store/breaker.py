@@ -40,10 +40,10 @@ class Breaker:
         """A request was answered. Says nothing about an open breaker: only its probe closes it."""
         self._failures = 0
 
-    def failed(self, now_ms: float, *, timeout: bool) -> None:
-        """A request was not answered."""
+    def failed(self, now_ms: float, *, final: bool) -> None:
+        """A request was not answered. ``final``: it is a timeout, or known in another way to be no passing fault."""
         self._failures += 1
-        if self.state is BreakerState.CLOSED and (timeout or self._failures >= FAILURES_TO_OPEN):
+        if self.state is BreakerState.CLOSED and (final or self._failures >= FAILURES_TO_OPEN):
             self.state = BreakerState.OPEN
             self.opened += 1
             self._wait_ms = FIRST_PROBE_MS

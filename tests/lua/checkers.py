@@ -9,8 +9,9 @@ from proxy.metering.takes import Take
 class StrictWindows:
     """Truth 2: in no trailing window is more than the capacity admitted.
 
-    Across changes of a policy: of the takes in the window of an admission, those count that no earlier admission, under
-    a shorter window, had already seen leave. Once the clock has been reset, takes from the future happened at the reset.
+    Across changes of a policy: of the takes in the window of an admission, those count that no earlier admission,
+    under a shorter window, had already seen leave. Once the clock has been reset, takes from the future happened at
+    the reset.
     """
 
     log: dict[bytes, list[list[int]]] = field(default_factory=dict)  # [time, amount], not forgotten

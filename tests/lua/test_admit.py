@@ -44,8 +44,7 @@ def bursts(subject, rng: random.Random, *, reloads: bool, jumps: bool, steps: in
 def test_the_checker_fails_a_two_bucket_counter() -> None:
     """A judge that cannot fail proves nothing: the usual weighted counter lets through more than the capacity."""
     with pytest.raises(AssertionError, match="of 100000 in 60000 ms"):
-        for seed in range(20):
-            bursts(TwoBuckets(), random.Random(seed), reloads=False, jumps=False)
+        bursts(TwoBuckets(), random.Random(1), reloads=False, jumps=False)
 
 
 @pytest.mark.parametrize("jumps", [False, True], ids=["steady clock", "moved clock"])

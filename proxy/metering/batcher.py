@@ -1,0 +1,221 @@
+"""Admission over the store: decisions that arrive while a batch is under way travel together in the next.
+
+One lane a worker: at most one batch is under way, so its sequence numbers order what the store sees, and a batch sent
+again after a lost connection takes nothing twice. Every decision carries a deadline in the store's time that lies
+before the moment at which its caller gives up: what was given up takes nothing, however late the store reads it.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from proxy.core.clock import Clock
+from proxy.metering.decision import Decision
+from proxy.metering.keys import CLOCK, GONE, sender_key
+from proxy.metering.offset import Offset
+from proxy.metering.plan import Plan
+from proxy.metering.refusals import Refusals
+from proxy.metering.takes import MAX_BATCH, REPLY_HEAD, Outcome, ReplyFlag, pack_ask, pack_batch, unpack_head
+from proxy.store.breaker import Breaker
+from proxy.store.client import Store
+from proxy.store.errors import Away, StoreAway
+from proxy.store.scripts import load
+
+MEMORY_MS: Final = 60_000  # how long the store remembers a sender's last reply: longer than any deadline
+PROBE_MS: Final = 1_000
+
+
+class _Waiting:
+    """One decision that waits for its batch."""
+
+    __slots__ = ("arrived_ms", "future", "lease", "plan", "tries")
+
+    def __init__(self, plan: Plan, lease: bytes | None, arrived_ms: float, future: asyncio.Future[Decision]) -> None:
+        self.plan = plan
+        self.lease = lease
+        self.arrived_ms = arrived_ms
+        self.future = future
+        self.tries = 0
+
+
+class Batcher:
+    """A worker's admissions. Of one event loop; ``start`` before use, ``stop`` after."""
+
+    def __init__(self, store: Store, clock: Clock, *, on_alarm: Callable[[], None] | None = None) -> None:
+        self.breaker = Breaker()
+        self.refusals = Refusals()
+        self.offset = Offset()
+        self.batches = 0
+        self.decisions = 0
+        self._store = store
+        self._monotonic_ms = clock.monotonic_ms
+        self._on_alarm = on_alarm
+        self._script = load("admit")
+        self._keys = [CLOCK, sender_key(secrets.token_hex(8).encode()), GONE]
+        self._sequence = 0
+        self._queue: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._lane: asyncio.Task[None] | None = None
+        self._prober: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Learns the store's clock. A store that is away opens the breaker: the worker starts all the same."""
+        self._lane = asyncio.create_task(self._run(), name="admissions")
+        try:
+            await self._learn_clock(self._store.timeout_ms)
+        except StoreAway as away:
+            self._failed(away, final=True)
+
+    async def stop(self) -> None:
+        """Fails what waits, and ends. The store stays open: it is the caller's."""
+        tasks = [task for task in (self._lane, self._prober) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._give_up(list(self._queue), StoreAway(Away.BREAKER, "the worker ends"))
+        self._queue.clear()
+
+    async def admit(self, plan: Plan, lease: bytes | None = None) -> Decision:
+        """The decision on a plan; bounded by the store's timeout. ``lease``: 16 bytes, wanted by plans that are leased.
+
+        Raises: StoreAway; nothing is taken then, now or later.
+        """
+        if not plan.keys:
+            return Decision(plan, Outcome.ADMITTED, ())
+        now_ms = self._monotonic_ms()
+        if self.refusals and (meters := self.refusals.recall(plan, now_ms)) is not None:
+            return Decision(plan, Outcome.REFUSED, meters, remembered=True)
+        if not self.breaker.closed:
+            raise StoreAway(Away.BREAKER)
+        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(plan, lease, now_ms, future))
+        self._wake.set()
+        return await future
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch = self._next()
+            if not batch:
+                self._wake.clear()
+                continue
+            try:
+                await self._send(batch)
+            except StoreAway as away:
+                self._failed(away)
+                self._give_up(batch, away)
+                if not self.breaker.closed:
+                    self._give_up(list(self._queue), away)
+                    self._queue.clear()
+            except asyncio.CancelledError:
+                self._give_up(batch, StoreAway(Away.BREAKER, "the worker ends"))
+                raise
+            except Exception as error:  # noqa: BLE001 - the lane outlives a batch that fails by our own fault, and reports
+                self._give_up(batch, StoreAway(Away.REFUSED, "admission failed"))
+                report = {"message": "a batch of admissions failed", "exception": error, "task": self._lane}
+                asyncio.get_running_loop().call_exception_handler(report)
+
+    def _next(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        queue = self._queue
+        while queue and len(batch) < MAX_BATCH:
+            waiting = queue.popleft()
+            if not waiting.future.done():  # else the client has gone
+                batch.append(waiting)
+        return batch
+
+    async def _send(self, batch: list[_Waiting]) -> None:
+        timeout_ms = self._store.timeout_ms
+        keys = self._keys.copy()
+        places: dict[bytes, int] = {}
+        asks = []
+        for waiting in batch:
+            plan = waiting.plan
+            indices = []
+            for key in plan.keys:
+                place = places.get(key)
+                if place is None:
+                    place = places[key] = len(places)
+                    keys.append(key)
+                indices.append(place)
+            deadline_ms = self.offset.deadline(waiting.arrived_ms + timeout_ms)
+            asks.append(pack_ask(deadline_ms, indices, plan.packed, waiting.lease))
+        self._sequence += 1
+        packed = pack_batch(self._sequence, asks, memory_ms=MEMORY_MS)
+        gives_up_ms = batch[0].arrived_ms + timeout_ms  # the one that waits longest bounds them all
+        sent_ms = self._monotonic_ms()
+        try:
+            reply = await self._store.run(self._script, keys, packed, timeout_ms=gives_up_ms - sent_ms)
+        except StoreAway as away:
+            if away.reason is not Away.RESET:
+                raise
+            # The script may have run and only its reply be lost: the same sequence gets the same reply.
+            await self._store.forget()
+            sent_ms = self._monotonic_ms()
+            reply = await self._store.run(self._script, keys, packed, timeout_ms=gives_up_ms - sent_ms)
+        self._deliver(batch, reply, sent_ms)
+
+    def _deliver(self, batch: list[_Waiting], reply: bytes, sent_ms: float) -> None:
+        now_ms = self._monotonic_ms()
+        flags, count, clock_ms = unpack_head(reply)
+        self.offset.learn(sent_ms, now_ms, clock_ms)
+        self.breaker.succeeded()
+        self.batches += 1
+        self.decisions += count
+        if flags & ReplyFlag.CLOCK_RESET and self._on_alarm is not None:
+            self._on_alarm()
+        if count != len(batch):
+            raise StoreAway(Away.REFUSED, "the store has seen a later batch of this worker")
+        at = REPLY_HEAD
+        for waiting in batch:
+            plan = waiting.plan
+            outcome, *meters = plan.layout.unpack_from(reply, at)
+            at += plan.layout.size
+            if outcome == Outcome.REFUSED:
+                self.refusals.learn(plan, outcome, tuple(meters), now_ms)
+            if outcome == Outcome.EXPIRED:
+                self._expired(waiting)
+            elif not waiting.future.done():
+                waiting.future.set_result(Decision(plan, outcome, meters))
+
+    def _expired(self, waiting: _Waiting) -> None:
+        """Nothing was taken. If its caller still waits, the store's clock has stepped: once more, by its new time."""
+        waiting.tries += 1
+        if waiting.tries == 1:
+            self._queue.appendleft(waiting)
+        else:
+            self._give_up([waiting], StoreAway(Away.TIMEOUT, "too late for the store"))
+
+    def _give_up(self, batch: list[_Waiting], away: StoreAway) -> None:
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_exception(StoreAway(away.reason, "admission was given up"))
+
+    def _failed(self, away: StoreAway, *, final: bool = False) -> None:
+        self.breaker.failed(self._monotonic_ms(), final=final or away.reason is Away.TIMEOUT)
+        if not self.breaker.closed and (self._prober is None or self._prober.done()):
+            self._prober = asyncio.create_task(self._probe(), name="store probe")
+
+    async def _learn_clock(self, timeout_ms: float) -> None:
+        sent_ms = self._monotonic_ms()
+        clock_ms = await self._store.time_ms(timeout_ms)
+        self.offset.learn(sent_ms, self._monotonic_ms(), clock_ms)
+
+    async def _probe(self) -> None:
+        """Asks until the store answers, so that no request has to find out."""
+        while not self.breaker.closed:
+            now_ms = self._monotonic_ms()
+            if not self.breaker.may_probe(now_ms):
+                await asyncio.sleep((self.breaker.probe_in_ms(now_ms) or 1) / 1000)
+                continue
+            answered = False
+            try:
+                await self._store.forget()
+                await self._learn_clock(PROBE_MS)
+                answered = True
+            except StoreAway:
+                pass
+            finally:
+                self.breaker.probed(self._monotonic_ms(), answered=answered)

@@ -1,0 +1,86 @@
+"""Names of meters in the store. Pure.
+
+Every word of a key may come from outside (a claim, a user, an address), so its parts are length-prefixed and hashed:
+none collides with another's or breaks out of its hash tag. All keys share one slot. A key holds neither window nor
+capacity: what is stored describes itself (``admit.lua``), so that no change of a policy begins a meter anew.
+"""
+
+import ipaddress
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Any, Final
+
+from proxy.core.identity import Identity, claim_at
+from proxy.policy.model import Limit, MeterKind, Scope, ScopeKind
+
+TAG: Final = b"{m0}"
+CLOCK: Final = TAG + b"clock"
+GONE: Final = TAG + b"gone"
+LIVE: Final = TAG + b"live"
+
+_BY_ADDRESS: Final = "by-address"  # a scope that the caller has no word for is counted by address, and cannot collide
+
+
+def sender_key(sender: bytes) -> bytes:
+    return TAG + b"s:" + sender
+
+
+def address_part(address: str) -> str:
+    """What of an address is counted: an IPv4 whole, of an IPv6 the /64 that one customer has to himself (RFC 6177)."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address  # a unix socket's peer has none
+    if parsed.version == 4:
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
+def _claim_words(value: Any) -> list[str] | None:
+    """A claim's words with their type, so that 1, "1" and true are three; None where there is nothing to count by."""
+    if isinstance(value, bool | int | str):
+        return [type(value).__name__, str(value)] if value != "" else None
+    return None
+
+
+def _scope_words(scope: Scope, identity: Identity, route: str, address: str) -> list[str]:
+    words: list[str] | None
+    match scope.kind:
+        case ScopeKind.IP:
+            words = [address_part(address)]
+        case ScopeKind.USER:
+            words = None if identity.user is None else [identity.issuer, identity.user]
+        case ScopeKind.TENANT:
+            words = None if identity.tenant is None else [identity.tenant]
+        case ScopeKind.TIER:
+            words = [identity.tier]
+        case ScopeKind.ROUTE:
+            words = [route]
+        case ScopeKind.GLOBAL:
+            words = []
+        case ScopeKind.CLAIM:
+            words = _claim_words(claim_at(identity.claims, scope.claim))
+            words = words and [*scope.claim, "", *words]
+    tag = [scope.kind.value]
+    return [*tag, *words] if words is not None else [*tag, _BY_ADDRESS, address_part(address)]
+
+
+def _prefixed(words: Iterable[str]) -> Iterator[bytes]:
+    for word in words:
+        data = word.encode("utf-8", "surrogatepass")
+        yield len(data).to_bytes(4, "little")
+        yield data
+
+
+def meter_key(limit: Limit, identity: Identity, route: str, address: str) -> bytes:
+    """The key of this caller's meter for a limit: 32 bytes. Leases live apart from amounts: they are another type."""
+    digest = blake2b(digest_size=16, person=b"meter")
+    digest.update(b"".join(_prefixed([limit.name])))
+    for scope in limit.scopes:
+        words = _scope_words(scope, identity, route, address)
+        digest.update(len(words).to_bytes(4, "little") + b"".join(_prefixed(words)))
+    kind = b"l:" if limit.kind is MeterKind.CONCURRENCY else b"m:"
+    return TAG + kind + urlsafe_b64encode(digest.digest()).rstrip(b"=")
