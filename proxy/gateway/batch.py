@@ -9,6 +9,8 @@ from typing import Final
 import orjson
 
 from proxy.core.errors import GatewayError, Reason
+from proxy.gateway.exchange import Exchange
+from proxy.policy.model import BatchKind, Route
 
 MAX_CALLS: Final = 1000
 
@@ -35,3 +37,14 @@ def graphql_calls(body: bytes) -> int:
     if not 1 <= len(batch) <= MAX_CALLS:
         raise GatewayError(Reason.MALFORMED, f"a batch holds 1 to {MAX_CALLS} operations", field="body")
     return len(batch)
+
+
+def calls(exchange: Exchange, route: Route, body: bytes | None) -> int:
+    """What the request counts as on this route. ``body`` is there where the route has to look into it."""
+    match route.batch:
+        case BatchKind.TRPC:
+            return trpc_calls(exchange.path, exchange.query)
+        case BatchKind.GRAPHQL:
+            return graphql_calls(body or b"")
+        case None:
+            return 1

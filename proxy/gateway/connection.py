@@ -196,6 +196,10 @@ class Connection(web.RequestHandler):
             transport.close()
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    @property
     def draining(self) -> bool:
         return self.server.draining
 

@@ -39,6 +39,7 @@ class Exchange:
         "decision",
         "error",
         "fields",
+        "forwarded_host",
         "headers",
         "host",
         "http10",
@@ -76,6 +77,7 @@ class Exchange:
         self.path = ""
         self.query = ""
         self.host = ""
+        self.forwarded_host = ""  # as the client of the nearest trusted proxy knows us
         self.scheme = "http"
         self.address = ""
         self.request_id = ""

@@ -1,12 +1,13 @@
 """Sends an admitted request to its upstream and relays the answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.relay import body_length, request_body, send_answer, send_interim, whole_body
 from proxy.policy.model import HostMode, Origin, RetryMode, Route, Timeouts, Upstream
+from proxy.policy.target import rewritten_target
 from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import RequestHeads
 from proxy.upstream.upstreams import Attempt, Upstreams
@@ -42,14 +43,11 @@ class Target:
             add_prefix=route.add_prefix,
         )
 
-    def rewritten(self, target: str) -> str:
-        """The request target as the upstream knows it. The prefix is taken off whole segments only."""
-        prefix = self.strip_prefix
-        if prefix and target.startswith(prefix) and target[len(prefix) : len(prefix) + 1] in ("", "/", "?"):
-            target = target[len(prefix) :]
-            if not target.startswith("/"):
-                target = f"/{target}"
-        return self.add_prefix + target
+    def rewritten(self, exchange: Exchange) -> str:
+        """The request target as the upstream knows it. Raises: GatewayError BAD_TARGET."""
+        if not self.strip_prefix and not self.add_prefix:
+            return exchange.target
+        return rewritten_target(exchange.target, self.strip_prefix, self.add_prefix)
 
 
 def check_length(exchange: Exchange, max_body: int) -> None:
@@ -58,9 +56,16 @@ def check_length(exchange: Exchange, max_body: int) -> None:
         raise GatewayError(Reason.BODY_TOO_LARGE, f"at most {max_body} bytes", close=True)
 
 
-async def forward(exchange: Exchange, target: Target, upstreams: Upstreams, add: Fields, body: bytes | None) -> None:
-    """Relays the answer to the client. ``add`` are the fields that the gateway tells the upstream; ``body`` is the
-    request's where it had to be read already.
+async def forward(
+    exchange: Exchange,
+    target: Target,
+    upstreams: Upstreams,
+    add: Fields,
+    hidden: tuple[bytes, ...] = (),
+    body: bytes | None = None,
+) -> None:
+    """Relays the answer to the client. ``add`` are the fields that the gateway tells the upstream, ``hidden`` the
+    lower-case names of those that only the gateway may read; ``body`` is the request's where it had to be read already.
 
     Raises: GatewayError while nothing has been sent to the client; ConnectionError when the client leaves.
     """
@@ -76,10 +81,12 @@ async def forward(exchange: Exchange, target: Target, upstreams: Upstreams, add:
     if isinstance(content, bytes):
         framing = len(content)
     method = exchange.method.encode()
-    path = target.rewritten(exchange.target)
-    raw_headers = exchange.message.raw_headers
+    path = target.rewritten(exchange)
+    raw_headers: Iterable[tuple[bytes, bytes]] = exchange.message.raw_headers
+    if hidden:
+        raw_headers = [field for field in raw_headers if field[0].lower() not in hidden]
     host = exchange.host if target.preserve_host else ""
-    add += target.headers
+    told = (*add, *target.headers)
 
     def head_for(origin: Origin) -> bytes:
         return target.heads.build(
@@ -87,7 +94,7 @@ async def forward(exchange: Exchange, target: Target, upstreams: Upstreams, add:
             (origin.base_path + path).encode(),
             raw_headers,
             host=(host or origin.authority).encode(),
-            add=add,
+            add=told,
             framing=framing,
         )
 

@@ -14,15 +14,16 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.gateway import cors
 from proxy.gateway.accept import ALLOWED_METHODS, accept
 from proxy.gateway.admission import admit
+from proxy.gateway.batch import calls
 from proxy.gateway.connection import Connection
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange, Outcome
-from proxy.gateway.forward import forward
+from proxy.gateway.forward import check_length, forward
 from proxy.gateway.problem import CONTENT_TYPE, problem_body, reason_phrase, retry_fields
-from proxy.gateway.relay import http_date
+from proxy.gateway.relay import http_date, read_body
 from proxy.gateway.report import Reporter
 from proxy.gateway.runtime import Runtime, Shared
-from proxy.policy.model import Policy
+from proxy.policy.model import BatchKind, Policy
 from proxy.telemetry.log import LineWriter
 from proxy.telemetry.metrics import REFUSALS, Metrics
 
@@ -89,13 +90,22 @@ class Handler:
                 return
             exchange.fields += cors.answer_fields(route.cors, origin)
         runtime.check_maintenance(exchange)
-        identity = runtime.authenticator.cached(exchange.headers, exchange.address, route.auth)
-        if identity is None:
-            identity = await runtime.authenticator.identify(exchange.headers, exchange.address, route.auth)
-        exchange.identity = identity
-        runtime.check_key_route(exchange)
-        async with admit(exchange, runtime):
-            await forward(exchange, runtime)
+        identity = exchange.identity = await runtime.identify(exchange, route)
+        check_length(exchange, route.max_body)
+        body = await read_body(exchange, route.max_body) if route.batch is BatchKind.GRAPHQL else None
+        decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))
+        try:
+            await forward(
+                exchange,
+                runtime.target(route),
+                runtime.shared.upstreams,
+                runtime.told(exchange, identity),
+                runtime.hidden_fields(exchange),
+                body,
+            )
+        finally:
+            if decision is not None:
+                runtime.shared.meters.release(decision)
 
     # --- answers of our own ---
 

@@ -19,8 +19,9 @@ from proxy.core.clock import Clock, SystemClock
 from proxy.gateway.control import Start
 from proxy.gateway.sockets import bind
 from proxy.gateway.workers import Workers
-from proxy.policy.compiler import Loaded, PolicyError
+from proxy.policy.compiler import Loaded
 from proxy.policy.model import Maintenance, Policy
+from proxy.policy.problems import PolicyError
 from proxy.store.embedded import EmbeddedRedis
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import RELOAD_OK, RELOADS, WORKER_RESTARTS, WORKERS, Metrics

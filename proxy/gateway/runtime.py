@@ -1,0 +1,189 @@
+"""What one policy needs in a worker, and what outlives policies there."""
+
+import logging
+from dataclasses import dataclass
+
+from multidict import CIMultiDictProxy
+
+from proxy.core.clock import Clock
+from proxy.core.errors import GatewayError, Reason
+from proxy.core.identity import Identity
+from proxy.gateway.control import Start
+from proxy.gateway.exchange import Exchange
+from proxy.gateway.forward import Target
+from proxy.identity.address import CallerFinder
+from proxy.identity.address import is_trusted as is_inside
+from proxy.identity.attempts import AttemptMeter
+from proxy.identity.authenticator import Authenticator
+from proxy.identity.forwarding import forwarded_fields, stripped_fields
+from proxy.identity.jwks import KeySets
+from proxy.metering.meters import Meters
+from proxy.metering.plan import Planner
+from proxy.policy.matching import Router
+from proxy.policy.model import Policy, Route, RouteMode
+from proxy.policy.target import matched_path
+from proxy.store.client import connect
+from proxy.telemetry.metrics import CLOCK_RESETS, DECISIONS, Metrics
+from proxy.upstream.head import via_contains, via_extended
+from proxy.upstream.upstreams import Upstreams
+
+log = logging.getLogger("sluicegate.worker")
+
+_FORWARDED = "gateway.forwarded"
+
+
+class Shared:
+    """What a worker keeps over reloads: connections to Redis and to upstreams, issuers' keys, open leases."""
+
+    def __init__(self, start: Start, metrics: Metrics, clock: Clock) -> None:
+        self.start = start
+        self.metrics = metrics
+        self.clock = clock
+        self.pseudonym = start.pseudonym.encode()
+        self.keysets = KeySets(clock)
+        self.attempts = AttemptMeter(start.policy.identity.attempts_per_minute)
+        self.upstreams = Upstreams()
+        self.meters: Meters
+
+    async def open(self, policy: Policy) -> None:
+        self._store = await connect(self.start.redis_url, policy.redis.timeout_ms)
+        self.meters = Meters(self._store, self.clock, on_alarm=self._clock_was_reset)
+        await self.meters.start()
+
+    def _clock_was_reset(self) -> None:
+        self.metrics.inc(CLOCK_RESETS)
+        log.error("Redis' clock was far behind what its meters had seen, and was believed")
+
+    async def close(self) -> None:
+        self.upstreams.close()
+        await self.meters.stop()
+        await self._store.close()
+        await self.keysets.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitCounters:
+    """A route's counters, bound once: the slots of its limits' admissions, and whether any of them is in shadow."""
+
+    admitted: tuple[int, ...]
+    shadowed: bool
+
+    @classmethod
+    def of(cls, route: Route, metrics: Metrics) -> "LimitCounters":
+        return cls(
+            tuple(metrics.slot(DECISIONS, limit.name, "admitted") for limit in route.limits),
+            route.mode is RouteMode.SHADOW or any(limit.shadow for limit in route.limits),
+        )
+
+
+class Runtime:
+    """One policy, ready to decide. A request keeps the one it began with."""
+
+    def __init__(self, policy: Policy, shared: Shared) -> None:
+        self.policy = policy
+        self.shared = shared
+        self.router = Router(policy.routes)
+        self.callers = CallerFinder(policy.listen.trusted_proxies)
+        self.authenticator = Authenticator(
+            policy.identity, shared.clock, shared.keysets, tiers=policy.tiers, attempts=shared.attempts
+        )
+        self.planner = Planner(policy)
+        stripped = stripped_fields(policy.identity)
+        self._targets = tuple(Target.of(route, policy.upstreams[route.upstream], stripped) for route in policy.routes)
+        self.counters = tuple(LimitCounters.of(route, shared.metrics) for route in policy.routes)
+        self._has_ip_rules = bool(policy.ip.deny or policy.ip.allow)
+
+    @classmethod
+    async def make(cls, policy: Policy, shared: Shared) -> "Runtime":
+        await shared.upstreams.apply(policy.upstreams.values())
+        runtime = cls(policy, shared)
+        await shared.keysets.keep_only(policy.identity.issuers)
+        return runtime
+
+    def locate(self, exchange: Exchange) -> None:
+        """Where the request comes from. Raises: GatewayError for a denied address and for a loop."""
+        headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        caller = self.callers.find(exchange.connection.peer, headers)
+        exchange.address = caller.address
+        exchange.scheme = caller.scheme or "http"
+        exchange.forwarded_host = caller.host or exchange.host
+        if self._has_ip_rules and not self._is_allowed(caller.address):
+            raise GatewayError(Reason.IP_DENIED)
+        if "Via" in headers and via_contains(_raw(headers, "Via"), self.shared.pseudonym):
+            raise GatewayError(Reason.LOOP)
+
+    def _is_allowed(self, address: str) -> bool:
+        rules = self.policy.ip
+        if is_inside(address, rules.deny):
+            return False
+        return not rules.allow or is_inside(address, rules.allow)
+
+    def match(self, exchange: Exchange) -> Route:
+        """Raises: GatewayError BAD_TARGET, NO_ROUTE, METHOD_REFUSED."""
+        listen = self.policy.listen
+        path = matched_path(exchange.path, listen.double_slash, listen.encoded_slash)
+        route = self.router.match(exchange.method, exchange.host, path, exchange.query, exchange.headers)
+        if route is not None:
+            return route
+        allowed = self.router.methods_for(exchange.host, path, exchange.query, exchange.headers)
+        if allowed:
+            raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", ", ".join(allowed).encode()),))
+        raise GatewayError(Reason.NO_ROUTE)
+
+    def check_maintenance(self, exchange: Exchange) -> None:
+        maintenance = self.policy.maintenance
+        if maintenance is not None and not is_inside(exchange.address, maintenance.allow):
+            raise GatewayError(Reason.MAINTENANCE, retry_after_ms=maintenance.retry_after_ms)
+
+    async def identify(self, exchange: Exchange, route: Route) -> Identity:
+        """Raises: GatewayError: as the authenticator says; KEY_ROUTE_REFUSED for a key that is not for this route."""
+        headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        authenticator = self.authenticator
+        identity = authenticator.cached(headers, exchange.address, route.auth)
+        if identity is None:
+            identity = await authenticator.identify(headers, exchange.address, route.auth)
+        if identity.credential and not authenticator.key_may_use(identity, route.name):
+            raise GatewayError(Reason.KEY_ROUTE_REFUSED)
+        return identity
+
+    def target(self, route: Route) -> Target:
+        return self._targets[route.index]
+
+    def told(self, exchange: Exchange, identity: Identity) -> list[tuple[bytes, bytes]]:
+        """The fields that the upstream gets from us: who calls, from where, on which request's behalf."""
+        headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        known = identity.memo.get(_FORWARDED)
+        if known is None or known[0] is not self.policy.identity:
+            known = (self.policy.identity, forwarded_fields(self.policy.identity, identity))
+            identity.memo[_FORWARDED] = known
+        version = b"1.0" if exchange.http10 else b"1.1"
+        via = (
+            via_extended(_raw(headers, "Via"), version, self.shared.pseudonym)
+            if "Via" in headers
+            else b"%b %b" % (version, self.shared.pseudonym)
+        )
+        return [
+            *known[1],
+            (b"X-Forwarded-For", _forwarded_for(exchange)),
+            (b"X-Forwarded-Proto", exchange.scheme.encode()),
+            (b"X-Forwarded-Host", exchange.forwarded_host.encode()),
+            (b"Via", via),
+            (b"X-Request-ID", exchange.request_id.encode()),
+        ]
+
+    def hidden_fields(self, exchange: Exchange) -> tuple[bytes, ...]:
+        """Lower-case names of fields that hold a gateway key: it must never reach an upstream."""
+        if not self.policy.identity.keys:
+            return ()
+        headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        return self.authenticator.fields_holding_keys(headers)
+
+
+def _forwarded_for(exchange: Exchange) -> bytes:
+    """The client that we believe in, then the proxy that told us of it. What stood further left was hearsay."""
+    peer = exchange.connection.peer
+    return exchange.address.encode() if exchange.address == peer else f"{exchange.address}, {peer}".encode()
+
+
+def _raw(headers: CIMultiDictProxy[str], name: str) -> list[bytes]:
+    return [value.encode("utf-8", "surrogateescape") for value in headers.getall(name)]
