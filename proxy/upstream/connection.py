@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         "_reading_paused",
         "_response",
         "_transport",
+        "_unsent",
         "_upload",
         "_waiter",
         "_write_paused",
@@ -61,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None  # once its head is handed out, until its end
         self._upload: asyncio.Task[None] | None = None
         self._drain: asyncio.Future[None] | None = None
+        self._unsent = False  # a part of the request's body has not been written: the connection can't serve again
         self._write_paused = False
         self._reading_paused = False
         self.closed = False
@@ -110,12 +112,14 @@ class Connection(asyncio.Protocol):
         An answer that has ended stops the upload. What the body's iterator raises ends the exchange, and is raised from
         the answer's future or from its body.
         """
+        self._unsent = True
         self.deadline = inf  # a slow client is the gateway's concern; a stalled upstream is seen in drain()
         self._upload = self._loop.create_task(self._send(body, framing))
         self._upload.add_done_callback(self._upload_ended)
 
     async def _send(self, body: AsyncIterator[bytes], framing: int) -> None:
         await send_body(self, body, framing)
+        self._unsent = False
         if self._waiter is not None:
             self.deadline = self._loop.time() + self._first_byte_s
         elif self._response is not None and self._response.awaited:
@@ -198,7 +202,7 @@ class Connection(asyncio.Protocol):
         self._deliver(response)
         self._busy = False
         self._response = None
-        if self._reader.reusable and (self._upload is None or self._upload.done()):
+        if self._reader.reusable and not self._unsent:
             self._upload = None
             self.served += 1
             self.answer_headers = response.headers

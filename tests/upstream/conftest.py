@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import uvloop
 
 from proxy.core.headers import RawHeaders
 from proxy.policy.model import HostMode, Origin, Timeouts, Upstream
+from proxy.upstream.connection import Connection
 from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import RequestHeads
 from proxy.upstream.response import Response
@@ -78,6 +80,7 @@ class Peer:
 
 
 Script = Callable[[Peer], Awaitable[None]]
+StartOrigin = Callable[..., Awaitable["ScriptedOrigin"]]
 
 
 class ScriptedOrigin:
@@ -105,6 +108,8 @@ class ScriptedOrigin:
             await self.script(peer)
         except (ConnectionError, asyncio.IncompleteReadError):
             peer.gone.set()
+        except asyncio.CancelledError:
+            pass  # by stop()
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -165,6 +170,18 @@ class Gate:
             on_interim=lambda status, headers: self.interims.append((status, headers)),
         )
 
+    def connections(self) -> list[Connection]:
+        """Every open connection."""
+        return [c for pool in self.upstreams._pools.values() for c in pool._all]
+
+    def stalled(self) -> bool:
+        """Whether an upload waits until the upstream takes more."""
+        return any(connection.stalled < inf for connection in self.connections())
+
+    def unsent(self) -> int:
+        """Bytes that the transports hold back."""
+        return sum(connection._transport.get_write_buffer_size() for connection in self.connections())
+
     async def get(self) -> tuple[int, bytes]:
         """Status and whole body of a GET."""
         response = await self.send()
@@ -200,7 +217,7 @@ async def gate() -> AsyncIterator[Gate]:
 
 
 @pytest.fixture
-async def origin() -> AsyncIterator[Callable[..., Awaitable[ScriptedOrigin]]]:
+async def origin() -> AsyncIterator[StartOrigin]:
     """Starts origins: ``await origin(script)``; options go to the server (``ssl`` for one)."""
     async with AsyncExitStack() as stack:
 

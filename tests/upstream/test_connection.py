@@ -1,0 +1,582 @@
+"""One connection, on a real socket: bodies that stream, ends that come early, clients that leave, uploads."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.core.errors import GatewayError, Reason
+from proxy.policy.model import Timeouts
+from proxy.upstream.framing import CHUNKED
+from tests.upstream.conftest import OK, Gate, Peer, StartOrigin, answering, eventually, whole
+
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+SHORT = Timeouts(connect_ms=2000, first_byte_ms=150, idle_ms=150)
+
+
+async def endless() -> AsyncIterator[bytes]:
+    """A client's upload that never ends."""
+    while True:
+        yield b"x" * 65536
+        await asyncio.sleep(0)
+
+
+async def stuck(*first: bytes) -> AsyncIterator[bytes]:
+    """A client's upload that stops half-way."""
+    for chunk in first:
+        yield chunk
+    await asyncio.Event().wait()
+
+
+# --- answers -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_in_one_segment_needs_no_further_waiting(gate: Gate, origin: StartOrigin) -> None:
+    started = await origin(answering(OK))
+    await gate.use(started.model)
+    response = await gate.send()
+    assert response.body_complete
+    assert (response.status, response.reason, response.take(), await response.read()) == (200, b"OK", b"ok", b"")
+
+
+async def test_53_an_interim_answer_is_relayed_before_the_final_one(gate: Gate, origin: StartOrigin) -> None:
+    relayed = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        await relayed.wait()
+        await peer.send(OK)
+
+    await gate.use((await origin(script)).model)
+    sending = asyncio.create_task(gate.send())
+    await eventually(lambda: gate.interims)
+    assert gate.interims == [(103, [(b"Link", b"</a>")])]
+    assert not sending.done()
+    relayed.set()
+    assert (await sending).status == 200
+
+
+async def test_54_a_101_is_a_fault_of_the_upstream(gate: Gate, origin: StartOrigin) -> None:
+    answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    await gate.use((await origin(answering(answer))).model)
+    with pytest.raises(GatewayError) as caught:
+        await gate.send()
+    assert (caught.value.reason, caught.value.status) == (Reason.UPSTREAM_PROTOCOL, 502)
+
+
+@pytest.mark.parametrize("framing", [b"", b"Content-Length: 500\r\n", b"Transfer-Encoding: chunked\r\n"])
+async def test_58_head_serves_on_and_on(gate: Gate, origin: StartOrigin, framing: bytes) -> None:
+    """No body follows, its length is kept, and the next answer on the same connection is read aright."""
+    started = await origin(answering(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n", OK))
+    await gate.use(started.model)
+    response = await gate.send(b"HEAD")
+    assert response.body_complete
+    assert response.headers == [tuple(line.split(b": ")) for line in framing.split(b"\r\n") if line]
+    assert await gate.get() == (200, b"ok")
+    assert len(started.peers) == 1
+
+
+async def test_59_bad_framing_is_502_and_the_connection_is_dropped(gate: Gate, origin: StartOrigin) -> None:
+    bad = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok"
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(bad if peer.number == 1 else OK)
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    with pytest.raises(GatewayError) as caught:
+        await gate.send()
+    assert (caught.value.reason, caught.value.status) == (Reason.UPSTREAM_PROTOCOL, 502)
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+    assert await gate.get() == (200, b"ok")
+    assert not gate.attempt.reused
+
+
+@pytest.mark.parametrize("extra", [b"!", OK], ids=["a byte too many", "a second answer"])
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "while idle"])
+async def test_59_bytes_beyond_the_answer_end_the_connection(
+    gate: Gate, origin: StartOrigin, extra: bytes, later: bool
+) -> None:
+    """They could be taken for the answer to the next request, of another tenant."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        if later:
+            await peer.send(OK)
+            await peer.send(extra)
+        else:
+            await peer.send(OK + extra)
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    assert await gate.get() == (200, b"ok")
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+    assert await gate.get() == (200, b"ok")
+    assert len(started.peers) == 2
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("sent", [b"", b"HT", b"HTTP/1.1 200 OK\r\nContent-"])
+async def test_60_gone_before_the_head_is_502(gate: Gate, origin: StartOrigin, sent: bytes, reset: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        if sent:
+            await peer.send(sent)
+        peer.reset() if reset else peer.close()
+
+    await gate.use((await origin(script)).model)
+    with pytest.raises(GatewayError) as caught:
+        await gate.send()
+    assert (caught.value.reason, caught.value.status) == (Reason.UPSTREAM_RESET, 502)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(
+    "head", [CHUNKED_HEAD + b"5\r\nhello\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"]
+)
+async def test_60_gone_in_the_body_is_an_error_for_its_reader(
+    gate: Gate, origin: StartOrigin, head: bytes, reset: bool
+) -> None:
+    """What came is delivered, then the reader is told: the body never looks complete."""
+    heard = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(head)
+        await heard.wait()
+        peer.reset() if reset else peer.close()
+
+    await gate.use((await origin(script)).model)
+    response = await gate.send()
+    assert await response.read() == b"hello"
+    heard.set()
+    for _ in range(2):
+        with pytest.raises(GatewayError) as caught:
+            await response.read()
+        assert caught.value.reason is Reason.UPSTREAM_RESET
+    assert not response.body_complete
+
+
+async def test_64_a_body_that_ends_with_its_connection_is_complete(gate: Gate, origin: StartOrigin) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhel", b"lo")
+        peer.close()
+
+    await gate.use((await origin(script)).model)
+    response = await gate.send()
+    assert await whole(response) == b"hello"
+    assert response.body_complete
+
+
+async def test_64_a_body_that_ends_in_a_reset_is_not(gate: Gate, origin: StartOrigin) -> None:
+    heard = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        await heard.wait()
+        peer.reset()
+
+    await gate.use((await origin(script)).model)
+    response = await gate.send()
+    assert await response.read() == b"hello"
+    heard.set()
+    with pytest.raises(GatewayError) as caught:
+        await response.read()
+    assert caught.value.reason is Reason.UPSTREAM_RESET
+
+
+async def test_65_server_sent_events_come_one_by_one(gate: Gate, origin: StartOrigin) -> None:
+    """Each is read before the next is sent."""
+    taken = asyncio.Semaphore(0)
+    events = [b"data: %d\n\n" % number for number in range(5)]
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(CHUNKED_HEAD)
+        for event in events:
+            await peer.send(b"%x\r\n%b\r\n" % (len(event), event))
+            await taken.acquire()
+        await peer.send(b"0\r\n\r\n")
+
+    await gate.use((await origin(script)).model)
+    response = await gate.send()
+    for event in events:
+        assert await asyncio.wait_for(response.read(), 1) == event
+        taken.release()
+    assert await response.read() == b""
+    assert await gate.upstreams.drain(1000)
+
+
+async def test_http_1_0_upstreams_close_after_each_answer(gate: Gate, origin: StartOrigin) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nold")
+        peer.close()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    assert [await gate.get(), await gate.get()] == [(200, b"old"), (200, b"old")]
+    assert len(started.peers) == 2
+
+
+# --- time ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 2", b"HTTP/1.1 102 Processing\r\n\r\n"])
+async def test_61_an_answer_that_comes_too_late_is_504(gate: Gate, origin: StartOrigin, sent: bytes) -> None:
+    """The beginning of a head, or an interim answer, is not yet an answer."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(sent)
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model, timeouts=SHORT)
+    with pytest.raises(GatewayError) as caught:
+        await asyncio.wait_for(gate.send(), 2)
+    assert (caught.value.reason, caught.value.status) == (Reason.UPSTREAM_TIMEOUT, 504)
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+
+
+async def test_61_a_body_that_pauses_too_long_is_an_error_for_its_reader(gate: Gate, origin: StartOrigin) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(CHUNKED_HEAD + b"5\r\nhello\r\n")
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model, timeouts=SHORT)
+    response = await gate.send()
+    assert await response.read() == b"hello"
+    with pytest.raises(GatewayError) as caught:
+        await asyncio.wait_for(response.read(), 2)
+    assert caught.value.reason is Reason.UPSTREAM_TIMEOUT
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+
+
+async def test_a_reader_that_dawdles_is_not_the_upstreams_fault(gate: Gate, origin: StartOrigin) -> None:
+    """The idle time runs only while someone waits."""
+    rest = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(CHUNKED_HEAD + b"5\r\nhello\r\n")
+        await rest.wait()
+        await peer.send(b"0\r\n\r\n")
+
+    await gate.use((await origin(script)).model, timeouts=SHORT)
+    response = await gate.send()
+    await asyncio.sleep(0.4)  # longer than the idle time and a sweep
+    rest.set()
+    assert await whole(response) == b"hello"
+
+
+# --- the client leaves ---------------------------------------------------------------------------------------------
+
+
+async def test_62_whoever_stops_waiting_drops_the_connection_at_once(gate: Gate, origin: StartOrigin) -> None:
+    asked = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        asked.set()
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    sending = asyncio.create_task(gate.send())
+    await asked.wait()
+    sending.cancel()
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+async def test_62_also_while_its_upload_is_held_up(gate: Gate, origin: StartOrigin) -> None:
+    """The upstream does not read: the upload waits for backpressure when the client leaves."""
+    left = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await left.wait()
+        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    sending = asyncio.create_task(gate.send(b"POST", endless(), framing=CHUNKED))
+    await eventually(gate.stalled)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert not gate.connections()
+    left.set()
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+
+
+async def test_62_a_reader_that_is_cancelled_drops_the_connection(gate: Gate, origin: StartOrigin) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(CHUNKED_HEAD)
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    response = await gate.send()
+    reading = asyncio.create_task(response.read())
+    await eventually(lambda: response.awaited)
+    reading.cancel()
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+    with pytest.raises(GatewayError) as caught:
+        await response.read()
+    assert caught.value.reason is Reason.CLIENT_GONE
+
+
+# --- uploads -------------------------------------------------------------------------------------------------------
+
+
+async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def test_an_upload_is_framed_as_its_head_says(gate: Gate, origin: StartOrigin) -> None:
+    got: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        for size in (len(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), 5, 5):
+            got.append(await peer.head())
+            got.append(await peer.body(size))
+            await peer.send(OK)
+
+    started = await origin(script)
+    await gate.use(started.model)
+    for body, framing in ((pieces(b"abc", b"", b"de"), CHUNKED), (pieces(b"abc", b"de"), 5), (b"abcde", 5)):
+        assert (await gate.send(b"POST", body, framing=framing)).status == 200
+    assert got[1::2] == [b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde", b"abcde"]
+    assert len(started.peers) == 1
+
+
+@pytest.mark.parametrize("chunks", [(b"abc",), (b"abc", b"defg")], ids=["shorter", "longer"])
+async def test_an_upload_is_held_to_its_length(gate: Gate, origin: StartOrigin, chunks: tuple[bytes, ...]) -> None:
+    """What is more would be read as the next request."""
+    got = bytearray()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        while data := await peer.reader.read(65536):
+            got.extend(data)
+
+    started = await origin(script)
+    await gate.use(started.model)
+    with pytest.raises(GatewayError) as caught:
+        await gate.send(b"POST", pieces(*chunks), framing=5)
+    assert caught.value.reason is Reason.BAD_FRAMING
+    await eventually(lambda: not gate.connections())
+    assert len(got) <= 5
+
+
+async def test_what_the_bodys_source_raises_comes_out(gate: Gate, origin: StartOrigin) -> None:
+    """And the upstream never takes the upload for complete."""
+    got = bytearray()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        try:
+            while data := await peer.reader.read(65536):
+                got.extend(data)
+        finally:
+            peer.gone.set()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"abc"
+        raise GatewayError(Reason.BODY_TIMEOUT)
+
+    started = await origin(script)
+    await gate.use(started.model)
+    with pytest.raises(GatewayError) as caught:
+        await gate.send(b"POST", body(), framing=CHUNKED)
+    assert caught.value.reason is Reason.BODY_TIMEOUT
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+    assert not got.endswith(b"0\r\n\r\n")
+
+
+async def test_63_an_early_refusal_is_relayed_and_stops_the_upload(gate: Gate, origin: StartOrigin) -> None:
+    """The connection is not used again: the rest of the upload would be read as a request."""
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.body(3)
+        await peer.send(refusal)
+        await peer.wait_gone()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    response = await asyncio.wait_for(gate.send(b"POST", stuck(b"abc"), framing=100), 1)
+    assert (response.status, await whole(response)) == (413, b"no")
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+    assert not gate.connections()
+
+
+async def test_63_also_when_the_upstream_no_longer_reads_and_closes(gate: Gate, origin: StartOrigin) -> None:
+    """As servers do that refuse a body: they answer, and close with it unread."""
+    refusal = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(refusal)
+        peer.close()
+
+    await gate.use((await origin(script)).model)
+    response = await asyncio.wait_for(gate.send(b"POST", endless(), framing=CHUNKED), 2)
+    assert (response.status, await whole(response)) == (401, b"no")
+
+
+async def test_63_a_refusal_that_streams_stops_the_upload_and_is_read_to_its_end(
+    gate: Gate, origin: StartOrigin
+) -> None:
+    rest = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nno")
+        await rest.wait()
+        await peer.send(b", ")
+        await peer.wait_gone()
+
+    ended = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            async for chunk in stuck(b"abc"):
+                yield chunk
+        finally:
+            ended.set()
+
+    started = await origin(script)
+    await gate.use(started.model)
+    response = await asyncio.wait_for(gate.send(b"POST", body(), framing=CHUNKED), 1)
+    assert ended.is_set()
+    rest.set()
+    assert await whole(response) == b"no, "
+    await asyncio.wait_for(started.peers[0].gone.wait(), 1)
+
+
+async def test_an_echo_answers_while_the_upload_goes_on(gate: Gate, origin: StartOrigin) -> None:
+    """``request.pipe(response)``: a 2xx that streams does not stop the upload; both ends come."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+        for _ in range(3):
+            await peer.send(await peer.body(2))
+        await peer.wait_gone()
+
+    echoed: list[bytes] = []
+    turn = asyncio.Semaphore(1)
+
+    async def body() -> AsyncIterator[bytes]:
+        for chunk in (b"ab", b"cd", b"ef"):
+            await turn.acquire()
+            yield chunk
+
+    await gate.use((await origin(script)).model)
+    response = await gate.send(b"POST", body(), framing=6)
+    while part := await response.read():
+        echoed.append(part)
+        turn.release()
+    assert echoed == [b"ab", b"cd", b"ef"]
+
+
+async def test_61_an_upstream_that_takes_no_more_is_504(gate: Gate, origin: StartOrigin) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    await gate.use((await origin(script)).model, timeouts=SHORT)
+    with pytest.raises(GatewayError) as caught:
+        await asyncio.wait_for(gate.send(b"POST", endless(), framing=CHUNKED), 3)
+    assert caught.value.reason is Reason.UPSTREAM_TIMEOUT
+
+
+async def test_the_first_byte_time_begins_when_the_upload_has_ended(gate: Gate, origin: StartOrigin) -> None:
+    """A slow client is not the upstream's fault."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.body(2)
+        await peer.send(OK)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.sleep(0.4)  # longer than the first-byte time and a sweep
+        yield b"b"
+
+    await gate.use((await origin(script)).model, timeouts=SHORT)
+    assert (await gate.send(b"POST", slow(), framing=2)).status == 200
+
+
+# --- flat memory ---------------------------------------------------------------------------------------------------
+
+BIG = 50 * 1024 * 1024
+
+
+async def test_a_big_answer_to_a_slow_reader_stays_in_the_origin(gate: Gate, origin: StartOrigin) -> None:
+    """50 MB, and never more than half a MiB of it waits here."""
+    block = b"x" * 65536
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG)
+        for _ in range(BIG // len(block)):
+            await peer.send(block)
+        await peer.wait_gone()
+
+    await gate.use((await origin(script)).model)
+    response = await gate.send()
+    total = most = turns = 0
+    while part := await response.read():
+        total += len(part)
+        most = max(most, len(part))
+        turns += 1
+        await asyncio.sleep(0.002 if turns % 8 == 0 else 0)
+    assert total == BIG
+    assert most <= 512 * 1024
+    assert [connection.served for connection in gate.connections()] == [1]
+
+
+async def test_a_big_upload_to_a_slow_origin_stays_with_the_client(gate: Gate, origin: StartOrigin) -> None:
+    """50 MB, and the source is asked for more only as fast as the origin takes it."""
+    block = b"x" * 65536
+    taken = given = most = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal given, most
+        for _ in range(BIG // len(block)):
+            given += len(block)
+            most = max(most, gate.unsent())
+            yield block
+
+    async def script(peer: Peer) -> None:
+        nonlocal taken
+        await peer.head()
+        while taken < BIG:
+            data = await peer.reader.read(262144)
+            taken += len(data)
+            await asyncio.sleep(0.001 if taken % 7 == 0 else 0)
+        await peer.send(OK)
+
+    await gate.use((await origin(script)).model)
+    response = await gate.send(b"PUT", body(), framing=BIG)
+    assert (response.status, given, taken) == (200, BIG, BIG)
+    assert most <= 512 * 1024
