@@ -171,7 +171,7 @@ def compile_keys(
     routes: list[str],
     findings: Findings,
 ) -> tuple[GatewayKey, ...]:
-    """The keys that open something: revoked ones are checked, then left out. ``path``: where they stand in their file."""
+    """The keys that open something: revoked ones are checked and left out. ``path`` is where they stand in the file."""
     out = []
     for name, key in written.items():
         here: KeyPath = (*path, name)

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,7 +71,7 @@ def defaults_for(
 
     600 requests a minute from one address. Nobody is identified: the app's own tokens pass untouched. Everything
     listens on loopback, since whoever starts a gateway without a policy has not said yet who may reach it; ``listen``
-    says. Raises: PolicyError.
+    says. ``env`` is the process's own where none is given. Raises: PolicyError.
     """
     value: dict[str, Any] = {
         "version": 1,
@@ -85,7 +86,7 @@ def defaults_for(
         value["data_dir"] = data_dir
     if redis is not None:
         value["redis"] = {"meters": redis}
-    around = Surroundings(env or {}, Path.cwd(), _read)
+    around = Surroundings(os.environ if env is None else env, Path.cwd(), _read)
     return _compiled(Document(DEFAULTS, value, {}), around).policy
 
 

@@ -42,12 +42,16 @@ class Missing(str):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a file's variables are resolved with. ``read`` returns a file's text and raises OSError or ValueError."""
+    """What a file's variables are resolved with. ``read`` returns a file's text and raises OSError or ValueError.
+
+    ``literal`` leaves variables as they are written, for files that are to be written again.
+    """
 
     env: Mapping[str, str]
     base: Path  # relative file names start here
     read: Callable[[Path], str]
     allow_missing: bool = False
+    literal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ class _Builder:
         tag = node.tag.removeprefix(_TAG)
         text: str = node.value
         if tag in ("str", "value", "merge"):
-            return self._substituted(node, path) if "${" in text else text
+            return self._substituted(node, path) if "${" in text and not self.around.literal else text
         if tag in ("int", "float") and ":" in text:
             return text
         construct: dict[str, Callable[[ScalarNode], Scalar]] = {

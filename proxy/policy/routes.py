@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from proxy.core.headers import is_token
 from proxy.policy import schema
 from proxy.policy.coverage import covers
 from proxy.policy.findings import Findings
@@ -59,6 +60,9 @@ def compile_routes(
                 (*path, "upstream"), f"unknown upstream {written.upstream!r}{meant(written.upstream, known)}"
             )
         route = _route(config, index, tuple(limits[name] for name in names[index] if name in limits), findings)
+        for field in written.match.headers:
+            if not is_token(field.encode()):
+                findings.error((*path, "match", "headers", field), f"{field!r} is not the name of a header field")
         _check_rewrite(path, route, findings)
         _check_amounts(path, route, config, findings)
         _check_scopes(path, route, findings)

@@ -358,7 +358,7 @@ class Answers(Section):
 class Config(Section):
     """A policy file. Top-level keys that begin with ``x-`` are free, as homes of YAML anchors."""
 
-    version: Annotated[int, count(1, 1, "the version of this format,")] = key("Of this format: 1.")
+    version: Annotated[int, count(1, 1, "the number")] = key("The version of this format.")
     listen: Listen = section(Listen, "The gateway's own server.")
     metrics: Annotated[Metrics | None, off_for(None)] = key(
         "Read only, for Prometheus and Kubernetes; `off`: none.", {}

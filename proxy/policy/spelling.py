@@ -118,7 +118,8 @@ def text(what: str = "text") -> Spelling:
 def count(low: int, high: int, what: str = "a whole number", names: Mapping[str, int] | None = None) -> Spelling:
     """A whole number from ``low`` to ``high``, ``2_000_000`` too; ``names`` are words that stand for numbers."""
     words = names or {}
-    described = f"{what} from {low} to {high}" + "".join(f", or {word}" for word in words)
+    bounds = f"from {low} to {high}" if low < high else str(low)
+    described = f"{what} {bounds}" + "".join(f", or {word}" for word in words)
 
     def parse(raw: object) -> int:
         spelled = as_number_text(raw, described)

@@ -72,15 +72,15 @@ def _normal(raw: str, double_slash: Ambiguous, encoded_slash: Ambiguous) -> str:
     return path
 
 
-def rewritten_path(raw: str, strip: str, prefix: str) -> str:
-    """The path to forward: ``strip`` taken off and ``prefix`` put before, every other byte as it came.
+def rewritten_target(target: str, strip: str, prefix: str) -> str:
+    """The target to forward (path and query): ``strip`` off, ``prefix`` before, every other byte as it came.
 
     ``strip`` must stand there as it is written, up to a segment's end: a path that only matches once it is decoded
-    cannot be cut without reading it anew. Raises: GatewayError (bad_target).
+    cannot be cut without being read anew. Raises: GatewayError (bad_target).
     """
     if strip:
-        rest = raw[len(strip) :]
-        if not raw.startswith(strip) or rest[:1] not in ("", "/"):
+        rest = target[len(strip) :]
+        if not target.startswith(strip) or rest[:1] not in ("", "/", "?"):
             raise _refusal("The part of the path that is taken off must not be encoded")
-        raw = rest
-    return prefix + (raw or "/") if prefix or not raw else raw
+        target = rest if rest.startswith("/") else "/" + rest
+    return prefix + target

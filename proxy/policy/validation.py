@@ -1,7 +1,7 @@
 """From a document to the schema's objects: pydantic's findings in plain words, and what can be looked at further.
 
-Every fault of a file is to be told at once. So what is wrong is cut out (one limit, one route, one section) and the rest
-is validated again: the compiler can then check how the sound parts go together.
+Every fault of a file is to be told at once. So what is wrong is cut out (one limit, one route, one section) and the
+rest is validated again: the compiler can then check how the sound parts go together.
 """
 
 import typing
@@ -126,19 +126,19 @@ def _problem(document: Document, kind: Any, details: ErrorDetails) -> PolicyProb
 def keys_at(kind: Any, path: KeyPath) -> list[str]:
     """The keys that the schema knows at ``path``; none where it takes any."""
     for step in path:
-        model = _bare(kind)
+        model = bare_type(kind)
         if isinstance(model, type) and issubclass(model, BaseModel):
             fields = {info.alias or name: info for name, info in model.model_fields.items()}
             kind = fields[str(step)].annotation
         else:
             kind = typing.get_args(model)[-1]
-    model = _bare(kind)
+    model = bare_type(kind)
     if isinstance(model, type) and issubclass(model, BaseModel):
         return [info.alias or name for name, info in model.model_fields.items()]
     return []
 
 
-def _bare(kind: Any) -> Any:
+def bare_type(kind: Any) -> Any:
     """A type without its annotations and without None."""
     while True:
         origin = typing.get_origin(kind)
