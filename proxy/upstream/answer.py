@@ -134,6 +134,12 @@ class AnswerReader:
         self.fault = GatewayError(Reason.UPSTREAM_RESET)
         return BROKEN
 
+    def release(self) -> None:
+        """No more bytes will be read. Cuts the circles of parser, reader and connection, so that none awaits the GC."""
+        self._state = BROKEN
+        self._on_interim = None
+        del self._parser, self._source
+
     def _break(self, detail: str, cause: Exception | None = None) -> int:
         self._state = BROKEN
         self.fault = GatewayError(Reason.UPSTREAM_PROTOCOL, detail)

@@ -39,6 +39,6 @@ async def open_connection(origin: Origin, tls: ssl.SSLContext | None, connect_ms
         raise GatewayError(Reason.UPSTREAM_TIMEOUT) from error
     except ssl.SSLError as error:
         raise GatewayError(Reason.UPSTREAM_TLS) from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that is no name
         raise GatewayError(Reason.UPSTREAM_REFUSED) from error
     return connection

@@ -170,8 +170,7 @@ class Connection(asyncio.Protocol):
             self._finish()
         elif state == BODY:
             self._stream()
-        elif state == BROKEN:
-            assert reader.fault is not None
+        elif state == BROKEN and reader.fault is not None:
             self.fail(reader.fault)
 
     def _stream(self) -> None:
@@ -257,5 +256,6 @@ class Connection(asyncio.Protocol):
         self.deadline = inf
         if self._upload is not None:
             self._upload.cancel()
+        self._reader.release()
         self._transport.abort()
         self._owner.lost(self)

@@ -177,5 +177,7 @@ class Pool:
     def abort(self) -> None:
         """Close everything at once; requests under way get UPSTREAM_RESET."""
         self._retired = True
+        while (waiter := self._next()) is not None:
+            waiter.set_exception(GatewayError(Reason.UPSTREAM_RESET))
         for connection in list(self._all):
             connection.fail(GatewayError(Reason.UPSTREAM_RESET))

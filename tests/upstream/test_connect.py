@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from proxy.core.errors import GatewayError, Reason
 from proxy.policy.model import Origin, Timeouts
 from proxy.upstream.connect import tls_context
-from tests.upstream.conftest import OK, Gate, StartOrigin, answering
+from tests.upstream.conftest import OK, Gate, Peer, StartOrigin, answering
 
 QUICK = Timeouts(connect_ms=200, first_byte_ms=5000, idle_ms=5000)
 
@@ -117,8 +118,8 @@ async def test_61_a_refused_connect_is_502(gate: Gate, origin: StartOrigin) -> N
     assert gate.attempt.failed_connects == 1
 
 
-async def test_61_a_name_that_does_not_exist_is_502(gate: Gate) -> None:
-    await gate.use(Origin("http", "no-such-host.invalid", 80))
+async def test_61_a_name_that_cannot_exist_is_502(gate: Gate) -> None:
+    await gate.use(Origin("http", "no..host", 80))
     assert await reason_of(gate) == (Reason.UPSTREAM_REFUSED, 502)
 
 
@@ -157,16 +158,47 @@ async def test_61_an_untrusted_certificate_is_502(
 
 
 async def test_61_an_upstream_that_speaks_no_tls_is_502(gate: Gate, origin: StartOrigin) -> None:
-    async def script(peer: object) -> None:
-        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # type: ignore[attr-defined]
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     started = await origin(script)
     await gate.use(Origin("https", "localhost", started.port))
     assert await reason_of(gate) == (Reason.UPSTREAM_TLS, 502)
 
 
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_64_tls_that_is_cut_does_not_complete_a_body(
+    gate: Gate, origin: StartOrigin, certificates: Certificates, orderly: bool
+) -> None:
+    """Without TLS's own farewell, anyone on the way could have cut a body that has no length."""
+    heard = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        await heard.wait()
+        if orderly:
+            peer.close()
+        else:
+            end = peer.writer.get_extra_info("socket")
+            with socket.socket(fileno=os.dup(end.fileno())) as direct:
+                direct.shutdown(socket.SHUT_WR)
+        await peer.wait_gone()
+
+    started = await origin(script, ssl=certificates.server("localhost"))
+    await gate.use(Origin("https", "localhost", started.port), ca_file=str(certificates.ca_file))
+    response = await gate.send()
+    assert await response.read() == b"hello"
+    heard.set()
+    if orderly:
+        assert await response.read() == b""
+    else:
+        with pytest.raises(GatewayError, match="upstream_reset"):
+            await response.read()
+
+
 async def test_61_a_tls_handshake_has_the_connect_deadline(gate: Gate, origin: StartOrigin) -> None:
-    async def script(peer: object) -> None:
+    async def script(peer: Peer) -> None:
         await asyncio.Event().wait()
 
     started = await origin(script)

@@ -1,13 +1,17 @@
 """One connection, on a real socket: bodies that stream, ends that come early, clients that leave, uploads."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.policy.model import Timeouts
+from proxy.upstream.answer import AnswerReader
+from proxy.upstream.connection import Connection
 from proxy.upstream.framing import CHUNKED
+from proxy.upstream.response import Response
 from tests.upstream.conftest import OK, Gate, Peer, StartOrigin, answering, eventually, whole
 
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -527,6 +531,36 @@ async def test_the_first_byte_time_begins_when_the_upload_has_ended(gate: Gate, 
 
 
 # --- flat memory ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!",
+    ],
+)
+async def test_a_closed_connection_is_freed_at_once(gate: Gate, origin: StartOrigin, answer: bytes) -> None:
+    """It is in no circle that only the garbage collector could break."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(answer)
+        await peer.wait_gone()
+
+    await gate.use((await origin(script)).model)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert await gate.get() == (200, b"ok")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        left = [thing for thing in gc.get_objects() if isinstance(thing, Connection | AnswerReader | Response)]
+    finally:
+        gc.enable()
+    assert left == []
+
 
 BIG = 50 * 1024 * 1024
 
