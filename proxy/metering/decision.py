@@ -15,7 +15,7 @@ class Decision:
     that needed no asking.
     """
 
-    __slots__ = ("local", "meters", "outcome", "plan", "remembered")
+    __slots__ = ("lease", "local", "meters", "outcome", "plan", "remembered")
 
     def __init__(
         self, plan: Plan, outcome: Outcome, meters: Sequence[float], *, local: bool = False, remembered: bool = False
@@ -24,6 +24,7 @@ class Decision:
         self.outcome = outcome
         self.meters = meters
         self.local = local
+        self.lease: bytes | None = None  # of an admitted one that counts as in flight
         self.remembered = remembered
 
     @property

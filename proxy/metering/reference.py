@@ -28,6 +28,7 @@ from proxy.metering.takes import Answer, Ask, Outcome, Reply, ReplyFlag, Take, V
 from proxy.policy.model import MeterKind
 
 AHEAD_MS: Final = 5_000
+TOMBSTONE_MS: Final = 60_000
 RETRY_MS: Final = 1_000  # nobody can know when a request in flight will end
 
 
@@ -256,6 +257,27 @@ class Reference:
         answers = [self._one(ask, clock_ms, now_ms, tables, touched) for ask in asks]
         self.meters.update((key, tables[key]) for key in touched)
         return answers
+
+    def renew(self, key: bytes, lease: bytes, lease_ms: int, now_ms: int) -> bool:
+        """Whether the lease holds (again): always, unless it had been released."""
+        if lease in self.gone:
+            return False
+        state = self.meters.setdefault(key, ConcurrencyState({}))
+        if isinstance(state, ConcurrencyState):
+            state.leases = {**state.leases, lease: now_ms + lease_ms}
+        return True
+
+    def release(self, key: bytes, lease: bytes, now_ms: int) -> bool:
+        """Whether it was held. If not, it has overtaken its take, which is then cancelled."""
+        if self.drop(key, lease):
+            return True
+        self.gone[lease] = now_ms + TOMBSTONE_MS
+        return False
+
+    def drop(self, key: bytes, lease: bytes) -> bool:
+        """Ends a lease; whether it was there."""
+        state = self.meters.get(key)
+        return isinstance(state, ConcurrencyState) and state.leases.pop(lease, None) is not None
 
     def prune(self, now_ms: int) -> None:
         """Forgets meters that hold nothing any more, as Redis lets keys expire."""
