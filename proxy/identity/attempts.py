@@ -29,11 +29,11 @@ class AttemptMeter:
         if self._per_minute <= 0:
             return 0
         ready = max(self._ready.get(address, 0.0), float(now_ms))
-        # The clock may step back; nobody waits longer for it than a full meter does.
-        ready = min(ready, now_ms + 60_000)
         wait = ready + self._interval_ms - (now_ms + 60_000)
         if wait > 1e-6:
-            return max(1, round(wait))
+            # The clock may step back; nobody waits longer for that than for a meter that is full.
+            self._ready[address] = min(ready, now_ms + 60_000.0)
+            return max(1, round(min(wait, self._interval_ms)))
         self._ready[address] = ready + self._interval_ms
         self._ready.move_to_end(address)
         if len(self._ready) > self._max_addresses:

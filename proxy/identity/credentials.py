@@ -49,7 +49,8 @@ class TokenFinder:
                 self._sources.append((COOKIE, name))
                 self._cookies[name] = BoundedMap(_REMEMBERED, _REMEMBERED_CHARS)
             elif source.header is not None:
-                self._sources.append((istr(source.header), None))
+                bare = source.header.lower() != "authorization"
+                self._sources.append((istr(source.header) if bare else AUTHORIZATION, None))
 
     def find(self, headers: Headers) -> tuple[str, istr] | None:
         """The token and the field that holds it. Raises: GatewayError (400) where that field is there twice."""
@@ -63,7 +64,7 @@ class TokenFinder:
                 if len(values) > 1:
                     raise doubled(field)
                 token = bearer(values[0])
-                if token is None and field != AUTHORIZATION:
+                if token is None and field is not AUTHORIZATION:
                     token = values[0]
             if token is not None:
                 return token, field

@@ -3,7 +3,6 @@
 ``check_claims`` is pure; ``TokenVerifier.verify`` waits only where an issuer's keys have to be fetched first.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -63,18 +62,16 @@ class TokenVerifier:
 
     async def _verifying_key(self, parsed: jose.Parsed, keys: IssuerKeys) -> Key:
         key = _first_that_verifies(parsed, keys)
-        if key is not None:
-            return key
-        if parsed.kid is not None and keys.knows(parsed.kid):
-            # The key is there, so another set would not help.
-            raise TokenRefused(Flaw.SIGNATURE_WRONG)
-        if not keys.sources:
-            raise TokenRefused(Flaw.SIGNATURE_WRONG)
-        if await keys.renew(parsed.algorithm):
+        if key is None and _may_be_new(parsed, keys) and await keys.renew(parsed.algorithm):
             key = _first_that_verifies(parsed, keys)
-            if key is not None:
-                return key
-        raise TokenRefused(Flaw.KEY_UNKNOWN)
+        if key is None:
+            raise TokenRefused(Flaw.KEY_UNKNOWN if _may_be_new(parsed, keys) else Flaw.SIGNATURE_WRONG)
+        return key
+
+
+def _may_be_new(parsed: jose.Parsed, keys: IssuerKeys) -> bool:
+    """Whether the issuer may have a key for this token that is not loaded yet; not if it is there and does not fit."""
+    return bool(keys.sources) and (parsed.kid is None or not keys.knows(parsed.kid))
 
 
 def _first_that_verifies(parsed: jose.Parsed, keys: IssuerKeys) -> Key | None:
@@ -119,7 +116,7 @@ def _time_ms(claims: Mapping[str, Any], name: str, flaw: Flaw) -> int | None:
     value = claims[name]
     if type(value) is not int and type(value) is not float:
         raise TokenRefused(flaw)
-    if not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
+    if not 0 <= value <= MAX_SECONDS:  # NaN neither
         raise TokenRefused(flaw)
     return int(value * 1000)
 

@@ -1,5 +1,6 @@
 """A policy by hand, a clock that tests move, tokens by any key, and an issuer on a real socket."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
@@ -168,11 +169,13 @@ class KeyServer:
     url: str = ""
     keys: list[dict[str, Any]] = field(default_factory=list)
     fetches: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     cache_control: str = "max-age=600"
     answer: Callable[[web.BaseRequest], Any] | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.fetches += 1
+        self.asked.set()
         if self.answer is not None:
             made = await self.answer(request)
             assert isinstance(made, web.StreamResponse)
