@@ -109,8 +109,8 @@ class Connection(asyncio.Protocol):
     def start_upload(self, body: AsyncIterator[bytes], framing: int) -> None:
         """Send the body beside waiting for the answer. The first-byte time runs from the end of the upload.
 
-        An answer that has ended stops the upload. What the body's iterator raises ends the exchange, and is raised from
-        the answer's future or from its body.
+        An answer that ends before the upload does stops it. What the body's iterator raises ends the exchange, and is
+        raised from the answer's future or from its body.
         """
         self._unsent = True
         self.deadline = inf  # a slow client is the gateway's concern; a stalled upstream is seen in drain()

@@ -33,7 +33,7 @@ async def send_body(sink: Sink, body: AsyncIterator[bytes], framing: int) -> Non
     Raises: GatewayError BAD_FRAMING when the body is longer or shorter than declared (nothing beyond the declared
     length is ever sent: it would be read as the next request); and what the body's iterator raises.
     """
-    left = framing
+    left = max(framing, 0)
     async for chunk in body:
         if sink.closed:
             return

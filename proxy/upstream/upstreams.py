@@ -35,7 +35,7 @@ class Attempt:
     """What happened on the way to the upstream, for the log and the metrics; filled in as it happens."""
 
     origin: Origin | None = None
-    connect_ms: float = 0.0  # of the last connection opened, waiting in line included; 0 when one was reused
+    connect_ms: float = 0.0  # spent on getting a connection: the line, failed origins, TLS; 0 when one was idle
     reused: bool = False
     retried: bool = False  # a stale connection was replaced
     failed_connects: int = 0  # origins that were passed over
@@ -156,7 +156,9 @@ class Upstreams:
 
         ``framing`` is that of the head (NO_BODY, CHUNKED or a length); the body gets its chunks and is held to its
         length here. ``retryable`` is the route's word. ``on_interim`` gets each 1xx but 101. Cancelled, it drops the
-        connection at once, also while the upload is held up.
+        connection at once, also while the upload is held up. An answer of 300 and above that comes before the upload's
+        end stops the upload, as does any that is complete; beside a 2xx that streams the upload goes on, until the
+        answer's end or its ``close()``. Neither connection serves again.
         Raises: GatewayError UPSTREAM_*; OVERLOADED (no connection free in time); BAD_FRAMING; what the body's iterator
         raises.
         """
@@ -165,16 +167,19 @@ class Upstreams:
         replayable = retryable and whole and method in IDEMPOTENT
         pool = group.pools[0] if len(group.pools) == 1 else group.pick(self._loop.time())
         assert pool is not None
-        head = head_for(pool.origin)
         connection = pool.take(probe=not replayable)
         if self._sweeper is None:
             self._watch()
         while True:
             if connection is None:
                 pool, connection = await self._open(group, pool, timeouts, attempt)
-                head = head_for(pool.origin)
             attempt.origin = pool.origin
             attempt.reused = connection.served > 0
+            try:
+                head = head_for(pool.origin)
+            except BaseException:
+                connection.abort()
+                raise
             try:
                 return await self._exchange(connection, method, head, body, framing, timeouts, on_interim)
             except GatewayError as error:
@@ -231,9 +236,10 @@ class Upstreams:
             try:
                 connection = await pool.acquire(timeouts.connect_ms)
             except GatewayError as error:
-                attempt.origin = pool.origin
                 failed.append(pool)
+                attempt.origin = pool.origin
                 attempt.failed_connects = len(failed)
+                attempt.connect_ms = (self._loop.time() - started_s) * 1000
                 other = group.pick(self._loop.time(), failed) if error.reason in _NEXT_ORIGIN else None
                 if other is None:
                     raise

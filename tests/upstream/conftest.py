@@ -21,6 +21,8 @@ from proxy.upstream.upload import Body
 from proxy.upstream.upstreams import Attempt, Upstreams
 
 TIMEOUTS = Timeouts(connect_ms=2000, first_byte_ms=5000, idle_ms=5000)
+SHORT = Timeouts(connect_ms=2000, first_byte_ms=150, idle_ms=150)
+BIG = 50 * 1024 * 1024  # bytes of a body that must not be held in memory
 DEADLINE_S = 5.0  # for what must happen; reached only when it does not
 
 
@@ -206,6 +208,26 @@ async def whole(response: Response) -> bytes:
     while part := await response.read():
         parts.append(part)
     return b"".join(parts)
+
+
+async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
+    """A client's upload."""
+    for chunk in chunks:
+        yield chunk
+
+
+async def endless() -> AsyncIterator[bytes]:
+    """One that never ends."""
+    while True:
+        yield b"x" * 65536
+        await asyncio.sleep(0)
+
+
+async def stuck(*first: bytes) -> AsyncIterator[bytes]:
+    """One that stops half-way."""
+    for chunk in first:
+        yield chunk
+    await asyncio.Event().wait()
 
 
 @pytest.fixture
