@@ -8,6 +8,7 @@ came from.
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Final
 
 from proxy.core.errors import GatewayError, Reason
@@ -181,6 +182,14 @@ def _finished(parts: list[bytes], start: int, add: Fields, framing: int, reason:
     if not lines == head.count(b"\r\n") == head.count(b"\n") == head.count(b"\r") or b"\0" in head:
         raise GatewayError(reason)
     return head
+
+
+def standard_reason(status: int) -> bytes:
+    """The registered phrase, for an answer that came without one; b"" where there is none."""
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""
 
 
 def forwards_left(method: bytes, raw_headers: Fields) -> int | None:

@@ -12,6 +12,7 @@ from proxy.upstream.head import (
     RequestHeads,
     ResponseHeads,
     forwards_left,
+    standard_reason,
     via_contains,
     via_extended,
 )
@@ -197,6 +198,11 @@ def test_dropped_names_of_answers_stop() -> None:
 def test_a_reason_phrase_goes_on() -> None:
     head = ResponseHeads().build(299, b"Very \xe9 Fine", [], framing=NO_BODY)
     assert head == b"HTTP/1.1 299 Very \xe9 Fine\r\n\r\n"
+
+
+def test_a_missing_reason_phrase_can_be_had() -> None:
+    assert standard_reason(404) == b"Not Found"
+    assert standard_reason(799) == b""
 
 
 # --- via -----------------------------------------------------------------------------------------------------------
