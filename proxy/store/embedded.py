@@ -119,11 +119,11 @@ class EmbeddedRedis:
         """Ends the server, its append-only file synced, and lets the data directory go."""
         if self._child is not None:
             self._child.terminate()
-            deadline = time.monotonic() + STOP_S
-            while self._child.poll() is None and time.monotonic() < deadline:
-                await asyncio.sleep(0.01)
-            self._child.kill()
-            self._child.wait()
+            try:
+                await asyncio.to_thread(self._child.wait, STOP_S)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
             self._child = None
         if self._runtime is not None:
             shutil.rmtree(self._runtime, ignore_errors=True)
@@ -174,6 +174,15 @@ class EmbeddedRedis:
             return
 
     async def _spawn(self, within_s: float) -> None:
+        child = self._child = self._fork()
+        deadline = time.monotonic() + within_s
+        while not await self._answers():
+            if child.poll() is not None or time.monotonic() > deadline:
+                state = "ended" if child.returncode is not None else f"did not answer within {within_s:g} s"
+                raise EmbeddedError(f"the embedded Redis {state}; {self._data / 'redis.log'} says why")
+            await asyncio.sleep(0.01)
+
+    def _fork(self) -> subprocess.Popen[bytes]:
         assert self._server is not None
         assert self._lock is not None
         prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -197,7 +206,7 @@ class EmbeddedRedis:
             "logfile": str(self._data / "redis.log"),
         }
         command = [self._server.path, *(word for name, value in options.items() for word in (f"--{name}", value))]
-        self._child = subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -206,12 +215,6 @@ class EmbeddedRedis:
             pass_fds=(self._lock,),
             start_new_session=True,  # Ctrl-C is for the gateway: Redis ends after the last request
         )
-        deadline = time.monotonic() + within_s
-        while not await self._answers():
-            if self._child.poll() is not None or time.monotonic() > deadline:
-                state = "ended" if self._child.returncode is not None else f"did not answer within {within_s:g} s"
-                raise EmbeddedError(f"the embedded Redis {state}; {self._data / 'redis.log'} says why")
-            await asyncio.sleep(0.01)
 
     async def _answers(self) -> bool:
         try:
