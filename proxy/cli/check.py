@@ -5,7 +5,8 @@ import json
 import os
 import sys
 
-from proxy.policy.compiler import PolicyError, load
+from proxy.policy.compiler import load
+from proxy.policy.problems import PolicyError
 from proxy.policy.reference import json_schema
 
 

@@ -34,7 +34,7 @@ identity:
   issuers: [{{issuer: {issuer}, secrets: ["{secret}"]}}]
   claims: {{tenant: app_metadata.company_id, user: sub, tier: app_metadata.subscription_tier}}
   unknown_tier: trial
-tiers: [enterprise, growth_team, trial]
+tiers: [enterprise, growth_team, trial, anonymous]
 upstreams:
   app: {{primary: ["http://127.0.0.1:{app_port}"]}}
 limits:

@@ -12,8 +12,9 @@ import uvloop
 from proxy.admin.listeners import listeners
 from proxy.gateway.sockets import CannotListen
 from proxy.gateway.supervisor import PolicySource, Supervisor
-from proxy.policy.compiler import Loaded, PolicyError, defaults_for, load
-from proxy.store.embedded import EmbeddedFailed
+from proxy.policy.compiler import Loaded, defaults_for, load
+from proxy.policy.problems import PolicyError
+from proxy.store.embedded import EmbeddedError
 from proxy.telemetry.log import configure
 
 log = logging.getLogger("sluicegate")
@@ -37,7 +38,7 @@ class UpstreamSource:
         self._listen = listen
 
     def load(self) -> Loaded:
-        return defaults_for(self._upstream_url, listen=self._listen)
+        return Loaded(defaults_for(self._upstream_url, listen=self._listen), (), ())
 
 
 def main(args: argparse.Namespace) -> int:
@@ -66,7 +67,7 @@ def serve(source: PolicySource) -> int:
         log.warning(str(warning))
     try:
         uvloop.run(_run(source, loaded))
-    except (CannotListen, EmbeddedFailed, TimeoutError) as exc:
+    except (CannotListen, EmbeddedError, TimeoutError) as exc:
         log.error(str(exc) or "the workers did not start in time")
         return 1
     except OSError as exc:

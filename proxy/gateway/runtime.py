@@ -15,7 +15,7 @@ from proxy.identity.address import CallerFinder
 from proxy.identity.address import is_trusted as is_inside
 from proxy.identity.attempts import AttemptMeter
 from proxy.identity.authenticator import Authenticator
-from proxy.identity.forwarding import forwarded_fields, stripped_fields
+from proxy.identity.forwarding import stripped_fields
 from proxy.identity.jwks import KeySets
 from proxy.metering.meters import Meters
 from proxy.metering.plan import Planner
@@ -28,8 +28,6 @@ from proxy.upstream.head import via_contains, via_extended
 from proxy.upstream.upstreams import Upstreams
 
 log = logging.getLogger("sluicegate.worker")
-
-_FORWARDED = "gateway.forwarded"
 
 
 class Shared:
@@ -152,10 +150,6 @@ class Runtime:
     def told(self, exchange: Exchange, identity: Identity) -> list[tuple[bytes, bytes]]:
         """The fields that the upstream gets from us: who calls, from where, on which request's behalf."""
         headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
-        known = identity.memo.get(_FORWARDED)
-        if known is None or known[0] is not self.policy.identity:
-            known = (self.policy.identity, forwarded_fields(self.policy.identity, identity))
-            identity.memo[_FORWARDED] = known
         version = b"1.0" if exchange.http10 else b"1.1"
         via = (
             via_extended(_raw(headers, "Via"), version, self.shared.pseudonym)
@@ -163,7 +157,7 @@ class Runtime:
             else b"%b %b" % (version, self.shared.pseudonym)
         )
         return [
-            *known[1],
+            *self.authenticator.forwarded_fields(identity),
             (b"X-Forwarded-For", _forwarded_for(exchange)),
             (b"X-Forwarded-Proto", exchange.scheme.encode()),
             (b"X-Forwarded-Host", exchange.forwarded_host.encode()),

@@ -230,12 +230,16 @@ async def _redis(policy: Policy) -> AsyncIterator[str]:
         return
     server = EmbeddedRedis(Path(policy.data_dir))
     await server.start()
-    watch = asyncio.create_task(server.watch())
+    watch = asyncio.create_task(server.watch(_redis_restarted))
     try:
         yield server.url
     finally:
         watch.cancel()
         await server.stop()
+
+
+def _redis_restarted(pid: int) -> None:
+    log.error("the embedded Redis died and was started again", extra={"fields": {"pid": pid}})
 
 
 def _fingerprint(files: Sequence[Path]) -> tuple[object, ...]:

@@ -1,0 +1,178 @@
+"""`sluicegate explain`: what would happen to a request, without sending it: identity, route, meters, upstream.
+
+A token is verified as a request's would be (its issuer's keys may be fetched); claims given as JSON are believed.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.core.clock import SystemClock
+from proxy.core.errors import GatewayError, Reason
+from proxy.core.identity import Identity, IdentityKind
+from proxy.identity.attempts import AttemptMeter
+from proxy.identity.authenticator import Authenticator
+from proxy.identity.claims import believed, read, rule_matches
+from proxy.identity.jwks import KeySets
+from proxy.metering.plan import make_plan
+from proxy.policy.compiler import load
+from proxy.policy.matching import Router
+from proxy.policy.model import MILLI, AuthMode, MeterKind, Policy, Rate, Route
+from proxy.policy.problems import PolicyError
+from proxy.policy.target import matched_path, rewritten_target
+
+
+def main(args: argparse.Namespace) -> int:
+    try:
+        policy = load(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets).policy
+    except PolicyError as exc:
+        for problem in exc.problems:
+            print(problem, file=sys.stderr)
+        return 1
+    try:
+        headers = CIMultiDictProxy(CIMultiDict(_headers(args)))
+        claims = json.loads(args.claims) if args.claims else None
+        if claims is not None and not isinstance(claims, dict):
+            raise ValueError("--claims must be a JSON object")
+    except ValueError as exc:
+        print(f"sluicegate: {exc}", file=sys.stderr)
+        return 2
+    try:
+        told = asyncio.run(explain(policy, args, headers, claims))
+    except GatewayError as error:
+        told = {"refused": {"status": error.status, "reason": error.reason.value, "detail": error.detail}}
+    print(json.dumps(told, indent=2) if args.json else _text(told))
+    return 0
+
+
+def _headers(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Raises: ValueError."""
+    fields = [("Host", args.host)]
+    for line in args.header:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError(f"--header {line!r}: write 'NAME: VALUE'")
+        fields.append((name.strip(), value.strip()))
+    if args.token:
+        token = sys.stdin.readline().strip() if args.token == "-" else args.token  # noqa: S105 - standard input
+        fields.append(("Authorization", f"Bearer {token}"))
+    return fields
+
+
+async def explain(
+    policy: Policy, args: argparse.Namespace, headers: CIMultiDictProxy[str], claims: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Raises: GatewayError: what the request would be refused with before its meters are asked."""
+    path, _, query = args.path.partition("?")
+    matched = matched_path(path, policy.listen.double_slash, policy.listen.encoded_slash)
+    method = args.method.upper()
+    route = Router(policy.routes).match(method, args.host, matched, query, headers)
+    if route is None:
+        return {"policy": policy.version, "route": None, "refused": {"status": 404, "reason": "no_route", "detail": ""}}
+    identity = await _identity(policy, route, headers, args.address, claims)
+    plan = make_plan(policy, route, identity, args.address, 1, time.time_ns() // 1_000_000)
+    upstream = policy.upstreams[route.upstream]
+    target = rewritten_target(args.path, route.strip_prefix, route.add_prefix)
+    return {
+        "policy": policy.version,
+        "identity": {
+            "kind": identity.kind.value,
+            "tenant": identity.tenant,
+            "user": identity.user,
+            "issuer": identity.issuer or None,
+            "tier": identity.tier,
+            "key": identity.credential or None,
+        },
+        "route": {
+            "name": route.name,
+            "auth": route.auth.value,
+            "mode": route.mode.value,
+            "max_body": route.max_body,
+            "redis_down": route.redis_down.value,
+        },
+        "meters": [
+            {
+                "limit": limit.name,
+                "kind": limit.kind.name.lower(),
+                "rate": _rate(limit.kind, rate),
+                "takes": take.amount / MILLI,
+                "shadow": take.shadow,
+                "key": take.key.decode(),
+            }
+            for limit, rate, take in zip(plan.limits, plan.rates, plan.takes, strict=True)
+        ],
+        "upstream": {
+            "name": upstream.name,
+            "url": [f"{origin.scheme}://{origin.authority}{origin.base_path}{target}" for origin in upstream.primary],
+        },
+    }
+
+
+async def _identity(
+    policy: Policy,
+    route: Route,
+    headers: CIMultiDictProxy[str],
+    address: str,
+    claims: Mapping[str, Any] | None,
+) -> Identity:
+    if claims is not None and route.auth is not AuthMode.NONE:
+        return _claimed(policy, headers, claims)
+    clock = SystemClock()
+    keysets = KeySets(clock)
+    try:
+        attempts = AttemptMeter(policy.identity.attempts_per_minute)
+        authenticator = Authenticator(policy.identity, clock, keysets, tiers=policy.tiers, attempts=attempts)
+        return await authenticator.identify(headers, address, route.auth)
+    finally:
+        await keysets.close()
+
+
+def _claimed(policy: Policy, headers: CIMultiDictProxy[str], claims: Mapping[str, Any]) -> Identity:
+    """As a verified token with these claims; without ``iss``, of the first issuer. Raises: GatewayError."""
+    rules = policy.identity
+    named = claims.get("iss", rules.issuers[0].issuer if rules.issuers else None)
+    issuer = next((one for one in rules.issuers if one.issuer == named), None)
+    if issuer is None:
+        raise GatewayError(Reason.TOKEN_INVALID, "no issuer of the policy has this iss")
+    if any(rule.claims and rule_matches(rule, claims) for rule in rules.refuse):
+        raise GatewayError(Reason.CLAIMS_REFUSED)
+    facts = read(claims, issuer, rules, policy.tiers, headers.get(rules.tenant_header) or None)
+    return Identity(
+        kind=IdentityKind.USER,
+        tier=facts.tier,
+        tenant=facts.tenant,
+        issuer=issuer.issuer,
+        user=facts.user,
+        claims=believed(claims),
+    )
+
+
+def _rate(kind: MeterKind, rate: Rate) -> str:
+    capacity = f"{rate.capacity / MILLI:g}"
+    if kind is MeterKind.CONCURRENCY:
+        return f"{capacity} at once"
+    if rate.period is not None:
+        return f"{capacity} a {rate.period.value}"
+    burst = f", {rate.burst / MILLI:g} at once" if kind is MeterKind.SMOOTH else ""
+    return f"{capacity} in {rate.window_ms / 1000:g} s{burst}"
+
+
+def _text(told: dict[str, Any]) -> str:
+    lines = []
+    for section, value in told.items():
+        if isinstance(value, list):
+            lines.append(f"{section}:" + (" none" if not value else ""))
+            lines += ["  - " + ", ".join(f"{key} {shown}" for key, shown in item.items()) for item in value]
+        elif isinstance(value, dict):
+            known = {key: shown for key, shown in value.items() if shown not in (None, "")}
+            lines.append(f"{section}: " + ", ".join(f"{key} {shown}" for key, shown in known.items()))
+        else:
+            lines.append(f"{section}: {value}")
+    return "\n".join(lines)
