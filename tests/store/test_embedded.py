@@ -27,7 +27,7 @@ def alive(pid: int) -> bool:
 
 
 def _mode(path: str) -> int:
-    return stat.S_IMODE(os.stat(path).st_mode)
+    return stat.S_IMODE(Path(path).stat().st_mode)
 
 
 def embedded(binary: str, data: Path) -> EmbeddedRedis:
