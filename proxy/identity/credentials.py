@@ -26,7 +26,7 @@ _REMEMBERED_CHARS: Final = 8 * 2**20
 
 def bearer(value: str) -> str | None:
     """What follows the Bearer scheme (RFC 6750 §2.1), None for another scheme."""
-    if value[:7].lower() == "bearer ":
+    if value.startswith("Bearer ") or value[:7].lower() == "bearer ":
         return value[7:].strip(" \t")
     return "" if value.lower() == "bearer" else None
 

@@ -87,6 +87,8 @@ class GatewayKeys:
             values = headers.getall(name, None)
             if values is None:
                 continue
+            if len(values) > 1 and name is AUTHORIZATION:
+                raise doubled(name)
             for value in values:
                 held = _held(name, value)
                 match = self.match(held)

@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.identity.authenticator import Authenticator
-from proxy.identity.jwks import KeySets
+from proxy.identity.jwks import KeySets, KeySource
 from proxy.policy import model
 
 ISSUER = "https://issuer.example/auth/v1"
@@ -160,6 +160,13 @@ def private_keys() -> dict[str, Any]:
 def published(key: Any, **members: Any) -> dict[str, Any]:
     """The public JWK."""
     return key.as_dict(private=False) | members
+
+
+async def settled(source: KeySource) -> None:
+    """Wait for a load in the background."""
+    async with asyncio.timeout(5):
+        while source._task is not None:
+            await asyncio.shield(source._task)
 
 
 @dataclass

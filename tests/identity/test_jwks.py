@@ -10,7 +10,7 @@ from joserfc.jwk import ECKey
 from proxy.identity.jwks import MAX_TRIES, KeySets, KeysUnavailable
 from proxy.identity.keys import BadKey
 from proxy.identity.keyschedule import COOL_DOWN_MS, STALE_MS
-from tests.identity.conftest import SECRET, base64url, issuer, published
+from tests.identity.conftest import SECRET, base64url, issuer, published, settled
 
 MINUTE = 60_000
 
@@ -29,13 +29,6 @@ def source(keysets, key_server):
 
 async def failing(_request):
     return web.Response(status=503)
-
-
-async def settled(source):
-    """Wait for a load in the background."""
-    async with asyncio.timeout(5):
-        while source._task is not None:
-            await asyncio.shield(source._task)
 
 
 def ids(source):
