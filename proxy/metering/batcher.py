@@ -164,7 +164,7 @@ class Batcher:
         self.breaker.succeeded()
         self.batches += 1
         self.decisions += count
-        if flags & ReplyFlag.CLOCK_RESET and self._on_alarm is not None:
+        if flags and self._on_alarm is not None and flags & ReplyFlag.CLOCK_RESET:
             self._on_alarm()
         if count != len(batch):
             raise StoreAway(Away.REFUSED, "the store has seen a later batch of this worker")

@@ -94,6 +94,7 @@ async def test_those_who_gave_up_on_a_stopped_redis_have_taken_nothing(binary: s
     with server(binary) as stopped:
         store = await connect(stopped.url, 100)
         async with batching(store) as one, batching(store) as two:
+            await one.admit(a_plan(WIDE))  # from here on the server knows the script, and would run it
             stopped.signal(signal.SIGSTOP)
             began = time.monotonic()
             results = await asyncio.gather(
@@ -119,6 +120,7 @@ async def test_without_deadlines_they_would_have(binary: str, monkeypatch: pytes
     with server(binary) as stopped:
         store = await connect(stopped.url, 100)
         async with batching(store) as batcher:
+            await batcher.admit(a_plan(WIDE))
             stopped.signal(signal.SIGSTOP)
             await asyncio.gather(*(batcher.admit(a_plan(NARROW)) for _ in range(50)), return_exceptions=True)
             stopped.signal(signal.SIGCONT)
