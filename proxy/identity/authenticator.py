@@ -35,6 +35,10 @@ RECHECK_MS: Final = 30_000  # how often a remembered token sees to it that its i
 MAX_CHOICES: Final = 64  # tenants that one token is remembered to act for
 
 
+# The tenant that a request chooses, and which of the headers that rules watch hold the token itself.
+Choice = str | None | tuple[str | None, ...]
+
+
 class TokenEntry:
     """A verified token. ``until_ms``: until when ``cached`` may use it without looking after its key."""
 
@@ -42,7 +46,7 @@ class TokenEntry:
 
     def __init__(self, verified: Verified, now_ms: int) -> None:
         self.verified = verified
-        self.identities: dict[str | None, Identity] = {}
+        self.identities: dict[Choice, Identity] = {}
         self.used = False
         self.until_ms = 0
         self.renew(now_ms)
@@ -92,10 +96,19 @@ class Authenticator:
         self._public = tuple(
             istr(rule.equals_header) for rule in policy.anonymous_tokens if rule.equals_header and not rule.claims
         )
+        # Rules on claims and a header: what they decide is not the token's alone.
+        self._watched = tuple(
+            istr(rule.equals_header)
+            for rule in (*policy.refuse, *policy.anonymous_tokens)
+            if rule.equals_header and istr(rule.equals_header) not in self._public
+        )
         self.anonymous = Identity(kind=IdentityKind.ANONYMOUS, tier=policy.anonymous_tier)
 
     def cached(self, headers: Headers, address: str, auth: AuthMode) -> Identity | None:
-        """The identity of a credential that was seen before and is still good; None: ``identify`` has to say."""
+        """The identity of a credential that was seen before and is still good; None: ``identify`` has to say.
+
+        Never raises, and never looks at ``address``: what is known costs no attempt.
+        """
         if auth is AuthMode.NONE:
             return self.anonymous
         now = self._clock.now_ms()
@@ -113,6 +126,8 @@ class Authenticator:
         if self._public and self._is_public(headers, found[0]):
             return self.anonymous if auth is AuthMode.OPTIONAL else None
         if entry is None or now >= entry.until_ms or not entry.verified.key.trusted:
+            return None
+        if self._watched and any(headers.get(name) == found[0] for name in self._watched):
             return None
         chosen = headers.getall(self._tenant_header, None)
         if chosen is None:
@@ -241,12 +256,14 @@ class Authenticator:
             raise GatewayError(
                 Reason.BAD_TENANT, "The field must be sent once, with a tenant in it", field=self._policy.tenant_header
             )
-        identity = entry.identities.get(chosen)
+        holding = tuple(name for name in self._watched if headers.get(name) == token)
+        choice: Choice = (chosen, *holding) if holding else chosen
+        identity = entry.identities.get(choice)
         if identity is None:
             identity = self._decide(entry.verified, token, headers, chosen)
             if len(entry.identities) >= MAX_CHOICES:
                 entry.identities.clear()
-            entry.identities[chosen] = identity
+            entry.identities[choice] = identity
         return identity
 
     def _decide(self, verified: Verified, token: str, headers: Headers, chosen: str | None) -> Identity:

@@ -163,26 +163,35 @@ class IssuerKeys:
             await source.close()
 
 
+KeyPlaces = tuple[str, tuple[str, ...], str | None, str | None, tuple[str, ...]]
+
+
+def _places(issuer: model.Issuer) -> KeyPlaces:
+    """All of an issuer that its keys depend on: a change of the rest of it keeps them."""
+    return issuer.issuer, issuer.algorithms, issuer.jwks_url, issuer.jwks_file, issuer.secrets
+
+
 class KeySets:
     """The keys of all issuers of a worker. Kept across reloads, so that an issuer that stays keeps its keys."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._issuers: dict[model.Issuer, IssuerKeys] = {}
+        self._issuers: dict[KeyPlaces, IssuerKeys] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def of(self, issuer: model.Issuer) -> IssuerKeys:
         """The issuer's keys, the same object each time. Raises: BadKey for keys that must not be used."""
-        found = self._issuers.get(issuer)
+        places = _places(issuer)
+        found = self._issuers.get(places)
         if found is None:
-            found = self._issuers[issuer] = self._make(issuer)
+            found = self._issuers[places] = self._make(issuer)
         return found
 
     async def keep_only(self, issuers: Iterable[model.Issuer]) -> None:
         """Forget issuers that a new policy does not have."""
-        kept = set(issuers)
-        for issuer in [known for known in self._issuers if known not in kept]:
-            await self._issuers.pop(issuer).close()
+        kept = {_places(issuer) for issuer in issuers}
+        for places in [known for known in self._issuers if known not in kept]:
+            await self._issuers.pop(places).close()
 
     async def close(self) -> None:
         await self.keep_only(())

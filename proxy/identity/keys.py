@@ -118,20 +118,22 @@ def import_jwks(raw: bytes, *, allowed: Collection[str] = (), symmetric: bool, s
             continue
         if key is not None:
             keys.append(key)
-    _refuse_doubled_ids(entries)
+    _refuse_doubled_ids(keys)
     return tuple(keys)
 
 
-def _refuse_doubled_ids(entries: Iterable[Any]) -> None:
-    """Two keys of one id let whoever adds the second one sign in the name of the first (RFC 7517 §4.5)."""
+def _refuse_doubled_ids(keys: Iterable[Key]) -> None:
+    """Of two usable keys of one id nobody could say which is meant (RFC 7517 §4.5).
+
+    A key that is left out may share its id with another: the section allows it for equivalents of other types.
+    """
     seen: set[str] = set()
-    for entry in entries:
-        kid = entry.get("kid") if isinstance(entry, dict) else None
-        if not isinstance(kid, str):
+    for key in keys:
+        if key.kid is None:
             continue
-        if kid in seen:
-            raise BadKey(f"the key set uses the key id {kid[:64]!r} twice")
-        seen.add(kid)
+        if key.kid in seen:
+            raise BadKey(f"the key set uses the key id {key.kid[:64]!r} twice")
+        seen.add(key.kid)
 
 
 def _import_jwk(entry: Any, allowed: Collection[str], symmetric: bool) -> Key | None:

@@ -256,8 +256,23 @@ async def test_a_rule_that_asks_for_nothing_refuses_nobody(authenticator):
 async def test_a_rule_may_ask_for_a_header_and_claims_both(authenticator):
     rule = ClaimRule(claims=((("role",), "x"),), equals_header="apikey")
     made, token = authenticator(refuse=(rule,)), hs256(claims(role="x"))
-    assert (await made.identify(fields(token=token), ADDRESS, REQUIRED)).user == "user-1"
-    assert (await error_of(authenticator(refuse=(rule,)), fields(token=token, apikey=token))).status == 403
+    identity = await made.identify(fields(token=token), ADDRESS, REQUIRED)
+    assert identity.user == "user-1"
+    assert (await error_of(made, fields(token=token, apikey=token))).status == 403
+    assert made.cached(fields(token=token, apikey="other"), ADDRESS, REQUIRED) is identity
+
+
+async def test_what_a_header_decides_is_not_remembered_for_requests_without_it(authenticator):
+    rule = ClaimRule(claims=((("role",), "x"),), equals_header="apikey")
+    made, token = authenticator(anonymous_tokens=(rule,)), hs256(claims(role="x"))
+    with_it, without = fields(token=token, apikey=token), fields(token=token)
+    assert await made.identify(with_it, ADDRESS, OPTIONAL) is made.anonymous
+    assert made.cached(without, ADDRESS, OPTIONAL) is None
+    user = await made.identify(without, ADDRESS, OPTIONAL)
+    assert user.user == "user-1"
+    assert made.cached(with_it, ADDRESS, OPTIONAL) is None
+    assert await made.identify(with_it, ADDRESS, OPTIONAL) is made.anonymous
+    assert made.cached(without, ADDRESS, OPTIONAL) is user
 
 
 @pytest.mark.parametrize("expired_cookie", list(ExpiredCookie))

@@ -263,6 +263,8 @@ async def test_an_issuer_that_stays_keeps_its_keys_across_policies(keysets, key_
     other = keysets.of(goes)
     await keysets.keep_only([stays])
     assert keysets.of(issuer(jwks_url=key_server.url)) is keys
+    assert keysets.of(issuer(jwks_url=key_server.url, leeway_ms=9, tenants=("acme",))) is keys
+    assert keysets.of(issuer(jwks_url=key_server.url, algorithms=("HS256",))) is not keys
     assert keysets.of(goes) is not other
 
 
