@@ -43,7 +43,7 @@ class Handler:
         self.runtime: Runtime
 
     async def open(self, policy: Policy) -> None:
-        await self._shared.open(policy)
+        await self._shared.open()
         self.runtime = await Runtime.make(policy, self._shared)
 
     async def apply(self, policy: Policy) -> None:

@@ -22,8 +22,9 @@ from proxy.metering.plan import Planner
 from proxy.policy.matching import Router
 from proxy.policy.model import Policy, Route, RouteMode
 from proxy.policy.target import matched_path
-from proxy.store.client import connect
-from proxy.telemetry.metrics import CLOCK_RESETS, DECISIONS, Metrics
+from proxy.store.client import Store
+from proxy.store.url import parse_store_url
+from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, Metrics
 from proxy.upstream.head import via_contains, via_extended
 from proxy.upstream.upstreams import Upstreams
 
@@ -39,14 +40,38 @@ class Shared:
         self.clock = clock
         self.pseudonym = start.pseudonym.encode()
         self.keysets = KeySets(clock)
-        self.attempts = AttemptMeter(start.policy.identity.attempts_per_minute)
         self.upstreams = Upstreams()
-        self.meters: Meters
+        self._store = Store(parse_store_url(start.redis_url), start.policy.redis.timeout_ms)
+        self.meters = Meters(
+            self._store,
+            clock,
+            workers=start.workers,
+            on_alarm=self._clock_was_reset,
+            on_breaker=self._breaker_changed,
+        )
+        self._set_attempts(start.policy.identity.attempts_per_minute)
 
-    async def open(self, policy: Policy) -> None:
-        self._store = await connect(self.start.redis_url, policy.redis.timeout_ms)
-        self.meters = Meters(self._store, self.clock, on_alarm=self._clock_was_reset)
+    async def open(self) -> None:
+        """A Redis that is away is no reason not to serve: routes say what happens then."""
+        self.metrics.set(BREAKER, 0)
         await self.meters.start()
+
+    def follow(self, policy: Policy) -> None:
+        """What outlives policies goes on by this one's numbers."""
+        self._store.timeout_ms = policy.redis.timeout_ms
+        if policy.identity.attempts_per_minute != self._attempts_per_minute:
+            self._set_attempts(policy.identity.attempts_per_minute)
+
+    def _set_attempts(self, per_minute: int) -> None:
+        self._attempts_per_minute = per_minute
+        self.attempts = AttemptMeter(per_minute)
+
+    def _breaker_changed(self, closed: bool) -> None:
+        self.metrics.set(BREAKER, 0 if closed else 1)
+        if closed:
+            log.info("Redis is back")
+        else:
+            log.error("Redis is away: routes that are open count alone, closed ones answer 503")
 
     def _clock_was_reset(self) -> None:
         self.metrics.inc(CLOCK_RESETS)
@@ -94,6 +119,7 @@ class Runtime:
     @classmethod
     async def make(cls, policy: Policy, shared: Shared) -> "Runtime":
         await shared.upstreams.apply(policy.upstreams.values())
+        shared.follow(policy)
         runtime = cls(policy, shared)
         await shared.keysets.keep_only(policy.identity.issuers)
         return runtime

@@ -14,10 +14,14 @@ BELIEVED_MS: Final = 15_000  # two may be lost
 
 
 class Heartbeats:
-    """Of one worker. ``workers`` is the last known number of live ones, itself included."""
+    """Of one worker. ``workers`` is the last known number of live ones, itself included.
 
-    def __init__(self, store: Store, *, every_s: float = EVERY_S) -> None:
-        self.workers = 1
+    It is never less than ``at_least``, the number of its own gateway's: they may not have been heard of yet, or not at
+    all where the store was away from the start, and each would count alone as if there were no other.
+    """
+
+    def __init__(self, store: Store, *, at_least: int = 1, every_s: float = EVERY_S) -> None:
+        self.workers = self._at_least = at_least
         self._store = store
         self._every_s = every_s
         self._id = secrets.token_hex(8).encode()
@@ -42,6 +46,7 @@ class Heartbeats:
 
     async def _beat(self, believed_ms: int) -> None:
         try:
-            self.workers = max(1, await self._store.run(self._script, [LIVE], self._id, b"%d" % believed_ms))
+            live = await self._store.run(self._script, [LIVE], self._id, b"%d" % believed_ms)
+            self.workers = max(self._at_least, live)
         except StoreAway:
             pass  # the last number known stands: that is what it is for

@@ -22,11 +22,24 @@ from proxy.store.errors import Away, StoreAway
 class Meters:
     """Of one worker and event loop; ``start`` before use, ``stop`` after. The store stays the caller's."""
 
-    def __init__(self, store: Store, clock: Clock, *, on_alarm: Callable[[], None] | None = None) -> None:
-        """``on_alarm`` is called when the store's clock was far behind what scripts had seen, and was believed."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        workers: int = 1,
+        on_alarm: Callable[[], None] | None = None,
+        on_breaker: Callable[[bool], None] | None = None,
+    ) -> None:
+        """``workers``: how many this gateway has, at least so many share a limit while the store is away.
+
+        ``on_alarm`` is called when the store's clock was far behind what scripts had seen, and was believed;
+        ``on_breaker`` with whether the breaker is closed, when that has changed.
+        """
         self.batcher = Batcher(store, clock, on_alarm=on_alarm)
+        self.batcher.breaker.on_change = on_breaker
         self.leases = Leases(store, clock)
-        self.heartbeats = Heartbeats(store)
+        self.heartbeats = Heartbeats(store, at_least=workers)
         self._local = LocalMeters()
         self._now_ms = clock.now_ms
 

@@ -6,6 +6,7 @@ what every restart of a proxy between us looks like and its retry costs microsec
 to a background probe, so that no client's request is the one that finds out.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -21,11 +22,15 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    """Closed → open → half-open → closed. ``now_ms`` is monotonic throughout."""
+    """Closed → open → half-open → closed. ``now_ms`` is monotonic throughout.
 
-    __slots__ = ("_failures", "_probe_at_ms", "_wait_ms", "opened", "state")
+    ``on_change`` hears whether it is closed, each time that becomes another.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_failures", "_probe_at_ms", "_wait_ms", "on_change", "opened", "state")
+
+    def __init__(self, on_change: Callable[[bool], None] | None = None) -> None:
+        self.on_change = on_change
         self.state = BreakerState.CLOSED
         self.opened = 0  # how often, for the metric
         self._failures = 0
@@ -48,6 +53,7 @@ class Breaker:
             self.opened += 1
             self._wait_ms = FIRST_PROBE_MS
             self._probe_at_ms = now_ms + self._wait_ms
+            self._tell(closed=False)
 
     def may_probe(self, now_ms: float) -> bool:
         """Whether to send a probe now; the one who is told yes must report ``probed``."""
@@ -65,7 +71,12 @@ class Breaker:
         if answered:
             self.state = BreakerState.CLOSED
             self._failures = 0
+            self._tell(closed=True)
         else:
             self.state = BreakerState.OPEN
             self._wait_ms = min(self._wait_ms * 2, LAST_PROBE_MS)
             self._probe_at_ms = now_ms + self._wait_ms
+
+    def _tell(self, *, closed: bool) -> None:
+        if self.on_change is not None:
+            self.on_change(closed)
