@@ -1,5 +1,6 @@
 """Listening sockets, one a worker: the parent makes and keeps them, so that no restart resets a queued connection."""
 
+import contextlib
 import socket
 from typing import Final
 
@@ -42,11 +43,20 @@ def bind(address: Address, count: int) -> list[socket.socket]:
     return sockets
 
 
-def take_queued(sock: socket.socket) -> list[socket.socket]:
-    """Connections that wait in the queue; none is left behind."""
+def stop_listening(sock: socket.socket) -> list[socket.socket]:
+    """The connections that wait in the queue; from now on new ones are refused (or go to another worker's socket).
+
+    For every process that has this socket: while one of them kept it open, the kernel would go on to accept
+    connections that nobody will ever answer.
+    """
     taken: list[socket.socket] = []
     while True:
         try:
-            taken.append(sock.accept()[0])
-        except (BlockingIOError, OSError):
-            return taken
+            queued, _ = sock.accept()
+        except OSError:
+            break
+        queued.setblocking(False)
+        taken.append(queued)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    return taken

@@ -9,11 +9,11 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.core.clock import Clock, SystemClock
 from proxy.gateway.control import Start
@@ -22,7 +22,11 @@ from proxy.gateway.workers import Workers
 from proxy.policy.compiler import Loaded
 from proxy.policy.model import Maintenance, Policy
 from proxy.policy.problems import PolicyError
+from proxy.store.client import Store
 from proxy.store.embedded import EmbeddedRedis
+from proxy.store.errors import StoreAway
+from proxy.store.settings import check_settings
+from proxy.store.url import parse_store_url
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import RELOAD_OK, RELOADS, WORKER_RESTARTS, WORKERS, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
@@ -30,6 +34,8 @@ from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 log = logging.getLogger("sluicegate")
 
 WATCH_S: Final = 1.0
+SETTINGS_TIMEOUT_MS: Final = 2_000
+SETTINGS_AGAIN_S: Final = 10.0
 _OWN_SHEET: Final = 0
 
 # What a running gateway cannot change: (what ops call it, how to read it).
@@ -76,7 +82,7 @@ class Supervisor:
     # --- life ---
 
     async def run(self, services: Sequence[Callable[["Supervisor"], AbstractAsyncContextManager[None]]] = ()) -> None:
-        """Serves until stopped. ``services`` (the read-only and admin listeners) live from ready to drained.
+        """Serves until stopped. ``services`` (the read-only and admin listeners) live from before ready to drained.
 
         Raises: CannotListen, and what the embedded Redis raises when it cannot start.
         """
@@ -87,6 +93,9 @@ class Supervisor:
             for sock in sockets:
                 stack.callback(sock.close)
             self.port = sockets[0].getsockname()[1]
+            self._install_signals()
+            for service in services:
+                await stack.enter_async_context(service(self))
             redis_url = await stack.enter_async_context(_redis(policy))
             self._workers = Workers(
                 sockets,
@@ -94,27 +103,37 @@ class Supervisor:
                 self.exposition,
                 lambda: self.metrics.inc(WORKER_RESTARTS),
             )
-            self._install_signals()
             try:
-                await self._workers.start()
-                self._count_workers()
-                for service in services:
-                    await stack.enter_async_context(service(self))
-                log.info(
-                    "ready",
-                    extra={
-                        "fields": {
-                            "address": str(replace(policy.listen.address, port=self.port)),
-                            "workers": count,
-                            "policy": policy.version,
-                            "pid": os.getpid(),
-                        }
-                    },
-                )
-                await self._watch_until_stopped()
+                if await self._unless_stopped(self._workers.start()):
+                    self._say_ready(count)
+                    settings = asyncio.create_task(_warn_of_settings(policy, redis_url), name="redis settings")
+                    stack.callback(settings.cancel)
+                    await self._watch_until_stopped()
             finally:
                 self.draining = True
                 await self._drain(policy.listen.drain_ms)
+
+    def _say_ready(self, count: int) -> None:
+        self._count_workers()
+        fields = {
+            "address": str(replace(self.policy.listen.address, port=self.port)),
+            "workers": count,
+            "policy": self.policy.version,
+            "pid": os.getpid(),
+        }
+        log.info("ready", extra={"fields": fields})
+
+    async def _unless_stopped(self, starting: Coroutine[Any, Any, None]) -> bool:
+        """Whether it came to its end before somebody stopped the gateway."""
+        task = asyncio.create_task(starting)
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        return False
 
     def _start(self, index: int, count: int, redis_url: str) -> Start:
         return Start(index, count, redis_url, self._pseudonym, self.policy)
@@ -236,6 +255,26 @@ async def _redis(policy: Policy) -> AsyncIterator[str]:
     finally:
         watch.cancel()
         await server.stop()
+
+
+async def _warn_of_settings(policy: Policy, redis_url: str) -> None:
+    """Says once what is wrong with a Redis that is not ours, as soon as it answers."""
+    if policy.redis.meters == "embedded":
+        return
+    store = Store(parse_store_url(redis_url), SETTINGS_TIMEOUT_MS)
+    try:
+        while True:
+            try:
+                warnings = await check_settings(store)
+            except StoreAway as away:
+                log.warning("redis.meters: does not answer", extra={"fields": {"reason": away.reason.value}})
+                await asyncio.sleep(SETTINGS_AGAIN_S)
+            else:
+                break
+        for warning in warnings:
+            log.warning(warning)
+    finally:
+        await store.close()
 
 
 def _redis_restarted(pid: int) -> None:

@@ -14,7 +14,7 @@ from proxy.core.clock import SystemClock
 from proxy.gateway.connection import ConnectionServer
 from proxy.gateway.control import Applied, Apply, Channel, Drain, Ready, Start
 from proxy.gateway.handler import Handler
-from proxy.gateway.sockets import take_queued
+from proxy.gateway.sockets import stop_listening
 from proxy.telemetry.log import LineWriter, configure
 from proxy.telemetry.metrics import CONNECTIONS, CONNECTIONS_REFUSED, LOG_DROPPED, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles
@@ -60,12 +60,29 @@ class Worker:
         deadline_s = loop.time() + drain_ms / 1000
         server.close()
         connections.draining = True
-        for queued in take_queued(self._sock):
+        for queued in stop_listening(self._sock):
             await loop.connect_accepted_socket(connections, queued)
-        if cut := await connections.drain(deadline_s):
+        if cut := await self._drain(connections, deadline_s):
             log.warning("connections cut at the drain's deadline", extra={"fields": {"connections": cut}})
         await handler.close()
         lines.close()
+
+    async def _drain(self, connections: ConnectionServer, deadline_s: float) -> int:
+        """How many connections had to be cut at the deadline, or at an earlier one that the parent names meanwhile."""
+        draining = asyncio.create_task(connections.drain(deadline_s))
+        hurried = asyncio.create_task(self._hurried())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        if not draining.done() and (deadline_ms := await hurried) is not None:
+            draining.cancel()
+            return await connections.drain(asyncio.get_running_loop().time() + deadline_ms / 1000)
+        hurried.cancel()
+        return await draining
+
+    async def _hurried(self) -> int | None:
+        while (message := await self._channel.receive()) is not None:
+            if isinstance(message, Drain):
+                return message.deadline_ms
+        return None
 
     async def _obey(self, handler: Handler) -> int:
         """Until the parent says to drain, or is gone; returns how long the drain may take, in milliseconds."""

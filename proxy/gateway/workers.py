@@ -16,6 +16,7 @@ from proxy.telemetry.sheet import SheetFiles, SheetReader
 log = logging.getLogger("sluicegate.workers")
 
 READY_S: Final = 30.0
+GRACE_S: Final = 2.0  # beyond the drain's deadline: to give leases back and write the last lines
 APPLIED_S: Final = 5.0
 FIRST_BACKOFF_S: Final = 0.05
 LAST_BACKOFF_S: Final = 5.0
@@ -33,6 +34,7 @@ class Worker:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     applied: str = ""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
 
 
 class Workers:
@@ -80,19 +82,35 @@ class Workers:
         backoff_s = 0.0
         while not self._stopping.is_set():
             started = loop.time()
-            worker = await self._spawn(index)
-            await self._listen_to(worker)
-            status = await worker.process.wait()
-            del self._live[index]
-            worker.channel.close()
-            self._exposition.retire(worker.key)
-            if self._stopping.is_set():
-                return
-            self._on_restart()
-            log.error("worker died, starting another", extra={"fields": {"worker": index, "status": status}})
+            try:
+                worker = await self._spawn(index)
+            except OSError as exc:  # no process or descriptor to be had: the others go on, and it is tried again
+                log.error("cannot start a worker", extra={"fields": {"worker": index, "error": exc.strerror}})
+            else:
+                await self._listen_to(worker)
+                status = await worker.process.wait()
+                self._end(worker)
+                if self._stopping.is_set():
+                    return
+                self._on_restart()
+                log.error("worker died, starting another", extra={"fields": {"worker": index, "status": status}})
             short_lived = loop.time() - started < STABLE_S
             backoff_s = min(max(backoff_s * 2, FIRST_BACKOFF_S), LAST_BACKOFF_S) if short_lived else 0.0
-            await asyncio.sleep(backoff_s)
+            await self._pause(backoff_s)
+
+    async def _pause(self, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    def _end(self, worker: Worker) -> None:
+        del self._live[worker.index]
+        worker.channel.close()
+        self._exposition.retire(worker.key)
+        worker.ended = True
+        worker.changed.set()
 
     async def _spawn(self, index: int) -> Worker:
         ours, theirs = socket.socketpair()
@@ -101,8 +119,17 @@ class Workers:
         fds = (theirs.fileno(), sock.fileno(), files.names_fd, files.values_fd)
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "proxy.gateway.worker", *map(str, fds), pass_fds=fds
+                sys.executable,
+                "-m",
+                "proxy.gateway.worker",
+                *map(str, fds),
+                pass_fds=fds,
+                start_new_session=True,  # Ctrl-C is for the parent, which drains: no worker may hear it first
             )
+        except BaseException:
+            ours.close()
+            files.close()
+            raise
         finally:
             theirs.close()
         key, self._next_key = self._next_key, self._next_key + 1
@@ -113,6 +140,8 @@ class Workers:
         self._live[index] = worker
         if (newest := self._start(index).policy) is not start.policy:  # a reload meanwhile passed this worker by
             await self._tell([worker], Apply(newest))
+        if self._stopping.is_set():  # so did the drain
+            await self._tell([worker], Drain(0))
         return worker
 
     async def _listen_to(self, worker: Worker) -> None:
@@ -138,7 +167,7 @@ class Workers:
         for worker in workers:
             try:
                 async with asyncio.timeout_at(deadline):
-                    while worker.applied != policy.version:
+                    while worker.applied != policy.version and not worker.ended:  # its successor starts with it
                         worker.changed.clear()
                         await worker.changed.wait()
             except TimeoutError:
@@ -148,16 +177,15 @@ class Workers:
     async def stop(self, drain_ms: int) -> None:
         """Lets workers finish what is under way, and ends those that don't by the deadline."""
         self._stopping.set()
-        workers = list(self._live.values())
-        await self._tell(workers, Drain(drain_ms))
-        try:
-            async with asyncio.timeout(drain_ms / 1000 + 2):
-                await asyncio.gather(*self._keepers, return_exceptions=True)
-        except TimeoutError:
-            for worker in workers:
+        await self._tell(list(self._live.values()), Drain(drain_ms))
+        if not self._keepers:
+            return
+        _, late = await asyncio.wait(self._keepers, timeout=drain_ms / 1000 + GRACE_S)
+        if late:
+            for worker in self._live.values():
                 if worker.process.returncode is None:
                     worker.process.kill()
-            await asyncio.gather(*self._keepers, return_exceptions=True)
+            await asyncio.wait(late)
 
     async def _tell(self, workers: list[Worker], message: Message) -> None:
         for worker in workers:
