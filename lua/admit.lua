@@ -19,7 +19,9 @@
 --             back when it does not; else until more is free)
 -- Complexity  O(takes), plus the sub-windows (≤ 102, or 64 exact times) of a meter whose head moves or that refuses.
 --
--- Everything is loaded, then decided on tables, then written: a script that fails half-way has written nothing.
+-- Everything is loaded, then decided on tables, then written: a script that fails half-way has written nothing. What is
+-- written is what was taken, and the healing of state that lies in the future: a full meter from a clock that ran ahead
+-- refuses, and would be seen there for ever if only takes were written.
 -- Twin: proxy/metering/reference.py. The two move together; tests/lua holds them to each other.
 
 local VERSION = 1
@@ -93,7 +95,10 @@ local window = {
   held = function(m) return m.older + m.amount, (m.current + 1) * m.width - 1 end,
   room = function(m, t, now)
     local current = floor(now / t.b)
-    if m.width ~= t.b or m.current > current then rebuild(m, t.b, current) end
+    if m.current * m.width > now then
+      m.healed, m.keep, m.need = true, 0, (current + 1) * t.b - 1 + t.a
+    end
+    if m.width ~= t.b or m.healed then rebuild(m, t.b, current) end
     if m.current < current then
       if m.amount > 0 then
         if m.older == 0 then m.oldest = m.current end
@@ -149,6 +154,7 @@ local smooth = {
   held = function(m) return ceil(m.level / m.scale), m.at end,
   room = function(m, t, now)
     m.level = max(0, m.level - max(0, now - m.at) * m.leak)
+    m.healed = m.healed or m.at > now
     m.at = now
     if m.scale ~= t.b then m.level = ceil(m.level * t.b / m.scale) end
     m.leak, m.scale = t.a, t.b
@@ -175,6 +181,7 @@ local calendar = {
     -- Before the period that the gateway believes in (its clock is ahead of ours) nothing is forgotten.
     local start = now >= t.b and t.b or t.a
     m.ends = now < t.a and t.a or now < t.b and t.b or t.c
+    m.healed = m.healed or m.last > now
     m.last = min(m.last, now)
     if m.last < start and start <= now then m.count = 0 end
     return t.capacity - m.count
@@ -202,6 +209,7 @@ local concurrency = {
     if free < t.amount and not m.frozen then
       -- Leases from a clock that ran ahead would hold for as long as it did: they get one lease from now.
       m.frozen, m.lease = call('ZRANGEBYSCORE', m.key, '(' .. (now + t.a + AHEAD_MS), '+inf'), t.a
+      m.healed = m.frozen[1] ~= nil
     end
     return m.mine[id] and t.capacity or free
   end,
@@ -222,7 +230,7 @@ local concurrency = {
       call('ZREMRANGEBYSCORE', key, '-inf', now)
       call('ZADD', key, unpack(m.ids))
     end
-    if m.frozen or m.ids[1] then call('PEXPIRE', key, m.lease + SPARE_MS) end
+    if m.healed or m.ids[1] then call('PEXPIRE', key, m.lease + SPARE_MS) end
   end,
 }
 
@@ -266,6 +274,7 @@ local function meter(index, t)
   if m.kind ~= t.kind then
     local held, latest = KINDS[m.kind].held(m)
     m = KINDS[t.kind].start(t, held, min(latest, now))
+    m.healed = latest > now
     meters[index] = m
   end
   return m
@@ -315,7 +324,7 @@ for _ = 1, count do
       rule.take(m, t, now)
       touched[t.index] = true
       t.left = rule.left and rule.left(m, t) or t.left - t.amount
-    elseif m and m.frozen and m.frozen[1] then
+    elseif m and m.healed then
       touched[t.index] = true
     end
     local delay = t.delay or (rule and rule.reset(m, t, now)) or 0

@@ -2,7 +2,8 @@
 
 Tests hold the script to it, and a worker counts with it while Redis is away. It keeps the script's shape (load, decide
 in order, write what was touched) because that shape has rules of its own: a refused decision leaves no trace, not even
-the tidying of what it looked at. What it leaves out is what Redis does by itself: keys expire there, here ``prune``.
+the tidying of what it looked at, but for the healing of state from the future. What it leaves out is what Redis does by
+itself: keys expire there, here ``prune``.
 
 The rules, by kind:
 
@@ -40,6 +41,7 @@ class WindowState:
     width: int
     subs: list[list[int]]
     keep_until_ms: int = 0
+    healed: bool = False  # it lay in the future
 
     @classmethod
     def start(cls, take: Take, amount: int, latest_ms: int) -> Self:
@@ -53,6 +55,8 @@ class WindowState:
 
     def room(self, take: Take, now_ms: int, _lease: bytes | None) -> int:
         current = now_ms // take.b
+        if self.subs[-1][0] * self.width > now_ms:
+            self.healed, self.keep_until_ms = True, (current + 1) * take.b - 1 + take.a
         merged: dict[int, int] = {}
         for index, amount in self.subs:
             if take.b > self.width:
@@ -97,6 +101,7 @@ class SmoothState:
     at_ms: int
     leak: int
     scale: int
+    healed: bool = False
 
     @classmethod
     def start(cls, take: Take, amount: int, latest_ms: int) -> Self:
@@ -111,6 +116,7 @@ class SmoothState:
 
     def room(self, take: Take, now_ms: int, _lease: bytes | None) -> int:
         self.level = max(0, self.level - max(0, now_ms - self.at_ms) * self.leak)
+        self.healed |= self.at_ms > now_ms
         self.at_ms = now_ms
         if self.scale != take.b:
             # In floating point, as Lua has it: rounded up, it never forgives.
@@ -138,6 +144,7 @@ class CalendarState:
     last_ms: int
     count: int
     keep_until_ms: int = 0
+    healed: bool = False
 
     @classmethod
     def start(cls, _take: Take, amount: int, latest_ms: int) -> Self:
@@ -150,6 +157,7 @@ class CalendarState:
         start = take.b if now_ms >= take.b else take.a
         # The gateway's clock may be ahead of ours: before the period it believes in, nothing is forgotten.
         self.keep_until_ms = next((edge for edge in (take.a, take.b) if now_ms < edge), take.c)
+        self.healed |= self.last_ms > now_ms
         self.last_ms = min(self.last_ms, now_ms)
         if self.last_ms < start <= now_ms:
             self.count = 0
@@ -173,7 +181,8 @@ class CalendarState:
 class ConcurrencyState:
     kind: ClassVar = MeterKind.CONCURRENCY
     leases: dict[bytes, int]  # expiry
-    frozen: list[bytes] | None = None
+    looked: bool = False
+    healed: bool = False
 
     @classmethod
     def start(cls, _take: Take, _amount: int, _latest_ms: int) -> Self:
@@ -191,11 +200,12 @@ class ConcurrencyState:
             raise ValueError("a concurrency meter is taken with a lease")
         self.leases = {held: expiry for held, expiry in self.leases.items() if expiry > now_ms}
         free = self.left(take)
-        if free < take.amount and self.frozen is None:
+        if free < take.amount and not self.looked:
             # Leases from a clock that ran ahead would hold for as long as it did: they get one lease from now.
-            self.frozen = [held for held, expiry in self.leases.items() if expiry > now_ms + take.a + AHEAD_MS]
-            for held in self.frozen:
-                self.leases[held] = now_ms + take.a
+            self.looked = True
+            frozen = [held for held, expiry in self.leases.items() if expiry > now_ms + take.a + AHEAD_MS]
+            self.leases.update(dict.fromkeys(frozen, now_ms + take.a))
+            self.healed = bool(frozen)
         return take.capacity if lease in self.leases else free
 
     def wait(self, _take: Take, _now_ms: int, _missing: int) -> int:
@@ -290,11 +300,13 @@ class Reference:
             stored = self.meters.get(take.key)
             # Shallow is enough: every kind's room() makes its containers anew before anything is taken.
             state = copy.copy(stored) if stored is not None else _KINDS[take.kind].start(take, 0, now_ms)
+            state.healed = False
             if isinstance(state, ConcurrencyState):
-                state.frozen = None
+                state.looked = False
         if state.kind is not take.kind:
             amount, latest_ms = state.held()
             state = _KINDS[take.kind].start(take, amount, min(latest_ms, now_ms))
+            state.healed = latest_ms > now_ms
         tables[take.key] = state
         return state
 
@@ -322,7 +334,7 @@ class Reference:
                 state.take(take, now_ms, ask.lease)
                 touched.add(take.key)
                 room = state.left(take)
-            elif isinstance(state, ConcurrencyState) and state.frozen:
+            elif state.healed:
                 touched.add(take.key)
             if verdict is Verdict.FITS:
                 delay_ms = state.reset(take, now_ms)

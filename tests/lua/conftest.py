@@ -1,17 +1,25 @@
-"""One server of each version for the whole run; each test begins with an empty one."""
+"""One server of each version, and a cluster, for the whole run; each test begins with an empty one."""
 
 from collections.abc import Iterator
 
 import pytest
 import redis
 
-from tests.store.servers import BINARIES, Server, server
+from proxy.store.client import SLOT
+from tests.store.servers import BINARIES, Server, cluster, server
+
+CLUSTER = "cluster of three"
 
 
-@pytest.fixture(scope="session", params=list(BINARIES.values()), ids=list(BINARIES))
+@pytest.fixture(scope="session", params=[*BINARIES, CLUSTER])
 def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with server(request.param) as started:
-        yield started
+    """A lone server, or the node of a cluster that owns the meters' slot: a key of another slot is an error there."""
+    if request.param == CLUSTER:
+        with cluster(list(BINARIES.values())[-1]) as nodes:
+            yield nodes.nodes[SLOT * 3 // 16_384]
+    else:
+        with server(BINARIES[request.param]) as started:
+            yield started
 
 
 @pytest.fixture

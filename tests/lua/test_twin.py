@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 LEASE_MS = 30_000
 SENDERS = (b"one", b"two")
 
-SETTINGS = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True)
 
 amounts = st.sampled_from((100, MILLI, MILLI, 3 * MILLI, 40 * MILLI))
 capacities = st.sampled_from((MILLI, 5 * MILLI, 64 * MILLI, 65 * MILLI, 1_000 * MILLI))
