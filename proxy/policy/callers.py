@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from proxy.core.headers import FORWARDING, HOP_BY_HOP
 from proxy.policy import schema
 from proxy.policy.findings import Findings
+from proxy.policy.limits import DEFAULT
 from proxy.policy.model import ClaimPaths, ClaimRule, ForwardedIdentity, GatewayKey, Identity, Issuer, TokenSource
 from proxy.policy.problems import KeyPath, meant
 from proxy.policy.words import SYMMETRIC, claim_steps
@@ -56,6 +57,8 @@ def least_tier(config: schema.Config) -> str:
 def _check_tiers(config: schema.Config, findings: Findings) -> None:
     tiers, anonymous = config.tiers, config.identity.anonymous_tier
     for n, tier in enumerate(tiers):
+        if tier == DEFAULT:
+            findings.error(("tiers", n), f"a tier cannot be called {DEFAULT!r}: in limits it stands for all the others")
         if tier in tiers[:n]:
             findings.error(("tiers", n), f"the tier {tier!r} is there twice")
     if anonymous not in tiers:

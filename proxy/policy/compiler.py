@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from proxy.policy import schema
 from proxy.policy.callers import compile_identity, compile_keys
-from proxy.policy.document import Document, Surroundings, read_document
+from proxy.policy.document import Document, Surroundings, read_document, unwritten_document
 from proxy.policy.findings import Findings
 from proxy.policy.limits import compile_limits
 from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, Redis, Route
@@ -39,16 +39,16 @@ class Loaded:
 
 def load(path: Path, env: Mapping[str, str], *, allow_missing_secrets: bool = False) -> Loaded:
     """The policy of a file. Raises: PolicyError, also where the file cannot be read."""
-    path = path.absolute()
+    full = path.absolute()
     try:
-        text = _read(path)
+        text = _read(full)
     except OSError as error:
-        raise PolicyError([PolicyProblem(path.name, 0, "", f"cannot be read: {error.strerror}")]) from error
+        raise PolicyError([PolicyProblem(str(path), 0, "", f"cannot be read: {error.strerror}")]) from error
     except ValueError as error:
-        raise PolicyError([PolicyProblem(path.name, 0, "", "is not UTF-8 text")]) from error
-    around = Surroundings(env, path.parent, _read, allow_missing_secrets)
-    loaded = _compiled(read_document(text, path.name, around), around)
-    return replace(loaded, files=(path, *loaded.files))
+        raise PolicyError([PolicyProblem(str(path), 0, "", "is not UTF-8 text")]) from error
+    around = Surroundings(env, full.parent, _read, allow_missing_secrets)
+    loaded = _compiled(read_document(text, str(path), around), around)
+    return replace(loaded, files=(full, *loaded.files))
 
 
 def compile_text(
@@ -87,7 +87,7 @@ def defaults_for(
     if redis is not None:
         value["redis"] = {"meters": redis}
     around = Surroundings(os.environ if env is None else env, Path.cwd(), _read)
-    return _compiled(Document(DEFAULTS, value, {}), around).policy
+    return _compiled(unwritten_document(value, DEFAULTS), around).policy
 
 
 def _read(path: Path) -> str:
@@ -191,7 +191,7 @@ def _keys(
         findings.error(("identity", "keys_file"), f"the file {name!r} is not UTF-8 text")
         return inline, []
     try:
-        document = read_document(text, path.name, replace(around, base=path.parent))
+        document = read_document(text, name, replace(around, base=path.parent))
     except PolicyError as error:
         return inline, list(error.problems)
     files.update(dict.fromkeys(document.files))
@@ -235,16 +235,14 @@ def _check_auth(config: schema.Config, routes: tuple[Route, ...], findings: Find
     identity = findings.document.value.get("identity", {})
     if any(identity.get(key) for key in ("issuers", "keys", "keys_file")):
         return
+    nobody = "identity has no issuers and no keys"
     for index, route in enumerate(routes):
         path: KeyPath = ("routes", index, "auth")
         if config.routes[index].auth is None and "auth" in config.defaults.model_fields_set:
             path = ("defaults", "auth")
         if route.auth is AuthMode.REQUIRED:
-            message = (
-                "auth is required, but identity has no issuers and no keys: nobody could pass; add some, or say none"
-            )
-            findings.error(path, message)
+            findings.error(path, f"auth is required, but {nobody}: nobody could pass; say auth: none, or add one")
             return
         if route.auth is AuthMode.OPTIONAL:
-            findings.warn(path, "auth is optional, but identity has no issuers and no keys: all callers are anonymous")
+            findings.warn(path, f"auth is optional, but {nobody}: all callers are anonymous")
             return

@@ -93,6 +93,20 @@ def read_document(text: str, file: str, around: Surroundings) -> Document:
     return Document(file, value, builder.lines, builder.written, tuple(builder.files))
 
 
+def unwritten_document(value: Any, file: str) -> Document:
+    """A document that no file has: every path is known, without a line."""
+    lines: dict[KeyPath, int] = {}
+
+    def walk(item: Any, path: KeyPath) -> None:
+        lines[path] = 0
+        steps = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
+        for step, below in steps:
+            walk(below, (*path, step))
+
+    walk(value, ())
+    return Document(file, value, lines)
+
+
 def _syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> PolicyProblem:
     mark = error.problem_mark or error.context_mark
     line = mark.line if mark else -1

@@ -16,7 +16,9 @@ class Findings:
     warnings: list[PolicyProblem] = field(default_factory=list)
 
     def error(self, path: KeyPath, message: str) -> None:
-        self.errors.append(self._problem(path, message))
+        problem = self._problem(path, message)
+        if problem not in self.errors:  # one line of the file may stand for several tiers
+            self.errors.append(problem)
 
     def warn(self, path: KeyPath, message: str) -> None:
         self.warnings.append(self._problem(path, message))

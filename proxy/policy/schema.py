@@ -358,7 +358,7 @@ class Answers(Section):
 class Config(Section):
     """A policy file. Top-level keys that begin with ``x-`` are free, as homes of YAML anchors."""
 
-    version: Annotated[int, count(1, 1, "the number")] = key("The version of this format.")
+    version: Annotated[int, words.FORMAT_VERSION] = key("The version of this format.")
     listen: Listen = section(Listen, "The gateway's own server.")
     metrics: Annotated[Metrics | None, off_for(None)] = key(
         "Read only, for Prometheus and Kubernetes; `off`: none.", {}
@@ -371,7 +371,7 @@ class Config(Section):
         None,
     )
     identity: Identity = section(Identity, "Who calls.")
-    tiers: list[Name] = key("Best first, the anonymous one last.", ["default", "anonymous"])
+    tiers: list[Name] = key("Best first, the anonymous one last.", ["standard", "anonymous"])
     upstreams: dict[str, Upstream] = key("Where requests go, by name.")
     limits: dict[str, Limit] = key("Limits by name.", {})
     tenants: dict[str, Tenant] = key("Exceptions, by tenant.", {})

@@ -54,7 +54,8 @@ def _check_addresses(config: schema.Config, findings: Findings) -> None:
         if section is None:
             continue
         if section.address.port and section.address in seen:
-            findings.error((name, "address"), f"{section.address} is the address of {seen[section.address]} already")
+            message = f"{name} and {seen[section.address]} cannot both listen on {section.address}"
+            findings.error((name, "address"), message)
         seen[section.address] = name
 
 

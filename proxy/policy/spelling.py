@@ -69,7 +69,13 @@ class Shorthand:
 
 def kind_of(raw: object) -> str:
     """What YAML read, in words."""
-    kinds: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a map"}
+    kinds: dict[type, str] = {
+        bool: "true or false",
+        int: "a number",
+        float: "a decimal number",
+        list: "a list",
+        dict: "a map",
+    }
     if raw is None:
         return "nothing"
     return kinds.get(type(raw), "text" if isinstance(raw, str) else "a date")

@@ -39,7 +39,7 @@ def compile_upstreams(
             headers=tuple(written.headers.items()),
             max_connections=written.max_connections,
             keepalive_ms=written.keepalive,
-            ca_file=resolved((*path, "ca_file"), written.ca_file) if written.ca_file else None,
+            ca_file=resolved((*path, "ca_file"), written.ca_file) if written.ca_file and encrypted else None,
         )
     return out
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from proxy.core.headers import is_token
-from proxy.core.units import UnitError, parse_count, parse_duration_ms
+from proxy.core.units import DURATIONS_MS, UnitError, parse_count, parse_duration_ms
 from proxy.policy.model import MILLI, Address, Network, Origin, Period, Scope, ScopeKind
 from proxy.policy.patterns import PatternError, normal_path
 from proxy.policy.problems import meant
@@ -24,6 +24,18 @@ ALGORITHMS: Final = (
 EDITED_BY_USERS: Final = ("user_metadata", "raw_user_meta_data")
 
 _PERIODS: Final = {period.value: period for period in Period}
+
+
+VERSION: Final = 1
+
+
+def _read_version(raw: object) -> int:
+    if as_number_text(raw, str(VERSION)) != str(VERSION):
+        raise ValueError(f"{raw} is not known; this release reads version {VERSION}")
+    return VERSION
+
+
+FORMAT_VERSION: Final = Spelling(str(VERSION), _read_version, VERSION, {"const": VERSION})
 
 
 # --- rates and weights -------------------------------------------------------------------------------------------
@@ -52,7 +64,7 @@ def _positive(spelled: str, whole: str) -> int:
 
 def read_rate(raw: object) -> WrittenRate:
     """``600/1m``, ``100_000/day``. Raises: ValueError."""
-    spelled = as_text(raw, "a rate such as 600/1m or 100_000/day")
+    spelled = as_number_text(raw, "a rate such as 600/1m or 100_000/day")
     number, slash, window = spelled.partition("/")
     if not slash:
         raise ValueError(f"{spelled!r} is not a rate; write a number, '/', and a window: 600/1m, or 100_000/day")
@@ -62,6 +74,10 @@ def read_rate(raw: object) -> WrittenRate:
     try:
         window_ms = parse_duration_ms(window)
     except UnitError as error:
+        if window.strip() in DURATIONS_MS:
+            raise ValueError(
+                f"{spelled!r}: the window lacks a number; did you mean {f'{number}/1{window}'!r}?"
+            ) from None
         raise ValueError(f"{spelled!r}: {str(error).removeprefix(f'{window!r}: ')}") from None
     if window_ms < 100:
         raise ValueError(f"{spelled!r}: a window is at least 100ms long")

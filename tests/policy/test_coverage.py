@@ -1,0 +1,33 @@
+"""An earlier route takes all that a later one would: every predicate has its say."""
+
+import pytest
+
+from proxy.policy.coverage import covers
+from proxy.policy.model import Match
+
+WIDE = Match("/a/**", ("GET", "POST"), ("*.a.com",), (("x", "*"),), (("q", "1"),))
+NARROW = Match("/a/b", ("HEAD",), ("b.a.com",), (("x", "1"), ("y", "2")), (("q", "1"), ("r", "*")))
+
+
+def test_wider_in_everything_covers():
+    """GET brings HEAD; what the narrow one asks besides does not matter."""
+    assert covers(WIDE, NARROW)
+    assert covers(Match("/**"), NARROW)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Match("/b", NARROW.methods, NARROW.hosts, NARROW.headers, NARROW.query),
+        Match("/a/b", ("PUT",), NARROW.hosts, NARROW.headers, NARROW.query),
+        Match("/a/b", (), NARROW.hosts, NARROW.headers, NARROW.query),
+        Match("/a/b", NARROW.methods, ("a.com",), NARROW.headers, NARROW.query),
+        Match("/a/b", NARROW.methods, (), NARROW.headers, NARROW.query),
+        Match("/a/b", NARROW.methods, NARROW.hosts, (("y", "2"),), NARROW.query),
+        Match("/a/b", NARROW.methods, NARROW.hosts, NARROW.headers, (("q", "*"),)),
+    ],
+    ids=["path", "method", "any method", "host", "any host", "header", "query"],
+)
+def test_one_predicate_that_is_not_wider_is_enough_to_be_reached(other):
+    """Path, method, host, field, parameter: each alone."""
+    assert not covers(WIDE, other)
