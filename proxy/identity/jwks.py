@@ -67,16 +67,16 @@ class KeySource:
 
         Raises: KeysUnavailable where the set as it is now cannot be had, so that nobody knows whether the key is in it.
         """
-        now = self._clock.monotonic_ms()
-        if self._task is None:
+        task = self._task
+        if task is None:
+            now = self._clock.monotonic_ms()
             wait = self._schedule.wait_ms(now)
             if wait:
                 if self.trouble is None:
                     return False
                 raise KeysUnavailable(wait)
-            self._begin(now)
-        if self._task is not None:
-            await asyncio.shield(self._task)
+            task = self._begin(now)
+        await asyncio.shield(task)  # others wait for it too
         if self.trouble is not None:
             raise KeysUnavailable(self._schedule.wait_ms(self._clock.monotonic_ms()))
         return True
@@ -92,9 +92,10 @@ class KeySource:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _begin(self, now: float) -> None:
+    def _begin(self, now: float) -> asyncio.Task[None]:
         self._schedule.begin(now)
         self._task = asyncio.create_task(self._run(), name=f"keys of {self.name}")
+        return self._task
 
     async def _run(self) -> None:
         try:

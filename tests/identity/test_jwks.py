@@ -68,6 +68,26 @@ async def test_a_flood_of_unknown_keys_costs_one_fetch_in_a_cool_down(source, ke
     assert key_server.fetches == 2
 
 
+async def test_a_fetch_that_takes_long_is_not_begun_again_beside_itself(source, key_server, clock, jwk):
+    answered = asyncio.Event()
+
+    async def slow(_request):
+        await answered.wait()
+        return web.json_response({"keys": [jwk("a")]})
+
+    key_server.answer = slow
+    source.tend()
+    first = source._task
+    async with asyncio.timeout(5):
+        await key_server.asked.wait()
+    clock.move(4000)
+    source.tend()
+    assert source._task is first
+    answered.set()
+    assert await source.renew()
+    assert (ids(source), key_server.fetches) == (["a"], 1)
+
+
 async def test_keys_that_are_due_are_fetched_in_the_background_once(source, key_server, clock, jwk):
     key_server.keys = [jwk("a")]
     await source.renew()
