@@ -13,9 +13,12 @@ from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.core.errors import GatewayError
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.jwks import KeySets, KeySource
+from proxy.identity.tokens import TokenVerifier
 from proxy.policy import model
+from proxy.policy.model import AuthMode
 
 ISSUER = "https://issuer.example/auth/v1"
 SECRET = "a-shared-secret-of-more-than-thirty-two-bytes"
@@ -202,3 +205,30 @@ async def key_server() -> AsyncIterator[KeyServer]:
     made.url = f"http://{host}:{port}/keys.json"
     yield made
     await runner.cleanup()
+
+
+async def error_of(
+    authenticator: Authenticator,
+    headers: CIMultiDictProxy[str],
+    auth: AuthMode = AuthMode.REQUIRED,
+    address: str = ADDRESS,
+) -> GatewayError:
+    """What the full way refuses with; the quick way says nothing."""
+    assert authenticator.cached(headers, address, auth) is None
+    with pytest.raises(GatewayError) as caught:
+        await authenticator.identify(headers, address, auth)
+    return caught.value
+
+
+@pytest.fixture
+def verifications(monkeypatch):
+    """The tokens that were really verified, in order."""
+    seen: list[str] = []
+    verify = TokenVerifier.verify
+
+    async def counted(self, token):
+        seen.append(token)
+        return await verify(self, token)
+
+    monkeypatch.setattr(TokenVerifier, "verify", counted)
+    return seen
