@@ -18,7 +18,7 @@ def loaded(tmp_path) -> Callable[..., Loaded]:
     """Compiles a text that needs not say the upstream, nor, unless it wants to, the routes."""
 
     def compiled(text: str = "", env: dict[str, str] | None = None, **options: Any) -> Loaded:
-        whole = HEAD + text + ("" if "routes:" in text else ROUTE)
+        whole = HEAD + text + ("" if "\nroutes:" in f"\n{text}" else ROUTE)
         return compile_text(whole, "config.yaml", env or {}, base=tmp_path, **options)
 
     return compiled
