@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.relay import body_length, request_body, send_answer, send_interim, whole_body
+from proxy.identity.forwarding import STRIPPED_PREFIX
 from proxy.policy.model import HostMode, Origin, RetryMode, Route, Timeouts, Upstream
 from proxy.policy.target import rewritten_target
 from proxy.upstream.framing import NO_BODY
@@ -34,7 +35,7 @@ class Target:
         drop = stripped | {name.lower() for name, _ in headers} | {b"x-request-id"}
         return cls(
             upstream=upstream,
-            heads=RequestHeads(drop),
+            heads=RequestHeads(drop, (STRIPPED_PREFIX,)),
             headers=headers,
             timeouts=route.timeouts or upstream.timeouts,
             retryable=route.retry is RetryMode.IDEMPOTENT,

@@ -3,13 +3,14 @@
 What a line may hold is this list and nothing else: no token, key, cookie, body or query ever gets here.
 """
 
+import re
 import time
 from typing import Any, Final
 
 import orjson
 
 from proxy.core.errors import ERRORS
-from proxy.gateway.exchange import Exchange
+from proxy.gateway.exchange import Exchange, Outcome
 from proxy.policy.model import Policy
 from proxy.telemetry.log import LineWriter
 from proxy.telemetry.metrics import (
@@ -26,8 +27,10 @@ from proxy.telemetry.metrics import (
 
 NO_ROUTE: Final = "none"
 NO_TIER: Final = "none"
+MAX_KEPT: Final = 4096  # beginnings of log lines that are remembered, with one identity or for all without
 _MAX_PATH: Final = 512  # characters of a path in a log line
-_RequestKey = tuple[str, str, int, str]
+_PLAIN: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # needs no escape in JSON
+_RequestKey = tuple[str, str, int, Outcome]
 
 
 class Reporter:
@@ -42,6 +45,7 @@ class Reporter:
         self._requests: dict[_RequestKey, int] = {}
         self._durations: dict[str, Histogram] = {}
         self._upstreams: dict[str, Histogram] = {}
+        self._anonymous: dict[Any, Any] = {}
 
     def begin(self) -> None:
         self._values[self._in_flight] += 1
@@ -53,7 +57,7 @@ class Reporter:
         route_name = route.name if route is not None else NO_ROUTE
         identity = exchange.identity
         tier = identity.tier if identity is not None else NO_TIER
-        key = (route_name, tier, exchange.status, exchange.outcome.value)
+        key = (route_name, tier, exchange.status, exchange.outcome)
         slot = self._requests.get(key)
         if slot is None:
             slot = self._requests[key] = self._metrics.slot(
@@ -78,48 +82,66 @@ class Reporter:
             self._metrics.inc(REFUSALS, ERRORS[exchange.reason].fault.value, exchange.reason.value)
         self._lines.write(self._line(exchange, policy, route_name, tier, elapsed_s))
 
-    @staticmethod
-    def _line(exchange: Exchange, policy: Policy, route_name: str, tier: str, elapsed_s: float) -> bytes:
+    def _line(self, exchange: Exchange, policy: Policy, route_name: str, tier: str, elapsed_s: float) -> bytes:
+        """One JSON object. What most requests have in common is made once and kept; a request adds its numbers."""
+        key = (exchange.method, exchange.host, exchange.address, route_name, exchange.outcome, policy.version)
         identity = exchange.identity
-        line: dict[str, Any] = {
-            "ts": round(time.time(), 3),
-            "msg": "request",
-            "id": exchange.request_id,
-            "method": exchange.method,
-            "path": exchange.path[:_MAX_PATH],
-            "host": exchange.host,
-            "route": route_name,
-            "status": exchange.status,
-            "outcome": exchange.outcome.value,
-            "tier": tier,
-            "ip": exchange.address,
-            "ms": round(elapsed_s * 1000, 2),
-            "in": exchange.bytes_in,
-            "out": exchange.bytes_out,
-            "policy": policy.version,
-        }
-        if identity is not None and identity.tenant is not None:
-            line["tenant"] = identity.tenant
-        if identity is not None and identity.user is not None:
-            line["user"] = identity.user
-        if identity is not None and identity.credential:
-            line["key"] = identity.credential
-        if exchange.reason is not None:
-            line["reason"] = exchange.reason.value
-        if exchange.redis_s:
-            line["redis_ms"] = round(exchange.redis_s * 1000, 2)
+        memo = identity.memo if identity is not None else self._anonymous
+        common = memo.get(key)
+        if common is None:
+            common = memo[key] = _common(exchange, policy, route_name, tier)
+            if len(memo) > MAX_KEPT:
+                memo.clear()
+        path = exchange.path
+        line = b'{"ts":%.3f,"id":"%b","path":%b,"status":%d,"ms":%.2f,"in":%d,"out":%d,%b' % (
+            time.time(),
+            exchange.request_id.encode(),
+            b'"%b"' % path.encode() if _PLAIN.fullmatch(path) else _escaped(path),
+            exchange.status,
+            elapsed_s * 1000,
+            exchange.bytes_in,
+            exchange.bytes_out,
+            common,
+        )
         attempt = exchange.attempt
         if attempt is not None and attempt.origin is not None:
-            line["upstream"] = attempt.origin.authority
-            line["upstream_ms"] = round(exchange.upstream_s * 1000, 2)
+            line = b'%b,"upstream":"%b","upstream_ms":%.2f' % (
+                line,
+                attempt.origin.authority.encode(),
+                exchange.upstream_s * 1000,
+            )
             if attempt.retried or attempt.failed_connects:
-                line["retries"] = attempt.failed_connects + attempt.retried
+                line = b'%b,"retries":%d' % (line, attempt.failed_connects + attempt.retried)
+        if exchange.redis_s:
+            line = b'%b,"redis_ms":%.2f' % (line, exchange.redis_s * 1000)
+        if exchange.reason is not None:
+            line = b'%b,"reason":"%b"' % (line, exchange.reason.value.encode())
         if exchange.violated:
-            line["limits"] = exchange.violated
-        # surrogates stand for bytes that are not UTF-8 in a target; they were refused, and are logged as escapes
-        try:
-            return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-        except orjson.JSONEncodeError:
-            line["path"] = ascii(exchange.path[:_MAX_PATH])
-            line["host"] = ascii(exchange.host)
-            return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+            line = b'%b,"limits":%b' % (line, orjson.dumps(exchange.violated))
+        return line + b"}\n"
+
+
+def _common(exchange: Exchange, policy: Policy, route_name: str, tier: str) -> bytes:
+    identity = exchange.identity
+    fields: dict[str, str] = {
+        "msg": "request",
+        "method": exchange.method,
+        "host": exchange.host.encode("ascii", "backslashreplace").decode(),
+        "route": route_name,
+        "outcome": exchange.outcome.value,
+        "tier": tier,
+        "ip": exchange.address,
+        "policy": policy.version,
+    }
+    if identity is not None and identity.tenant is not None:
+        fields["tenant"] = identity.tenant
+    if identity is not None and identity.user is not None:
+        fields["user"] = identity.user
+    if identity is not None and identity.credential:
+        fields["key"] = identity.credential
+    return orjson.dumps(fields)[1:-1]
+
+
+def _escaped(path: str) -> bytes:
+    """A path of any bytes as a JSON string; what was refused may hold anything, and may be long."""
+    return orjson.dumps(path[:_MAX_PATH].encode("ascii", "backslashreplace").decode())

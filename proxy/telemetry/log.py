@@ -1,8 +1,8 @@
 """Log lines: one a request, and what happens to the gateway itself; JSON, one object a line.
 
 Never a token, a key, a cookie, a body or a query: callers give only what is listed in ``gateway.report``.
-Requests' lines are gathered for a moment and written by a thread, so that a reader who is slow stalls no request;
-when it is too slow, lines are dropped and counted.
+Requests' lines are gathered for a moment; a reader who is slow stalls no request, and when it is too slow, lines are
+dropped and counted.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import select
+import stat
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,7 +24,10 @@ PIPE_BUF: Final = select.PIPE_BUF  # writes up to this size never mingle with an
 
 
 class LineWriter:
-    """Writes lines to a file descriptor from a thread of its own."""
+    """Writes lines to a file descriptor, a few times a second.
+
+    A regular file takes them at once, on the loop. Any other reader may be slow, so a thread waits for it.
+    """
 
     def __init__(self, fd: int, loop: asyncio.AbstractEventLoop, dropped: Callable[[int], None]) -> None:
         self._fd = fd
@@ -31,11 +35,13 @@ class LineWriter:
         self._dropped = dropped
         self._lines: list[bytes] = []
         self._flush_handle: asyncio.TimerHandle | None = None
-        self._queue: queue.SimpleQueue[list[bytes] | None] = queue.SimpleQueue()
         self._queued = 0  # bytes; written by the loop alone
         self._written = 0  # bytes; written by the thread alone
-        self._thread = threading.Thread(target=self._drain, name="log", daemon=True)
-        self._thread.start()
+        self._queue: queue.SimpleQueue[list[bytes] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            self._thread = threading.Thread(target=self._drain, name="log", daemon=True)
+            self._thread.start()
 
     def write(self, line: bytes) -> None:
         """``line`` ends with a newline."""
@@ -46,7 +52,9 @@ class LineWriter:
     def _flush(self) -> None:
         self._flush_handle = None
         lines, self._lines = self._lines, []
-        if self._queued - self._written > MAX_PENDING:
+        if self._thread is None:
+            self._write_all(b"".join(lines))
+        elif self._queued - self._written > MAX_PENDING:
             self._dropped(len(lines))
         elif lines:
             self._queued += sum(map(len, lines))
@@ -80,8 +88,9 @@ class LineWriter:
         if self._flush_handle is not None:
             self._flush_handle.cancel()
         self._flush()
-        self._queue.put(None)
-        self._thread.join(timeout_s)
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout_s)
 
 
 class JsonFormatter(logging.Formatter):

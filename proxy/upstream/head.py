@@ -31,20 +31,23 @@ _MAX_FORWARDS: Final = b"max-forwards"
 _CONTENT_LENGTH: Final = b"content-length"
 
 _TE_TRAILERS: Final = (b"\r\nTE: ", b"trailers", b"\r\nConnection: ", b"TE")  # RFC 9110 §10.1.4
+_CUTTING: Final = b"\r\n\0"  # counted together in a quarter of the time that four searches take
 _COMMENT: Final = re.compile(rb"\([^()]*\)")
 
 
 class RequestHeads:
-    """Heads of requests sent upstream. ``drop``: lower-case names taken out, those of identity headers for example.
+    """Heads of requests sent upstream. ``drop``: lower-case names taken out, those of identity headers for example;
+    ``prefixes``: so are all names that begin with one of these.
 
     Always out: hop-by-hop fields, Host, Expect, the framing, forwarding fields (X-Forwarded-*, Forwarded, Via,
     X-Real-IP: the caller adds them), and every name with an underscore, which some servers read as a hyphen.
     """
 
-    __slots__ = ("_drop", "_memo")
+    __slots__ = ("_drop", "_memo", "_prefixes")
 
-    def __init__(self, drop: frozenset[bytes] = frozenset()) -> None:
+    def __init__(self, drop: frozenset[bytes] = frozenset(), prefixes: tuple[bytes, ...] = ()) -> None:
         self._drop = drop
+        self._prefixes = (b"x-forwarded-", *prefixes)
         self._memo: dict[bytes, bytes] = {}
 
     def build(
@@ -88,7 +91,7 @@ class RequestHeads:
             prefix = _CONNECTION
         elif lower == _TE:
             prefix = _TE
-        elif lower in self._drop or lower in _MADE_ANEW or b"_" in lower or lower.startswith(b"x-forwarded-"):
+        elif lower in self._drop or lower in _MADE_ANEW or b"_" in lower or lower.startswith(self._prefixes):
             prefix = b""
         elif lower == _MAX_FORWARDS:
             prefix = _MAX_FORWARDS
@@ -164,7 +167,7 @@ def _finished(parts: list[bytes], start: int, add: Fields, framing: int, reason:
     """The head in one piece, with our fields and the framing at its end.
 
     After the ``start`` parts of the start line each field is two parts, and begins with the only CRLF it may hold: so
-    a head with another count of CR, LF or CRLF, or with a NUL, has been tampered with, whichever part brought it.
+    a head with more CRs, LFs and NULs than those has been tampered with, whichever part brought them.
     """
     lines = (len(parts) - start) // 2 + 2
     for name, value in add:
@@ -179,7 +182,7 @@ def _finished(parts: list[bytes], start: int, add: Fields, framing: int, reason:
     else:
         parts.append(b"\r\n\r\n")
     head = b"".join(parts)
-    if not lines == head.count(b"\r\n") == head.count(b"\n") == head.count(b"\r") or b"\0" in head:
+    if len(head.translate(None, _CUTTING)) != len(head) - 2 * lines:
         raise GatewayError(reason)
     return head
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import os
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,19 @@ async def test_lines_arrive_whole_and_in_order() -> None:
     with os.fdopen(read_fd, "rb") as reader:
         assert reader.read() == b"".join(lines)
     assert dropped == []
+
+
+async def test_a_regular_file_gets_each_gathering_in_one_piece(tmp_path: Path) -> None:
+    """Files are written on the loop: a thread would cost more than the write."""
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        before = threading.active_count()
+        writer = LineWriter(file.fileno(), asyncio.get_running_loop(), lambda _count: None)
+        assert threading.active_count() == before
+        writer.write(b"a\n")
+        writer.write(b"b\n")
+        writer.close()
+    assert path.read_bytes() == b"a\nb\n"
 
 
 async def test_a_reader_who_does_not_read_costs_lines_and_not_time(monkeypatch: pytest.MonkeyPatch) -> None:

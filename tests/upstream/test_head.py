@@ -253,3 +253,11 @@ def test_a_head_has_the_lines_it_should_or_is_refused(raw: Raw, target: bytes, f
     assert lines.index(b"") == len(lines) - 2
     theirs = [name + b": " + value for name, value in raw]
     assert all(line in theirs for line in lines[2:-2] if not line.startswith((b"Content-Length", b"Transfer-Encoding")))
+
+
+def test_48_whole_families_of_fields_can_be_taken_out() -> None:
+    """A prefix takes out every name that begins with it, whatever follows and however it is spelled."""
+    heads = RequestHeads(prefixes=(b"sluicegate-",))
+    fields = [(b"Sluicegate-Tenant", b"acme"), (b"SLUICEGATE-Anything", b"x"), (b"Sluice", b"kept")]
+    head = heads.build(b"GET", b"/", fields, host=b"h", add=(), framing=NO_BODY)
+    assert head == b"GET / HTTP/1.1\r\nHost: h\r\nSluice: kept\r\n\r\n"
