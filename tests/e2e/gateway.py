@@ -11,17 +11,20 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
 SECRET = "s" * 32
 ISSUER = "test-issuer"
+ROOT = Path(__file__).parents[2]
 START_S = 30.0
 
 
@@ -34,6 +37,13 @@ def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
             return found
         assert time.monotonic() < deadline, f"did not come true within {within_s} s"
         time.sleep(0.01)
+
+
+async def reached(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+    """As ``eventually``, for tests whose clients run on the same loop."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 def token(user: str = "u1", tenant: str | None = "acme", tier: str | None = "growth_team", **claims: Any) -> str:
@@ -105,6 +115,21 @@ class Gateway:
         self.process.send_signal(signal.SIGHUP)
         eventually(lambda: sum(event["msg"] == "policy in force" for event in self.events) > before)
 
+    def admin(self, method: str, path: str, token: str | None = None) -> tuple[int, Any]:
+        """A call of the admin API: status and body."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(self.listener("admin") + path, method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, json.load(answer)
+
+    def children(self) -> list[int]:
+        """Pids of all processes under it: workers and the embedded Redis."""
+        return descendants(self.process.pid)
+
     def stop(self, within_s: float = 15) -> int:
         """Ends it politely and returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -126,37 +151,65 @@ def running(policy: str, env: dict[str, str] | None = None) -> Iterator[Gateway]
     with tempfile.TemporaryDirectory(prefix="sg-") as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(policy)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "run", "--config", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(env or {})},
-        )
-        gateway = Gateway(process, config)
-        readers = [
-            threading.Thread(target=gateway.read, args=(process.stdout,), kwargs={"requests": True}, daemon=True),
-            threading.Thread(target=gateway.read, args=(process.stderr,), kwargs={"requests": False}, daemon=True),
-        ]
-        for reader in readers:
-            reader.start()
-        try:
-            eventually(lambda: process.poll() is not None or any(e["msg"] == "ready" for e in gateway.events), START_S)
-            assert process.poll() is None, f"it ended: {gateway.events} {gateway.other_output}"
+        with running_command(["run", "--config", str(config)], config, env) as gateway:
             yield gateway
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-            for reader in readers:
-                reader.join(5)
-            process.stdout.close()
-            process.stderr.close()
+
+
+@contextlib.contextmanager
+def running_command(arguments: list[str], config: Path, env: dict[str, str] | None = None) -> Iterator[Gateway]:
+    """As ``running``, for any command that serves. ``config``: the policy file, and where the command is run.
+
+    The process leads a process group of its own, as a shell's job does.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proxy", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=config.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        process_group=0,
+    )
+    gateway = Gateway(process, config)
+    readers = [
+        threading.Thread(target=gateway.read, args=(process.stdout,), kwargs={"requests": True}, daemon=True),
+        threading.Thread(target=gateway.read, args=(process.stderr,), kwargs={"requests": False}, daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        eventually(lambda: process.poll() is not None or any(e["msg"] == "ready" for e in gateway.events), START_S)
+        assert process.poll() is None, f"it ended: {gateway.events} {gateway.other_output}"
+        yield gateway
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for reader in readers:
+            reader.join(5)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def descendants(pid: int) -> list[int]:
+    try:
+        own = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(child) for child in own] + [below for child in own for below in descendants(int(child))]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs: one that ended and waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 # --- raw HTTP ---
@@ -192,7 +245,7 @@ class Client:
     async def connect(cls, gateway: Gateway) -> "Client":
         return cls(*await asyncio.open_connection("127.0.0.1", gateway.port))
 
-    async def __aenter__(self) -> "Client":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -254,6 +307,29 @@ async def once(gateway: Gateway, data: bytes, *, head: bool = False) -> Answer:
     async with await Client.connect(gateway) as client:
         await client.send(data)
         return await client.answer(head=head)
+
+
+async def volley(
+    gateway: Gateway, request: bytes | Callable[[int], bytes], total: int, connections: int = 16
+) -> list[Answer]:
+    """The answers to so many requests over so many kept-alive connections, each busy all the time."""
+    numbers = iter(range(total))
+    answers: list[Answer] = []
+
+    async def one() -> None:
+        async with await Client.connect(gateway) as client:
+            for number in numbers:
+                await client.send(request(number) if callable(request) else request)
+                answers.append(await client.answer())
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(connections, total)):
+            group.create_task(one())
+    return answers
+
+
+def statuses(answers: list[Answer]) -> Counter[int]:
+    return Counter(answer.status for answer in answers)
 
 
 def get(path: str, *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
