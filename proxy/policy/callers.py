@@ -57,6 +57,7 @@ def least_tier(config: schema.Config) -> str:
 def _check_tiers(config: schema.Config, findings: Findings) -> None:
     tiers, anonymous = config.tiers, config.identity.anonymous_tier
     for n, tier in enumerate(tiers):
+        findings.check_name(("tiers", n), tier)
         if tier == DEFAULT:
             findings.error(("tiers", n), f"a tier cannot be called {DEFAULT!r}: in limits it stands for all the others")
         if tier in tiers[:n]:
@@ -178,6 +179,7 @@ def compile_keys(
     out = []
     for name, key in written.items():
         here: KeyPath = (*path, name)
+        findings.check_name(here, name)
         if not key.sha256:
             findings.error((*here, "sha256"), "has no hash; a key that opens nothing is written as revoked: true")
         if key.tier is not None and key.tier not in config.tiers:

@@ -71,9 +71,21 @@ class Document:
         return path
 
     def problem(self, path: KeyPath, message: str) -> PolicyProblem:
-        """A problem at ``path``, or at what encloses it where the file does not have it."""
+        """A problem at ``path``, or at what encloses it where the file does not have it.
+
+        A value that variables were put into is shown as it is written: it may be a secret.
+        """
         path = self.known(path)
+        if path in self.written and (value := self.at(path)):
+            message = message.replace(repr(str(value)), repr(self.written[path]))
         return PolicyProblem(self.file, self.lines.get(path, 0), shown(path), message)
+
+    def at(self, path: KeyPath) -> Any:
+        """The value at a path that the file has."""
+        value = self.value
+        for step in path:
+            value = value[step]
+        return value
 
 
 def read_document(text: str, file: str, around: Surroundings) -> Document:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from proxy.policy.document import Document
+from proxy.policy.names import name_flaw
 from proxy.policy.problems import KeyPath, PolicyProblem
 
 
@@ -22,6 +23,12 @@ class Findings:
 
     def warn(self, path: KeyPath, message: str) -> None:
         self.warnings.append(self._problem(path, message))
+
+    def check_name(self, path: KeyPath, name: str) -> None:
+        """Notes a name that cannot be one."""
+        flaw = name_flaw(name)
+        if flaw is not None:
+            self.error(path, flaw)
 
     def names(self, *path: str) -> list[str]:
         """The keys of a map as the file has it, faulty entries too: what refers to one of them is not wrong itself."""

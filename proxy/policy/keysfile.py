@@ -14,6 +14,7 @@ import yaml
 
 from proxy.policy import schema
 from proxy.policy.document import Surroundings, read_document
+from proxy.policy.names import name_flaw
 from proxy.policy.problems import PolicyError
 from proxy.policy.validation import validate
 
@@ -26,7 +27,7 @@ _LENGTH: Final = 43  # 62**43 > 256**32
 
 
 class KeysFileError(Exception):
-    """The change cannot be made: the name is taken, unknown, or revoked."""
+    """The change cannot be made: the name is taken, unknown, or no name, or its key is revoked."""
 
 
 def new_key() -> str:
@@ -62,9 +63,12 @@ def created(
 ) -> str:
     """The text with one key more. ``may_act_for`` ``["*"]`` is any tenant.
 
-    Raises: KeysFileError where the name is taken, PolicyError where the text or the new entry is not sound.
+    Raises: KeysFileError where the name is taken or is none, PolicyError where the text or the new entry is not sound.
     """
     raw, _ = _parsed(text)
+    flaw = name_flaw(name)
+    if flaw is not None:
+        raise KeysFileError(flaw)
     if name in raw:
         raise KeysFileError(f"there is a key {name!r} already; rotate it, or take another name")
     entry: dict[str, Any] = {"sha256": [_hash(digest, expires_ms)]}

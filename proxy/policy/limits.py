@@ -1,6 +1,5 @@
 """From the limits as written to compiled ones: every tier covered, every number exact. Pure."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,7 +12,6 @@ from proxy.policy.words import MAX_EXACT, WrittenRate
 
 DEFAULT: Final = "default"
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")  # stands in RateLimit-Policy, in metrics and in keys
 _KINDS: Final = {
     LimitKind.WINDOW: MeterKind.WINDOW,
     LimitKind.SMOOTH: MeterKind.SMOOTH,
@@ -21,18 +19,12 @@ _KINDS: Final = {
 }
 
 
-def check_name(path: KeyPath, name: str, what: str, findings: Findings) -> None:
-    """Names that go into header fields and labels are short and plain."""
-    if not _NAME.fullmatch(name):
-        findings.error(path, f"a {what}'s name is made of at most 63 letters, digits, '-', '_' and '.'")
-
-
 def compile_limits(config: schema.Config, amounts: Mapping[str, int], findings: Findings) -> dict[str, Limit]:
     """The sound ones by name. ``amounts`` has the least that a route takes of each, thousandths of a request."""
     out: dict[str, Limit] = {}
     for index, (name, written) in enumerate(config.limits.items()):
         path: KeyPath = ("limits", name)
-        check_name(path, name, "limit", findings)
+        findings.check_name(path, name)
         kind = _kind(path, written, findings)
         if kind is None:
             continue

@@ -68,20 +68,21 @@ def normal_escape(found: re.Match[str]) -> str:
 def path_regex(pattern: str, *, segment: str = "[^/]", rest: str = "(?s:/.*)?") -> str:
     """A regular expression, for fullmatch, of a pattern in normal form; it has no groups."""
     body, below = (pattern[:-3], rest) if pattern.endswith("/**") else (pattern, "")
-    parts = []
-    for part in _SEGMENT_PART.split(body):
-        if part == "*":
-            parts.append(f"{segment}*")
-        elif part.startswith("{"):
-            parts.append(f"{segment}+")
-        else:
-            parts.append(re.escape(part))
-    return "".join(parts) + below
+    return "/".join(f"{segment}+" if part.startswith("{") else _glob(part, segment) for part in body.split("/")) + below
+
+
+def _glob(text: str, char: str) -> str:
+    """``*`` as any run of ``char``. All but the last run are atomic, so that no input takes more than linear time."""
+    first, *others = map(re.escape, text.split("*"))
+    if not others:
+        return first
+    between = "".join(f"(?>{char}*?{part})" for part in others[:-1] if part)
+    return f"{first}{between}{char}*{others[-1]}"
 
 
 def value_regex(pattern: str) -> re.Pattern[str]:
     """For fullmatch of a field's or parameter's value."""
-    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    return re.compile(_glob(pattern, "."), re.DOTALL)
 
 
 def path_covers(outer: str, inner: str) -> bool:

@@ -6,7 +6,7 @@ from proxy.core.headers import is_token
 from proxy.policy import schema
 from proxy.policy.coverage import covers
 from proxy.policy.findings import Findings
-from proxy.policy.limits import at_once, check_name, fits_exactly
+from proxy.policy.limits import at_once, fits_exactly
 from proxy.policy.model import AuthMode, Cors, Limit, Match, MeterKind, Route, ScopeKind, Timeouts
 from proxy.policy.patterns import path_covers
 from proxy.policy.problems import KeyPath, meant
@@ -53,7 +53,7 @@ def compile_routes(
         if written.name in seen:
             findings.error((*path, "name"), f"the route {written.name!r} is there twice")
         seen.add(written.name)
-        check_name((*path, "name"), written.name, "route", findings)
+        findings.check_name((*path, "name"), written.name)
         known = findings.names("upstreams")
         if written.upstream not in known:
             findings.error(

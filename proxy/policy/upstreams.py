@@ -6,7 +6,6 @@ from typing import Final
 from proxy.core.headers import HOP_BY_HOP
 from proxy.policy import schema
 from proxy.policy.findings import Findings
-from proxy.policy.limits import check_name
 from proxy.policy.model import HostMode, Upstream
 from proxy.policy.problems import KeyPath
 from proxy.policy.routes import BUILT_IN_TIMEOUTS, merged_timeouts
@@ -22,7 +21,7 @@ def compile_upstreams(
     out = {}
     for name, written in config.upstreams.items():
         path: KeyPath = ("upstreams", name)
-        check_name(path, name, "upstream", findings)
+        findings.check_name(path, name)
         if not written.primary:
             findings.error((*path, "primary"), "names no URL")
             continue

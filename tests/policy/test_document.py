@@ -133,6 +133,13 @@ def test_values_with_variables_are_remembered_as_written(read):
     assert read("a: ${A}\nb: $${A}\nc: [1, '${A}']", {"A": "1"}).written == {("a",): "${A}", ("c", 1): "${A}"}
 
 
+def test_a_message_shows_a_variable_as_it_is_written(read):
+    """Its value may be a secret; the values of others are left alone."""
+    document = read("a: ${A}\nb: hush\n", {"A": "hush"})
+    assert document.problem(("a", "gold"), "'hush' is odd").message == "'${A}' is odd"
+    assert document.problem(("b",), "'hush' is odd").message == "'hush' is odd"
+
+
 def test_files_of_variables_are_told(read, tmp_path):
     """A change in one asks for a reload, also where it is not there yet."""
     (tmp_path / "a").write_text("x")

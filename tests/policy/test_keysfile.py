@@ -44,6 +44,13 @@ def test_create_refuses_a_name_that_is_taken():
         created(text, "ci", B)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a\nb: c", "-a", "é", "a" * 64])
+def test_create_refuses_what_is_no_name(name):
+    """It stands in log lines."""
+    with pytest.raises(KeysFileError, match="is not a name"):
+        created("", name, A)
+
+
 def test_create_refuses_what_would_not_load():
     """The text is read again before it is given back."""
     with pytest.raises(PolicyError, match="never the key itself"):

@@ -1,6 +1,7 @@
 """What a pattern means, and when one covers another."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -74,6 +75,23 @@ def test_patterns_that_mean_nothing_are_refused(pattern):
     """At load, not by never matching."""
     with pytest.raises(PatternError):
         normal_path(pattern)
+
+
+@quick
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=10))
+def test_stars_mean_what_a_plain_search_finds(pattern, value):
+    """However they are compiled."""
+    plain = re.compile(".*".join(map(re.escape, pattern.split("*"))))
+    assert bool(value_regex(pattern).fullmatch(value)) == bool(plain.fullmatch(value))
+
+
+def test_no_path_takes_more_than_linear_time():
+    """A client chooses the path: many stars in one segment must not make it costly."""
+    pattern, path = "/" + "*a" * 12 + "*b", "/" + "a" * 8_000
+    started_s = time.process_time()
+    assert not matches(pattern, path)
+    assert not value_regex(pattern).fullmatch(path)
+    assert time.process_time() - started_s < 1
 
 
 @quick
