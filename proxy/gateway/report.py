@@ -5,7 +5,7 @@ What a line may hold is this list and nothing else: no token, key, cookie, body 
 
 import re
 import time
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -27,9 +27,11 @@ from proxy.telemetry.metrics import (
 
 NO_ROUTE: Final = "none"
 NO_TIER: Final = "none"
+_MEMO: Final = "gateway.lines"
 MAX_KEPT: Final = 4096  # beginnings of log lines that are remembered, with one identity or for all without
 _MAX_PATH: Final = 512  # characters of a path in a log line
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # needs no escape in JSON
+_LineKey = tuple[str, str, str, str, Outcome, str]
 _RequestKey = tuple[str, str, int, Outcome]
 
 
@@ -45,7 +47,7 @@ class Reporter:
         self._requests: dict[_RequestKey, int] = {}
         self._durations: dict[str, Histogram] = {}
         self._upstreams: dict[str, Histogram] = {}
-        self._anonymous: dict[Any, Any] = {}
+        self._anonymous: dict[_LineKey, bytes] = {}
 
     def begin(self) -> None:
         self._values[self._in_flight] += 1
@@ -86,12 +88,14 @@ class Reporter:
         """One JSON object. What most requests have in common is made once and kept; a request adds its numbers."""
         key = (exchange.method, exchange.host, exchange.address, route_name, exchange.outcome, policy.version)
         identity = exchange.identity
-        memo = identity.memo if identity is not None else self._anonymous
-        common = memo.get(key)
+        kept = self._anonymous if identity is None else identity.memo.get(_MEMO)
+        if kept is None:
+            kept = identity.memo[_MEMO] = {}  # type: ignore[union-attr]  # the anonymous have theirs
+        common = kept.get(key)
         if common is None:
-            common = memo[key] = _common(exchange, policy, route_name, tier)
-            if len(memo) > MAX_KEPT:
-                memo.clear()
+            if len(kept) >= MAX_KEPT:
+                kept.clear()
+            common = kept[key] = _common(exchange, policy, route_name, tier)
         path = exchange.path
         line = b'{"ts":%.3f,"id":"%b","path":%b,"status":%d,"ms":%.2f,"in":%d,"out":%d,%b' % (
             time.time(),
