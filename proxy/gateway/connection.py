@@ -9,10 +9,11 @@ connections, a client's leaving noticed while its upload is paused, and a drain 
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
@@ -23,9 +24,14 @@ from proxy.gateway.accept import parse_failure
 from proxy.gateway.exchange import Exchange
 from proxy.policy.model import Listen
 
+log = logging.getLogger("sluicegate.connection")
+
 SWEEP_S: Final = 0.25
 LINGER_S: Final = 2.0
 READ_BUFFER: Final = 64 * 1024  # a payload holds twice this before its client is paused
+FRAMING_ALLOWANCE: Final = 64 * 1024  # bytes of chunk headers and extensions that any body may spend
+FRAMING_RATIO: Final = 16  # and more of them for each byte of body: chunks of one byte spend five
+TURNED_AWAY: Final = 64  # connections over the bound that may linger to hear of it
 TOO_MANY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
@@ -40,9 +46,12 @@ class Connection(web.RequestHandler):
     """One connection: requests in order, one at a time (RFC 9112 §9.3.2)."""
 
     __slots__ = (
+        "_body_bytes",
+        "_carried_bytes",
         "_last_payload",
         "_partial_bytes",
         "_partial_since",
+        "_slow_sweeps",
         "current",
         "idle_since",
         "oversized",
@@ -70,10 +79,13 @@ class Connection(web.RequestHandler):
         self.peer = ""
         self.served = 0
         self.idle_since = loop.time()
-        self.oversized = False
+        self.oversized = False  # a head in the queue may be larger than max_header: whoever accepts it must count
         self._last_payload: StreamReader = EMPTY_PAYLOAD
         self._partial_since = 0.0
         self._partial_bytes = 0
+        self._carried_bytes = 0  # of the last read that ended a message or held a body: the next head may begin there
+        self._body_bytes = 0  # read while the last payload was open
+        self._slow_sweeps = 0  # that found the current exchange waiting for its client's body
 
     # --- the transport's side ---
 
@@ -81,9 +93,15 @@ class Connection(web.RequestHandler):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         if not self.server.admit(self):
-            transport.write(TOO_MANY)  # type: ignore[attr-defined]
-            transport.close()
             self._manager = None
+            self._close = True
+            transport.write(TOO_MANY)  # type: ignore[attr-defined]
+            if self.server.turn_away(self):
+                # Closing on a request that is still unread would be a reset, which takes the answer away.
+                transport.write_eof()  # type: ignore[attr-defined]
+                self._loop.call_later(LINGER_S, transport.close)
+            else:
+                transport.close()
             return
         super().connection_made(transport)
 
@@ -92,22 +110,55 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        body_open = not self._last_payload.is_eof()
+        if self._close or self._force_close:
+            return  # after an error, or while closing, nothing is a request any more
+        payload = self._last_payload
+        body_open = not payload.is_eof()
         count = self._request_count
         super().data_received(data)
+        size = len(data)
         if self._request_count != count:
+            if self._carried_bytes + self._partial_bytes + size > self.max_field_size:
+                self.oversized = True
             self._partial_since = 0.0
-            self._partial_bytes += len(data)
-            self.oversized = self._partial_bytes > self.max_field_size
-            self._partial_bytes = 0
-            if self._messages:
-                self._last_payload = self._messages[-1][1]
-        elif data and not body_open and not self._close:
+            self._partial_bytes = self._body_bytes = 0
+            self._carried_bytes = size
+            message, last = self._messages[-1]
+            if isinstance(message, RawRequestMessage):
+                self._last_payload = last
+            else:
+                self._messages.pop()
+                self._unparsable(message.exc, payload if body_open else EMPTY_PAYLOAD)
+        elif body_open:
+            self._carried_bytes = size
+            self._body_bytes += size
+            if self._body_bytes > FRAMING_ALLOWANCE + FRAMING_RATIO * payload.total_bytes:
+                self._close = True
+                detail = "the body is mostly chunk extensions"
+                payload.set_exception(GatewayError(Reason.BAD_FRAMING, detail, close=True))
+        elif size:
             if not self._partial_since:
                 self._partial_since = self._loop.time()
-            self._partial_bytes += len(data)
+            self._partial_bytes += size
             if self._partial_bytes > self.max_field_size + self.max_line_size:
-                self._refuse(GatewayError(Reason.FIELDS_TOO_LARGE, close=True))
+                self._fail(GatewayError(Reason.FIELDS_TOO_LARGE, close=True))
+
+    def _unparsable(self, exc: BaseException, payload: StreamReader) -> None:
+        """Framing is lost: an open body never gets its end, and nothing that follows is a request."""
+        if payload.is_eof():
+            self._fail(parse_failure(exc, self.max_line_size))
+        else:
+            self._close = True
+            detail = "the body is not framed as it says"
+            payload.set_exception(GatewayError(Reason.BAD_FRAMING, detail, close=True))
+
+    def _fail(self, error: GatewayError) -> None:
+        """Ends the connection with this answer, in its turn: those to earlier requests come first."""
+        self._close = True
+        self._messages.append((error, EMPTY_PAYLOAD))  # type: ignore[arg-type]
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     async def start(self) -> None:
         """Requests one after the other, until one of them closes the connection."""
@@ -118,55 +169,55 @@ class Connection(web.RequestHandler):
             if not self._messages:
                 if self._close:
                     break
+                self.oversized = False
                 self.idle_since = loop.time()
                 self._waiter = loop.create_future()
                 try:
                     await self._waiter
                 finally:
                     self._waiter = None
+            message: Any
             message, payload = self._messages.popleft()
             if self._parser is not None:
                 self._parser.message_consumed()
             if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
                 self._resume_reading_if_drained()
-            if not isinstance(message, RawRequestMessage):
-                self._refuse(parse_failure(message.exc, self.max_line_size))
+            if isinstance(message, GatewayError):
+                server.refuse(self, message, loop.time())
+                await self._end(linger=True)
                 return
             self.served += 1
+            self._slow_sweeps = 0
             exchange = self.current = Exchange(self, message, payload, loop.time())
             try:
                 await handle(exchange)
+            except Exception:
+                # The handler answers whatever happens; if even that failed, no connection may stand without its task.
+                log.exception("an exchange could not be ended")
+                self.cut(visibly=True)
+                return
             finally:
                 self.current = None
             if exchange.close or not payload.is_eof():
                 break
-        await self._end()
+        await self._end(linger=not self._last_payload.is_eof())
 
-    async def _end(self) -> None:
-        """Closes so that what was written arrives: a reset would take it away again (RFC 9112 §9.6)."""
+    async def _end(self, *, linger: bool) -> None:
+        """Closes so that what was written arrives: a reset would take it away again (RFC 9112 §9.6).
+
+        ``linger``: the client may still be sending; that is read and dropped for a while.
+        """
         transport = self.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         self._close = True  # what still comes is dropped
-        if not self._last_payload.is_eof() and not self._force_close and transport.can_write_eof():
+        if linger and not self._force_close and transport.can_write_eof():
             if self._reading_paused or self._buffer_paused:
                 transport.resume_reading()
             transport.write_eof()
             await asyncio.sleep(LINGER_S)  # ended at once by the client's FIN: connection_lost cancels this task
         if self.transport is not None:
             self.transport.close()
-
-    def _refuse(self, error: GatewayError) -> None:
-        """Answers without a request to speak of, and closes."""
-        if self._close or self.transport is None:
-            return
-        self._close = True
-        self.server.refuse(self, error, self._loop.time())
-        transport = self.transport
-        if transport is not None:
-            if transport.can_write_eof():
-                transport.write_eof()
-            self._loop.call_later(LINGER_S, transport.close)
 
     # --- the handler's side ---
 
@@ -208,10 +259,10 @@ class Connection(web.RequestHandler):
     def sweep(self, now_s: float, listen: Listen) -> None:
         exchange = self.current
         if exchange is not None:
-            self._sweep_body(exchange, now_s, listen)
+            self._sweep_exchange(exchange, listen)
         elif self._partial_since:
-            if (now_s - self._partial_since) * 1000 > listen.header_timeout_ms:
-                self._refuse(GatewayError(Reason.HEADER_TIMEOUT, close=True))
+            if (now_s - self._partial_since) * 1000 > listen.header_timeout_ms and not self._close:
+                self._fail(GatewayError(Reason.HEADER_TIMEOUT, close=True))
         elif self._waiter is not None and self.transport is not None and not self._close:
             limit_ms = listen.keepalive_ms if self.served else listen.header_timeout_ms
             if self.server.draining:
@@ -221,18 +272,18 @@ class Connection(web.RequestHandler):
                 self._close = True
                 self.transport.close()
 
-    def _sweep_body(self, exchange: Exchange, now_s: float, listen: Listen) -> None:
-        payload = exchange.payload
-        if payload.is_eof():
-            return
-        if self._reading_paused:
+    def _sweep_exchange(self, exchange: Exchange, listen: Listen) -> None:
+        if self._reading_paused or self._buffer_paused:
             # A paused transport does not see the client's FIN: ask the kernel.
             if self.transport is not None and _peer_left(self.transport):
                 self.transport.abort()
             return
-        waits = payload._waiter is not None
-        elapsed_ms = (now_s - exchange.started_s) * 1000 - listen.body_grace_ms
-        if waits and elapsed_ms > 0 and payload.total_bytes < listen.body_min_rate * elapsed_ms / 1000:
+        payload = exchange.payload
+        if payload.is_eof() or payload._waiter is None:
+            return  # what the upstream does not take is not the client's slowness
+        self._slow_sweeps += 1
+        counted_s = self._slow_sweeps * SWEEP_S - listen.body_grace_ms / 1000
+        if counted_s > 0 and payload.total_bytes < listen.body_min_rate * counted_s:
             payload.set_exception(GatewayError(Reason.BODY_TIMEOUT, close=True))
 
 
@@ -266,6 +317,7 @@ class ConnectionServer(web.Server):
         self.refuse = refuse
         self._on_count = on_count
         self.open: set[Connection] = set()
+        self._turned_away: set[Connection] = set()
         self.draining = False
         self.draining_since = 0.0
         self._emptied = asyncio.Event()
@@ -282,7 +334,15 @@ class ConnectionServer(web.Server):
         self._on_count(len(self.open), False)
         return True
 
+    def turn_away(self, connection: Connection) -> bool:
+        """Whether one that was not admitted may stay for as long as its answer takes to arrive."""
+        if len(self._turned_away) >= TURNED_AWAY:
+            return False
+        self._turned_away.add(connection)
+        return True
+
     def forget(self, connection: Connection) -> None:
+        self._turned_away.discard(connection)
         self.open.discard(connection)
         self._on_count(len(self.open), False)
         if not self.open:

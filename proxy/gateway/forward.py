@@ -72,9 +72,9 @@ async def forward(
     """
     assert exchange.route is not None
     framing = body_length(exchange)
-    content: bytes | AsyncIterator[bytes] | None = body
-    if body is None and framing != NO_BODY:
-        content = whole_body(exchange)
+    content: bytes | AsyncIterator[bytes] | None = None
+    if framing != NO_BODY:
+        content = body if body is not None else whole_body(exchange)
         if content is None:
             content = request_body(exchange, exchange.route.max_body)
         elif len(content) > exchange.route.max_body:

@@ -12,7 +12,7 @@ from itertools import count
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway import cors
-from proxy.gateway.accept import ALLOWED_METHODS, accept
+from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
 from proxy.gateway.batch import calls
 from proxy.gateway.connection import Connection
@@ -78,7 +78,7 @@ class Handler:
     async def _answer(self, exchange: Exchange, runtime: Runtime) -> None:
         accept(exchange)
         runtime.locate(exchange)
-        if exchange.target == "*":
+        if ends_here(exchange):
             self._send(exchange, 204, [(b"Allow", ALLOWED_METHODS)])
             return
         route = exchange.route = runtime.match(exchange)

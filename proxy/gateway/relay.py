@@ -84,24 +84,29 @@ async def send_answer(exchange: Exchange, response: Response) -> None:
     framing = answer_framing(response.status, response.headers, head_request=exchange.method == "HEAD")
     if not exchange.payload.is_eof() or connection.draining:
         exchange.close = True
-    exchange.status = response.status
     if response.body_complete:
         body = response.take()
+        head = answer_head(exchange, response, len(body) if framing == CHUNKED else framing)
+        exchange.status = response.status  # from here on there can be no other answer
         exchange.bytes_out = len(body)
-        connection.send(answer_head(exchange, response, len(body) if framing == CHUNKED else framing) + body)
+        connection.send(head + body)
         exchange.outcome = Outcome.FORWARDED
         await connection.drained()
         return
     chunked = framing == CHUNKED and not exchange.http10
-    if framing == CHUNKED and exchange.http10:
-        exchange.close = True
+    if framing == CHUNKED and not chunked:
+        framing, exchange.close = NO_BODY, True  # the end of the connection is the end of the body
     try:
-        connection.send(answer_head(exchange, response, framing))
+        head = answer_head(exchange, response, framing)
+        exchange.status = response.status
+        connection.send(head)
         while chunk := await response.read():
             exchange.bytes_out += len(chunk)
             connection.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
             await connection.drained()
     except GatewayError as error:
+        if not exchange.status:
+            raise
         exchange.outcome, exchange.reason, exchange.close = Outcome.CUT, error.reason, True
         connection.cut(visibly=not chunked and framing != KEEP_LENGTH)
         return
