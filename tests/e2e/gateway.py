@@ -42,7 +42,7 @@ def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> Any:
 async def reached(condition: Callable[[], Any], within_s: float = 10.0) -> None:
     """As ``eventually``, for tests whose clients run on the same loop."""
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.005)
 
 

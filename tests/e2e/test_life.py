@@ -219,7 +219,7 @@ async def test_ctrl_c_ends_everything_cleanly(origin: Origin) -> None:
         assert not any("exception" in event or event["level"] == "error" for event in gateway.events)
 
 
-async def test_ctrl_c_while_it_starts_is_clean_too(origin: Origin) -> None:
+def test_ctrl_c_while_it_starts_is_clean_too(origin: Origin) -> None:
     """As soon as the first listener is there: workers are still being started."""
     with tempfile.TemporaryDirectory(prefix="sg-") as folder:
         config = Path(folder) / "config.yaml"
