@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from proxy.policy.compiler import load
+from proxy.gateway.rehearsal import load_rehearsed
 from proxy.policy.problems import PolicyError
 from proxy.policy.reference import json_schema
 
@@ -15,7 +15,7 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(json_schema(), indent=2))
         return 0
     try:
-        loaded = load(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets)
+        loaded = load_rehearsed(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets)
     except PolicyError as exc:
         for problem in exc.problems:
             print(problem, file=sys.stderr)

@@ -10,9 +10,10 @@ from pathlib import Path
 import uvloop
 
 from proxy.admin.listeners import listeners
+from proxy.gateway.rehearsal import load_rehearsed
 from proxy.gateway.sockets import CannotListen
 from proxy.gateway.supervisor import PolicySource, Supervisor
-from proxy.policy.compiler import Loaded, defaults_for, load
+from proxy.policy.compiler import Loaded, defaults_for
 from proxy.policy.problems import PolicyError
 from proxy.store.embedded import EmbeddedError
 from proxy.telemetry.log import configure
@@ -27,7 +28,7 @@ class FileSource:
         self._path = path
 
     def load(self) -> Loaded:
-        return load(self._path, os.environ)
+        return load_rehearsed(self._path, os.environ)
 
 
 class UpstreamSource:

@@ -81,14 +81,11 @@ class Handler:
         if ends_here(exchange):
             self._send(exchange, 204, [(b"Allow", ALLOWED_METHODS)])
             return
-        route = exchange.route = runtime.match(exchange)
+        if self._answer_preflight(exchange, runtime):
+            return
+        route = exchange.route = runtime.match(exchange, exchange.method)
         if route.cors is not None:
-            origin = exchange.headers.get("Origin")
-            if origin and exchange.method == "OPTIONS" and "Access-Control-Request-Method" in exchange.headers:
-                asked = exchange.headers.get("Access-Control-Request-Headers", "")
-                self._send(exchange, 204, cors.preflight_fields(route.cors, origin, asked))
-                return
-            exchange.fields += cors.answer_fields(route.cors, origin)
+            exchange.fields += cors.answer_fields(route.cors, exchange.headers.get("Origin"))
         runtime.check_maintenance(exchange)
         identity = exchange.identity = await runtime.identify(exchange, route)
         check_length(exchange, route.max_body)
@@ -106,6 +103,22 @@ class Handler:
         finally:
             if decision is not None:
                 runtime.shared.meters.release(decision)
+
+    def _answer_preflight(self, exchange: Exchange, runtime: Runtime) -> bool:
+        """Answers a CORS preflight, by the route that the request to come would take; it brings no credential."""
+        if exchange.method != "OPTIONS":
+            return False
+        headers = exchange.headers
+        origin, method = headers.get("Origin"), headers.get("Access-Control-Request-Method")
+        if not origin or not method:
+            return False
+        route = runtime.match(exchange, method)
+        if route.cors is None:
+            return False
+        exchange.route = route
+        asked = headers.get("Access-Control-Request-Headers", "")
+        self._send(exchange, 204, cors.preflight_fields(route.cors, origin, asked))
+        return True
 
     # --- answers of our own ---
 

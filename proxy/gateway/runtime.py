@@ -142,11 +142,11 @@ class Runtime:
             return False
         return not rules.allow or is_inside(address, rules.allow)
 
-    def match(self, exchange: Exchange) -> Route:
-        """Raises: GatewayError BAD_TARGET, NO_ROUTE, METHOD_REFUSED."""
+    def match(self, exchange: Exchange, method: str) -> Route:
+        """The route of a request with this method. Raises: GatewayError BAD_TARGET, NO_ROUTE, METHOD_REFUSED."""
         listen = self.policy.listen
         path = matched_path(exchange.path, listen.double_slash, listen.encoded_slash)
-        route = self.router.match(exchange.method, exchange.host, path, exchange.query, exchange.headers)
+        route = self.router.match(method, exchange.host, path, exchange.query, exchange.headers)
         if route is not None:
             return route
         allowed = self.router.methods_for(exchange.host, path, exchange.query, exchange.headers)

@@ -227,7 +227,7 @@ class KeySets:
         source = KeySource(str(path), load, read, self._clock, symmetric=True)
         try:
             source.accept(keyfetch.read_file(path))
-        except FetchFailed as error:
+        except (FetchFailed, BadKey) as error:
             raise BadKey(f"{path}: {error}") from error
         return [source]
 

@@ -1,0 +1,31 @@
+"""What only a worker would find out is found before a policy is in force."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.gateway.rehearsal import load_rehearsed
+from proxy.policy.problems import PolicyError
+
+POLICY = """
+version: 1
+tiers: [standard, anonymous]
+identity:
+  issuers: [{issuer: t, jwks_file: keys.json}]
+  claims: {tenant: tenant, user: sub}
+upstreams: {app: {primary: ["https://127.0.0.1:1"], ca_file: ca.pem}}
+routes: [{name: app, match: {path: /**}, upstream: app}]
+"""
+
+
+def test_keys_and_certificates_are_tried(tmp_path: Path) -> None:
+    """A key set and a certificate that are there, and are none, are told together; the policy is not in force."""
+    (tmp_path / "keys.json").write_text("{}")
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    (tmp_path / "config.yaml").write_text(POLICY)
+    with pytest.raises(PolicyError) as refused:
+        load_rehearsed(tmp_path / "config.yaml", {})
+    told = "\n".join(map(str, refused.value.problems))
+    assert "config.yaml: identity: issuer t:" in told
+    assert "keys.json" in told
+    assert "config.yaml: upstreams.app.ca_file: cannot be used" in told
