@@ -89,7 +89,7 @@ class Controls:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
             if not self._token:
                 return _json({"error": "no admin.token is set: this listener is for reading only"}, 403)
             if not hmac.compare_digest(given, self._token):
