@@ -111,7 +111,22 @@ def test_what_arrives_after_its_deadline_takes_nothing(client: redis.Redis) -> N
     assert decide(subject, 1, [take], T0, T0).outcome is Outcome.ADMITTED
     assert decide(subject, 2, [take], T0, T0 - 1).outcome is Outcome.EXPIRED
     assert decide(subject, 3, [take], T0 - 3_000, T0 - 3_001).outcome is Outcome.EXPIRED
-    assert decide(subject, 4, [take]).meters[1] == 3 * MILLI
+    assert decide(subject, 4, [take], T0 - 3_000, T0 - 3_000).outcome is Outcome.ADMITTED
+    assert decide(subject, 5, [take]).meters[1] == 2 * MILLI
+
+
+def test_a_batch_sent_again_gets_its_answer_and_an_older_one_none(client: redis.Redis) -> None:
+    """Truth 4: the reply was lost, or the batch came late; in both cases nothing more is taken, from this sender."""
+    subject = Scripted(client)
+    ask = [Ask([window(b"{m0}w", 60_000, 100 * MILLI)])] * 3
+    first = subject.admit(b"s", 1, ask, T0)
+    assert subject.admit(b"s", 1, ask, T0 + 900) == first
+    assert subject.admit(b"t", 1, ask, T0).answers[-1].meters[1] == 94 * MILLI
+    second = subject.admit(b"s", 2, ask, T0)
+    late = subject.admit(b"s", 1, ask, T0)
+    assert (late.flags, late.answers) == (ReplyFlag.STALE, ())
+    assert subject.admit(b"s", 2, ask, T0) == second
+    assert second.answers[-1].meters[1] == 91 * MILLI
 
 
 def test_a_retry_delay_is_exact(client: redis.Redis) -> None:
@@ -187,6 +202,14 @@ def test_meters_end_by_themselves(client: redis.Redis) -> None:
     assert set(client.keys()) == {*longest, b"{m0}clock"}
     for key, state_ms in longest.items():
         assert state_ms - 2_000 < client.pttl(key) <= state_ms + 6_000
+
+
+def test_a_longer_window_keeps_its_meter_for_longer(client: redis.Redis) -> None:
+    """A policy that lengthens a window in the same sub-window moves the key's end too."""
+    subject = Scripted(client)
+    for sequence, window_ms in ((1, 60_000), (2, 62_000), (3, 60_000)):
+        decide(subject, sequence, [window(b"{m0}w", window_ms, 5 * MILLI)])
+    assert client.pttl("{m0}w") > 66_000
 
 
 def test_memory_of_a_meter(client: redis.Redis) -> None:
