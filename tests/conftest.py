@@ -15,7 +15,16 @@ NOT_IN_A_WORKER = [
 ]
 # Where a call is meant that might block: (module's file, function).
 MEANT = {
-    "io.BufferedReader.read": (("proxy/identity/keyfetch.py", {"read_file"}),),  # a local file, once a policy
+    # Libraries that import a part of themselves at its first use (redis-py its parser, at the first connection).
+    "os.stat": (
+        ("<frozen importlib._bootstrap_external>", {"_path_stat"}),
+        ("proxy/store/scripts.py", {"load"}),
+    ),
+    "os.listdir": (("<frozen importlib._bootstrap_external>", {"_fill_cache"}),),
+    "io.BufferedReader.read": (
+        ("proxy/identity/keyfetch.py", {"read_file"}),  # a local file, once a policy
+        ("proxy/store/scripts.py", {"load"}),  # once a process
+    ),
     "os.write": (
         ("proxy/telemetry/log.py", {"_write_all"}),  # a regular file takes it at once; others have a thread
         ("proxy/telemetry/sheet.py", {"slot"}),  # anonymous memory, once a series
