@@ -35,7 +35,7 @@ log = logging.getLogger("sluicegate")
 
 WATCH_S: Final = 1.0
 SETTINGS_TIMEOUT_MS: Final = 2_000
-SETTINGS_AGAIN_S: Final = 10.0
+SETTINGS_AGAIN_S: Final = 2.0
 _OWN_SHEET: Final = 0
 
 # What a running gateway cannot change: (what ops call it, how to read it).
@@ -262,17 +262,18 @@ async def _warn_of_settings(policy: Policy, redis_url: str) -> None:
     if policy.redis.meters == "embedded":
         return
     store = Store(parse_store_url(redis_url), SETTINGS_TIMEOUT_MS)
+    told = False
     try:
         while True:
             try:
-                warnings = await check_settings(store)
+                for warning in await check_settings(store):
+                    log.warning(warning)
+                return
             except StoreAway as away:
-                log.warning("redis.meters: does not answer", extra={"fields": {"reason": away.reason.value}})
-                await asyncio.sleep(SETTINGS_AGAIN_S)
-            else:
-                break
-        for warning in warnings:
-            log.warning(warning)
+                if not told:
+                    log.warning("redis.meters: does not answer", extra={"fields": {"reason": away.reason.value}})
+                told = True
+            await asyncio.sleep(SETTINGS_AGAIN_S)
     finally:
         await store.close()
 
