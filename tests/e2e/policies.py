@@ -17,9 +17,11 @@ def policy(
     identity: str = "",
     admin_token: str = "",
     upstream: str = "",
+    upstreams: str = "",
     address: str = "127.0.0.1:0",
 ) -> str:
-    """``rest``: limits and routes, as YAML; ``listen``, ``redis``, ``identity``, ``upstream``: more of those maps."""
+    """``rest``: limits and routes, as YAML; ``listen``, ``redis``, ``identity``, ``upstream``: more of those maps;
+    ``upstreams``: others besides ``app``."""
     return f"""\
 version: 1
 listen: {{address: "{address}", workers: {workers}, {listen}}}
@@ -38,5 +40,6 @@ identity:
 {textwrap.indent(textwrap.dedent(identity).strip(), "  ")}
 upstreams:
   app: {{primary: ["http://127.0.0.1:{origin_port}"], {upstream}}}
+{textwrap.indent(textwrap.dedent(upstreams).strip(), "  ")}
 {textwrap.dedent(rest).strip()}
 """
