@@ -19,7 +19,7 @@ CLOCK: Final = TAG + b"clock"
 GONE: Final = TAG + b"gone"
 LIVE: Final = TAG + b"live"
 
-_BY_ADDRESS: Final = "by-address"  # a scope that the caller has no word for is counted by address, and cannot collide
+_BY_ADDRESS: Final = "-by-address"  # a scope that the caller has no word for
 
 
 def sender_key(sender: bytes) -> bytes:
@@ -64,8 +64,8 @@ def _scope_words(scope: Scope, identity: Identity, route: str, address: str) -> 
         case ScopeKind.CLAIM:
             words = _claim_words(claim_at(identity.claims, scope.claim))
             words = words and [*scope.claim, "", *words]
-    tag = [scope.kind.value]
-    return [*tag, *words] if words is not None else [*tag, _BY_ADDRESS, address_part(address)]
+    # The first word is ours alone, so that no caller's words can be another's address.
+    return [scope.kind.value, *words] if words is not None else [scope.kind.value + _BY_ADDRESS, address_part(address)]
 
 
 def _prefixed(words: Iterable[str]) -> Iterator[bytes]:

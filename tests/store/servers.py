@@ -129,7 +129,12 @@ class Cluster:
 def cluster(binary: str) -> Iterator[Cluster]:
     """Three primaries with all slots between them."""
     with ExitStack() as stack:
-        nodes = [stack.enter_context(server(binary, "--cluster-enabled", "yes", port=free_port())) for _ in range(3)]
+        nodes = [
+            stack.enter_context(
+                server(binary, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", port=free_port())
+            )
+            for _ in range(3)
+        ]
         clients = [stack.enter_context(node.client) for node in nodes]
         edges = [0, 5461, 10923, 16384]
         for index, client in enumerate(clients):
