@@ -18,7 +18,11 @@ from proxy.gateway.exchange import Exchange
 from proxy.upstream.head import forwards_left
 
 ALLOWED_METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
+# The parser also speaks RTSP and ICE, and tells of their requests as if they were HTTP/1.0.
+_NOT_HTTP: Final = (
+    "ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SET_PARAMETER SETUP SOURCE TEARDOWN"
+)
+_REFUSED_METHODS: Final = frozenset({"CONNECT", "TRACE", *_NOT_HTTP.split()})
 _CLOSING_UPGRADES: Final = frozenset({"h2c", "tls/1.0", "tls/1.1", "tls/1.2", "tls/1.3"})
 
 _BAD_IN_TARGET = re.compile(r"[^!-~]|#")

@@ -46,6 +46,10 @@ class Exchange:
         self.writer.write(data)
         await self.writer.drain()
 
+    async def pause_then_ok(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.send(OK)
+
     def close(self) -> None:
         self.writer.close()
 
