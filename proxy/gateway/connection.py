@@ -13,6 +13,7 @@ import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, Final
 
 from aiohttp import web
@@ -188,7 +189,7 @@ class Connection(web.RequestHandler):
                 return
             self.served += 1
             self._slow_sweeps = 0
-            exchange = self.current = Exchange(self, message, payload, loop.time())
+            exchange = self.current = Exchange(self, message, payload, monotonic())
             try:
                 await handle(exchange)
             except Exception:

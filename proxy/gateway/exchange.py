@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 
 class Exchange:
-    """Mutable and slotted; one a request. Times are the loop's seconds."""
+    """Mutable and slotted; one a request. Times are monotonic seconds; uvloop's own clock ticks in milliseconds."""
 
     __slots__ = (
         "address",

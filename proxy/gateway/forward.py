@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from time import monotonic
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway.exchange import Exchange
@@ -100,8 +101,7 @@ async def forward(
         )
 
     attempt = exchange.attempt = Attempt()
-    loop = exchange.connection.loop
-    started_s = loop.time()
+    started_s = monotonic()
     try:
         response = await upstreams.send(
             target.upstream,
@@ -115,5 +115,5 @@ async def forward(
             on_interim=lambda status, headers: send_interim(exchange, status, headers),
         )
     finally:
-        exchange.upstream_s = loop.time() - started_s
+        exchange.upstream_s = monotonic() - started_s
     await send_answer(exchange, response)

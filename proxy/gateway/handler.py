@@ -8,6 +8,7 @@ import asyncio
 import logging
 import secrets
 from itertools import count
+from time import monotonic
 
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
@@ -37,7 +38,6 @@ class Handler:
         self._shared = Shared(start, metrics, clock)
         self._metrics = metrics
         self._reporter = Reporter(metrics, lines)
-        self._loop = asyncio.get_running_loop()
         self._id_prefix = secrets.token_hex(6)
         self._ids = count()
         self.runtime: Runtime
@@ -73,7 +73,7 @@ class Handler:
         finally:
             if exchange.status == 0:
                 exchange.status = 499
-            self._reporter.end(exchange, runtime.policy, self._loop.time())
+            self._reporter.end(exchange, runtime.policy, monotonic())
 
     async def _answer(self, exchange: Exchange, runtime: Runtime) -> None:
         accept(exchange)
