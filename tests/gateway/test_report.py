@@ -1,0 +1,115 @@
+"""One line and one count a request; what is private is in neither."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from proxy.core.errors import Reason
+from proxy.core.identity import Identity, IdentityKind
+from proxy.gateway.accept import accept
+from proxy.gateway.exchange import Exchange, Outcome
+from proxy.gateway.report import Reporter
+from proxy.policy.model import Origin, Policy
+from proxy.telemetry.metrics import IN_FLIGHT, Metrics
+from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
+from tests.gateway.conftest import exchange_of
+
+
+class Told:
+    """A reporter, its lines and its counts."""
+
+    def __init__(self) -> None:
+        files = SheetFiles.make()
+        self.metrics = Metrics(Sheet(files))
+        self.reader = SheetReader(files)
+        self.lines: list[bytes] = []
+        self.reporter = Reporter(self.metrics, SimpleNamespace(write=self.lines.append))
+
+    def end(self, exchange: Exchange, policy: Policy) -> dict:
+        self.reporter.begin()
+        self.reporter.end(exchange, policy, 0.0125)
+        assert self.lines[-1].endswith(b"}\n")
+        assert self.lines[-1].count(b"\n") == 1
+        return json.loads(self.lines[-1])
+
+    def count(self, name: str) -> dict[tuple[str, ...], float]:
+        return {labels: value for (series, labels), value in self.reader.series() if series == name}
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def ended(request: bytes, policy: Policy, **changes: object) -> Exchange:
+    exchange = exchange_of(request)
+    accept(exchange)
+    exchange.request_id, exchange.address = "r1", "192.0.2.1"
+    exchange.route, exchange.status, exchange.outcome = policy.routes[-1], 200, Outcome.FORWARDED
+    for name, value in changes.items():
+        setattr(exchange, name, value)
+    return exchange
+
+
+USER = {"kind": IdentityKind.USER, "tier": "gold", "tenant": "acme", "user": "u1", "issuer": "t"}
+
+
+def test_a_line_says_who_what_and_how(told: Told, policy: Policy) -> None:
+    attempt = SimpleNamespace(origin=Origin("http", "10.0.0.1", 3000), retried=True, failed_connects=1)
+    exchange = ended(b"GET /api/x HTTP/1.1\r\nHost: a.test\r\n\r\n", policy, identity=Identity(**USER), attempt=attempt,
+                     redis_s=0.0005, upstream_s=0.01, bytes_out=7)  # fmt: skip
+    line = told.end(exchange, policy)
+    assert line.pop("ts") > 1e9
+    assert line == {
+        "id": "r1", "path": "/api/x", "status": 200, "ms": 12.5, "in": 0, "out": 7, "msg": "request", "method": "GET",
+        "host": "a.test", "route": "app", "outcome": "forwarded", "tier": "gold", "ip": "192.0.2.1",
+        "policy": policy.version, "tenant": "acme", "user": "u1", "upstream": "10.0.0.1:3000", "upstream_ms": 10.0,
+        "retries": 2, "redis_ms": 0.5,
+    }  # fmt: skip
+
+
+def test_a_line_holds_nothing_private(told: Told, policy: Policy) -> None:
+    """No token, cookie, key, body or query, whatever the request brings."""
+    request = (
+        b"POST /api/x?token=QUERYSECRET HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer TOKENSECRET\r\n"
+        b"Cookie: sb=COOKIESECRET\r\nx-api-key: KEYSECRET\r\nContent-Length: 10\r\n\r\nBODYSECRET"
+    )
+    told.end(ended(request, policy), policy)
+    assert b"SECRET" not in b"".join(told.lines)
+
+
+def test_hostile_words_stay_inside_their_strings(told: Told, policy: Policy) -> None:
+    """A quote or a line end in a path, user or tenant adds no member and no line."""
+    identity = Identity(**USER | {"tenant": 'a","tier":"x', "user": 'u\n{"'})
+    exchange = ended(b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n", policy, identity=identity)
+    exchange.path = '/"\n\\\udcff"'
+    line = told.end(exchange, policy)
+    assert (line["tenant"], line["user"], line["tier"]) == ('a","tier":"x', 'u\n{"', "gold")
+    assert line["path"].startswith('/"\n')
+
+
+def test_lines_of_different_requests_are_not_mixed_up(told: Told, policy: Policy) -> None:
+    """What is kept from one line to the next belongs to the caller, the route, the outcome and the policy."""
+    identity = Identity(**USER)
+    get = b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n"
+    first = told.end(ended(get, policy, identity=identity), policy)
+    second = told.end(
+        ended(get, policy, identity=identity, outcome=Outcome.REFUSED, status=429, reason=Reason.QUOTA_EXCEEDED,
+              violated=("per-user",), address="192.0.2.9"), policy)  # fmt: skip
+    other = told.end(ended(get.replace(b"GET", b"PUT"), policy, identity=Identity(**USER | {"user": "u2"})), policy)
+    assert (first["outcome"], second["outcome"]) == ("forwarded", "refused")
+    assert (second["reason"], second["limits"], second["ip"]) == ("quota_exceeded", ["per-user"], "192.0.2.9")
+    assert (other["user"], other["method"]) == ("u2", "PUT")
+
+
+def test_requests_are_counted_by_closed_labels(told: Told, policy: Policy) -> None:
+    """An unknown path makes no series of its own; in-flight ends at zero."""
+    for path in (b"/api/a", b"/api/b"):
+        told.end(ended(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path, policy), policy)
+    told.end(ended(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", policy, route=None, status=404), policy)
+    assert told.count("sluicegate_requests") == {
+        ("app", "none", "200", "forwarded"): 2.0,
+        ("none", "none", "404", "forwarded"): 1.0,
+    }
+    assert told.count(IN_FLIGHT.name) == {(): 0.0}
