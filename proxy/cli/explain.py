@@ -17,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.core.clock import SystemClock
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
+from proxy.gateway.batch import trpc_calls
 from proxy.identity.attempts import AttemptMeter
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.claims import believed, read, rule_matches
@@ -24,7 +25,7 @@ from proxy.identity.jwks import KeySets
 from proxy.metering.plan import make_plan
 from proxy.policy.compiler import load
 from proxy.policy.matching import Router
-from proxy.policy.model import MILLI, AuthMode, MeterKind, Policy, Rate, Route
+from proxy.policy.model import MILLI, AuthMode, BatchKind, MeterKind, Policy, Rate, Route
 from proxy.policy.problems import PolicyError
 from proxy.policy.target import matched_path, rewritten_target
 
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"sluicegate: {exc}", file=sys.stderr)
         return 2
     try:
-        told = asyncio.run(explain(policy, args, headers, claims))
+        told = explain(policy, args, headers, claims)
     except GatewayError as error:
         told = {"refused": {"status": error.status, "reason": error.reason.value, "detail": error.detail}}
     print(json.dumps(told, indent=2) if args.json else _text(told))
@@ -66,18 +67,24 @@ def _headers(args: argparse.Namespace) -> list[tuple[str, str]]:
     return fields
 
 
-async def explain(
+def explain(
     policy: Policy, args: argparse.Namespace, headers: CIMultiDictProxy[str], claims: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Raises: GatewayError: what the request would be refused with before its meters are asked."""
     path, _, query = args.path.partition("?")
     matched = matched_path(path, policy.listen.double_slash, policy.listen.encoded_slash)
     method = args.method.upper()
-    route = Router(policy.routes).match(method, args.host, matched, query, headers)
+    router = Router(policy.routes)
+    route = router.match(method, args.host, matched, query, headers)
     if route is None:
-        return {"policy": policy.version, "route": None, "refused": {"status": 404, "reason": "no_route", "detail": ""}}
-    identity = await _identity(policy, route, headers, args.address, claims)
-    plan = make_plan(policy, route, identity, args.address, 1, time.time_ns() // 1_000_000)
+        allowed = router.methods_for(args.host, matched, query, headers)
+        raise GatewayError(Reason.METHOD_REFUSED if allowed else Reason.NO_ROUTE, ", ".join(allowed))
+    if claims is not None and route.auth is not AuthMode.NONE:
+        identity = _claimed(policy, headers, claims)
+    else:
+        identity = asyncio.run(_identified(policy, route, headers, args.address))
+    factor = trpc_calls(path, query) if route.batch is BatchKind.TRPC else 1  # GraphQL's is in a body
+    plan = make_plan(policy, route, identity, args.address, factor, time.time_ns() // 1_000_000)
     upstream = policy.upstreams[route.upstream]
     target = rewritten_target(args.path, route.strip_prefix, route.add_prefix)
     return {
@@ -115,21 +122,16 @@ async def explain(
     }
 
 
-async def _identity(
-    policy: Policy,
-    route: Route,
-    headers: CIMultiDictProxy[str],
-    address: str,
-    claims: Mapping[str, Any] | None,
-) -> Identity:
-    if claims is not None and route.auth is not AuthMode.NONE:
-        return _claimed(policy, headers, claims)
+async def _identified(policy: Policy, route: Route, headers: CIMultiDictProxy[str], address: str) -> Identity:
     clock = SystemClock()
     keysets = KeySets(clock)
     try:
         attempts = AttemptMeter(policy.identity.attempts_per_minute)
         authenticator = Authenticator(policy.identity, clock, keysets, tiers=policy.tiers, attempts=attempts)
-        return await authenticator.identify(headers, address, route.auth)
+        identity = await authenticator.identify(headers, address, route.auth)
+        if identity.credential and not authenticator.key_may_use(identity, route.name):
+            raise GatewayError(Reason.KEY_ROUTE_REFUSED)
+        return identity
     finally:
         await keysets.close()
 

@@ -1,0 +1,128 @@
+"""`sluicegate explain`: what would happen to a request."""
+
+import io
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from proxy.cli.main import main
+from tests.e2e.gateway import token
+from tests.e2e.policies import policy
+
+KEY = "sg_a-key-of-somebody"
+
+RULES = """
+limits:
+  per-user: {scope: user, rate: {enterprise: 500/1m, default: 100/1m}}
+  in-flight: {scope: tenant, concurrent: 3}
+  daily: {scope: tenant, kind: calendar, rate: 1000/day}
+  paced: {scope: user, kind: smooth, rate: 60/1m, burst: 5, shadow: true}
+routes:
+  - {name: trpc, match: {path: "/trpc/**"}, upstream: app, limits: [per-user], weight: {batch: trpc, per_item: 2}}
+  - {name: read, match: {path: "/read/**", methods: [GET]}, upstream: app, limits: [per-user], auth: none}
+  - {name: api, match: {path: "/api/**"}, upstream: app, limits: [per-user, in-flight, daily, paced],
+     rewrite: {strip: /api}}
+"""
+IDENTITY = f'keys: {{robot: {{sha256: "{sha256(KEY.encode()).hexdigest()}", tenant: initech, routes: [api]}}}}'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(policy(3000, RULES, identity=IDENTITY))
+    return path
+
+
+def explained(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict:
+    assert main(["explain", "--config", str(config), "--json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_token_is_verified_and_its_request_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = explained(capsys, config, "--path", "/api/x?y=1", "--token", token(user="ada", tier="enterprise"))
+    assert told["identity"] | {} == {
+        "kind": "user",
+        "tenant": "acme",
+        "user": "ada",
+        "issuer": "test-issuer",
+        "tier": "enterprise",
+        "key": None,
+    }
+    assert told["route"]["name"] == "api"
+    assert told["upstream"] == {"name": "app", "url": ["http://127.0.0.1:3000/x?y=1"]}
+    meters = {meter["limit"]: meter for meter in told["meters"]}
+    assert {
+        name: (meter["kind"], meter["rate"], meter["takes"], meter["shadow"]) for name, meter in meters.items()
+    } == {
+        "per-user": ("window", "500 in 60 s", 1.0, False),
+        "in-flight": ("concurrency", "3 at once", 1.0, False),
+        "daily": ("calendar", "1000 a day", 1.0, False),
+        "paced": ("smooth", "60 in 60 s, 5 at once", 1.0, True),
+    }
+    assert len({meter["key"] for meter in told["meters"]}) == 4
+
+
+def test_a_token_from_standard_input_stays_out_of_the_shells_history(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(token(user="ada") + "\n"))
+    assert explained(capsys, config, "--path", "/api/x", "--token", "-")["identity"]["user"] == "ada"
+
+
+def test_claims_are_believed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims = {"sub": "grace", "app_metadata": {"company_id": "globex", "subscription_tier": "unheard"}}
+    told = explained(capsys, config, "--path", "/api/x", "--claims", json.dumps(claims))
+    assert (told["identity"]["tenant"], told["identity"]["tier"]) == ("globex", "trial")
+    assert told["meters"][0]["rate"] == "100 in 60 s"
+
+
+def test_a_batch_is_weighed_as_the_gateway_weighs_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It said what one call takes, whatever the batch held."""
+    told = explained(capsys, config, "--path", "/trpc/a,b,c?batch=1", "--claims", '{"sub": "u"}')
+    assert told["meters"][0]["takes"] == 6.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["--path", "/api/x"], 401, "token_missing"),
+        (["--path", "/api/x", "--token", "not.a.token"], 401, "token_invalid"),
+        (["--path", "/api/x", "--token", token(exp=1)], 401, "token_expired"),
+        (["--path", "/nowhere"], 404, "no_route"),
+        (["--path", "/read/x", "--method", "post"], 405, "method_refused"),
+        (["--path", "/api/a//b"], 400, "bad_target"),
+        (["--path", "/trpc/x", "--header", f"x-api-key: {KEY}"], 403, "key_route_refused"),
+        (["--path", "/api/x", "--claims", '{"sub": "u"}', "--header", "X-Tenant-ID: other"], 403, "tenant_refused"),
+    ],
+)
+def test_a_refusal_is_told_with_its_reason(
+    config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, reason: str
+) -> None:
+    told = explained(capsys, config, *arguments)
+    assert (told["refused"]["status"], told["refused"]["reason"]) == (status, reason)
+
+
+def test_a_key_is_named_and_not_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = explained(capsys, config, "--path", "/api/x", "--header", f"x-api-key: {KEY}")
+    assert (told["identity"]["kind"], told["identity"]["key"]) == ("machine", "robot")
+    assert KEY not in json.dumps(told)
+
+
+def test_for_a_person_it_is_text(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--config", str(config), "--path", "/read/x"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == [
+        "policy",
+        "identity",
+        "route",
+        "meters",
+        "upstream",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--claims", "[1]"], ["--claims", "{"], ["--header", "no colon"]])
+def test_a_wrong_call_is_said_to_be(config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(["explain", "--config", str(config), "--path", "/api/x", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("sluicegate: ")
