@@ -2,7 +2,8 @@
 
 One lane a worker: at most one batch is under way, so its sequence numbers order what the store sees, and a batch sent
 again after a lost connection takes nothing twice. Every decision carries a deadline in the store's time that lies
-before the moment at which its caller gives up: what was given up takes nothing, however late the store reads it.
+before the moment at which its caller gives up: what the store reads after that takes nothing, however late. What it had
+decided before, and could not tell, counts: the error is on the strict side.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ from proxy.store.scripts import load
 
 MEMORY_MS: Final = 60_000  # how long the store remembers a sender's last reply: longer than any deadline
 PROBE_MS: Final = 1_000
+
+_OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}  # a look-up costs a tenth of Outcome(…)
 
 
 class _Waiting:
@@ -80,7 +83,7 @@ class Batcher:
     async def admit(self, plan: Plan, lease: bytes | None = None) -> Decision:
         """The decision on a plan; bounded by the store's timeout. ``lease``: 16 bytes, wanted by plans that are leased.
 
-        Raises: StoreAway; nothing is taken then, now or later.
+        Raises: StoreAway; what the store has not decided by then takes nothing.
         """
         if not plan.keys:
             return Decision(plan, Outcome.ADMITTED, ())
@@ -114,8 +117,7 @@ class Batcher:
                 raise
             except Exception as error:  # noqa: BLE001 - the lane outlives a batch that fails by our own fault, and reports
                 self._give_up(batch, StoreAway(Away.REFUSED, "admission failed"))
-                report = {"message": "a batch of admissions failed", "exception": error, "task": self._lane}
-                asyncio.get_running_loop().call_exception_handler(report)
+                self._report("a batch of admissions failed", error)
 
     def _next(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -178,7 +180,7 @@ class Batcher:
             if outcome == Outcome.EXPIRED:
                 self._expired(waiting)
             elif not waiting.future.done():
-                waiting.future.set_result(Decision(plan, outcome, meters))
+                waiting.future.set_result(Decision(plan, _OUTCOMES[outcome], meters))
 
     def _expired(self, waiting: _Waiting) -> None:
         """Nothing was taken. If its caller still waits, the store's clock has stepped: once more, by its new time."""
@@ -192,6 +194,9 @@ class Batcher:
         for waiting in batch:
             if not waiting.future.done():
                 waiting.future.set_exception(StoreAway(away.reason, "admission was given up"))
+
+    def _report(self, message: str, error: Exception) -> None:
+        asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
     def _failed(self, away: StoreAway, *, final: bool = False) -> None:
         self.breaker.failed(self._monotonic_ms(), final=final or away.reason is Away.TIMEOUT)
@@ -217,5 +222,7 @@ class Batcher:
                 answered = True
             except StoreAway:
                 pass
+            except Exception as error:  # noqa: BLE001 - without its probe a breaker would stay open for ever
+                self._report("a probe of the store failed", error)
             finally:
                 self.breaker.probed(self._monotonic_ms(), answered=answered)

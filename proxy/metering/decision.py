@@ -34,12 +34,12 @@ class Decision:
     @property
     def refused_by(self) -> list[Limit]:
         """The enforced limits that refused."""
-        return [limit for limit, take, verdict in self._judged() if verdict != Verdict.FITS and not take]
+        return [limit for limit, shadow, verdict in self._judged() if verdict != Verdict.FITS and not shadow]
 
     @property
     def shadow_refused_by(self) -> list[Limit]:
         """The limits in shadow that would have refused."""
-        return [limit for limit, take, verdict in self._judged() if verdict != Verdict.FITS and take]
+        return [limit for limit, shadow, verdict in self._judged() if verdict != Verdict.FITS and shadow]
 
     @property
     def retry_after_ms(self) -> int | None:

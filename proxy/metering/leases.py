@@ -102,6 +102,10 @@ class Leases:
                 # Also live leases: the store may come back without them.
                 renew_at_ms = self._monotonic_ms() + AGAIN_MS
                 await asyncio.sleep(AGAIN_MS / 1000)
+            except Exception as error:  # noqa: BLE001 - without this lane every slot would end with its lease
+                report = {"message": "a call for leases failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(report)
+                await asyncio.sleep(AGAIN_MS / 1000)
 
     async def _give_back(self) -> None:
         while self._releases:

@@ -61,7 +61,7 @@ class Meters:
     async def admit(self, plan: Plan) -> Decision:
         """The decision on a plan: one round trip, shared with others, bounded by the store's timeout.
 
-        Raises: StoreAway; nothing is taken then, nor later.
+        Raises: StoreAway; what the store has not decided by then takes nothing.
         """
         if not plan.leased:
             return await self.batcher.admit(plan)

@@ -12,7 +12,7 @@ admit.lua's deadlines and sequences make that harmless.
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from redis.asyncio import Connection, RedisCluster, Sentinel, SSLConnection, UnixDomainSocketConnection
@@ -157,11 +157,7 @@ class Store:
     async def run(self, script: Script, keys: Sequence[bytes], *args: bytes, timeout_ms: float | None = None) -> Any:
         """The script's reply. Keys must all be in the slot of ``{m0}``. Raises: StoreAway."""
         call = (script.sha1, b"%d" % len(keys), *keys, *args)
-        try:
-            return await self._bounded(pack(b"EVALSHA", *call), timeout_ms)
-        except NoScriptError:
-            # On a cluster the connection kept is to the owner of the slot, so this is the same node.
-            return await self._bounded(pack(b"EVAL", script.source, *call[1:]), timeout_ms)
+        return await self._bounded(pack(b"EVALSHA", *call), timeout_ms, lambda: pack(b"EVAL", script.source, *call[1:]))
 
     async def command(self, *parts: bytes, timeout_ms: float | None = None) -> Any:
         """The reply to a plain command at the meters' node. Raises: StoreAway."""
@@ -187,12 +183,16 @@ class Store:
         while self._idle:
             await self._drop(self._idle.pop())
 
-    async def _bounded(self, packed: bytes, timeout_ms: float | None) -> Any:
+    async def _bounded(self, packed: bytes, timeout_ms: float | None, whole: Callable[[], bytes] | None = None) -> Any:
         try:
             async with asyncio.timeout((self.timeout_ms if timeout_ms is None else timeout_ms) / 1000):
-                return await self._redirected(packed)
-        except NoScriptError:
-            raise
+                try:
+                    return await self._redirected(packed)
+                except NoScriptError:
+                    if whole is None:
+                        raise
+                    # The connection kept is to the owner of the slot, so on a cluster too this is the same node.
+                    return await self._redirected(whole())
         except (TimeoutError, RedisTimeoutError) as error:
             raise StoreAway(Away.TIMEOUT, f"no answer from {self.url}") from error
         except (AuthenticationError, NoPermissionError) as error:

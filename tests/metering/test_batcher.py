@@ -256,6 +256,21 @@ async def test_who_waits_when_the_worker_ends_is_told(redis_server: Server, stor
             redis_server.signal(signal.SIGCONT)
 
 
+async def test_a_probe_that_fails_by_our_own_fault_is_reported_and_asks_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the breaker would stay open for ever."""
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with batching(store) as batcher:
+        monkeypatch.setattr(store, "forget", None)
+        batcher._failed(StoreAway(Away.TIMEOUT))
+        await until(lambda: reported)
+        monkeypatch.undo()
+        await until(lambda: batcher.breaker.closed)
+        assert (await batcher.admit(a_plan(NARROW))).admitted
+
+
 async def test_a_fault_of_our_own_fails_its_batch_and_not_the_lane(store: Store) -> None:
     """A lane that died in silence would hang every request after it."""
     reported: list[dict[str, object]] = []

@@ -60,8 +60,9 @@ async def test_a_client_who_leaves_while_asking_keeps_no_slot(meters: Meters, re
         for _ in range(patience):
             await asyncio.sleep(0)
         asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        (left,) = await asyncio.gather(asking, return_exceptions=True)
+        if not isinstance(left, asyncio.CancelledError):  # it was answered before it left
+            meters.release(left)
     await until(lambda: not meters.leases._releases)
     await until(lambda: in_flight(redis_server, plan) == 0)
     assert (await meters.admit(plan)).remaining(0) == 1_000

@@ -1,6 +1,5 @@
 """Real Redis for tests: lone servers, a Sentinel set, a three-node cluster, each ended by its own pid."""
 
-import os
 import shutil
 import signal
 import socket
@@ -44,17 +43,17 @@ def eventually(condition: Callable[[], object], within_s: float = 10.0) -> None:
 
 
 def free_port() -> int:
-    """A port whose cluster bus port (10,000 above) exists too."""
-    while True:
-        with socket.socket() as probe:
+    """A port whose cluster bus port (10,000 above) is free too."""
+    for _ in range(100):
+        with socket.socket() as probe, socket.socket() as bus:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        if port < 55_535:
+            try:
+                bus.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
             return port
-        for candidate in range(20_000 + os.getpid() % 10_000, 55_535):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", candidate)) != 0:
-                    return candidate
+    raise AssertionError("no free pair of ports")
 
 
 @dataclass

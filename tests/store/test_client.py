@@ -33,6 +33,20 @@ async def test_a_script_the_server_forgot_is_sent_whole(redis_server: Server) ->
     await store.close()
 
 
+async def test_learning_the_script_is_within_the_same_bound(redis_server: Server) -> None:
+    """NOSCRIPT and EVAL together take no longer than one call may."""
+    store = await connect(redis_server.url, 1_000)
+    await store.command(b"SCRIPT", b"FLUSH")
+    slow = Script("slow", b"local i = 0 while i < 3e7 do i = i + 1 end return 1", b"1" * 40)
+    began = time.monotonic()
+    with pytest.raises(StoreAway) as told:
+        await store.run(slow, [], timeout_ms=50)
+    assert told.value.reason is Away.TIMEOUT
+    assert time.monotonic() - began < 0.15
+    await store.ping(timeout_ms=10_000)
+    await store.close()
+
+
 async def test_one_connection_serves_calls_in_turn_and_several_serve_calls_at_once(redis_server: Server) -> None:
     store = await connect(redis_server.url, 1_000)
     for _ in range(5):
