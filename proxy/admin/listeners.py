@@ -7,12 +7,14 @@ Neither shows a secret: the policy is told by its version and its names alone.
 import contextlib
 import hmac
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from aiohttp import web
 
 from proxy.core.units import UnitError, parse_duration_ms
+from proxy.gateway.sockets import CannotListen
 from proxy.policy.model import Address, Maintenance, Policy
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -133,15 +135,19 @@ class Controls:
 
 
 @contextlib.asynccontextmanager
-async def _serving(address: Address, routes: list[web.RouteDef]) -> AsyncIterator[tuple[str, int]]:
-    """Raises: OSError when the address is taken."""
+async def _serving(name: str, address: Address, routes: list[web.RouteDef]) -> AsyncIterator[tuple[str, int]]:
+    """Raises: CannotListen."""
     app = web.Application()
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, address.host or None, address.port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as exc:
+            why = os.strerror(exc.errno) if exc.errno else str(exc)
+            raise CannotListen(f"cannot listen on {address} ({name}.address): {why}") from exc
         yield runner.addresses[0][:2]
     finally:
         await runner.cleanup()
@@ -151,15 +157,15 @@ async def _serving(address: Address, routes: list[web.RouteDef]) -> AsyncIterato
 async def listeners(
     gateway: Gateway, on_bound: Callable[[str, str, int], None] = lambda _name, _host, _port: None
 ) -> AsyncIterator[None]:
-    """Serves both as the policy says; ``on_bound`` hears where each listens. Raises: OSError."""
+    """Serves both as the policy says; ``on_bound`` hears where each listens. Raises: CannotListen."""
     policy = gateway.policy
     readings = Readings(gateway).routes()
     async with contextlib.AsyncExitStack() as stack:
         if policy.metrics is not None:
-            host, port = await stack.enter_async_context(_serving(policy.metrics, readings))
+            host, port = await stack.enter_async_context(_serving("metrics", policy.metrics, readings))
             on_bound("metrics", host, port)
         if policy.admin is not None:
             controls = Controls(gateway, policy.admin.token).routes()
-            host, port = await stack.enter_async_context(_serving(policy.admin.address, readings + controls))
+            host, port = await stack.enter_async_context(_serving("admin", policy.admin.address, readings + controls))
             on_bound("admin", host, port)
         yield

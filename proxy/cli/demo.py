@@ -3,25 +3,25 @@
 import argparse
 import asyncio
 import contextlib
-import multiprocessing
 import secrets
 import socket
+import subprocess
+import sys
 import tempfile
 import time
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from proxy.cli.run import FileSource, serve
-from proxy.cli.sample_app import make_app
 
 ISSUER: Final = "sluicegate-demo"
 TOKEN_LIFE_S: Final = 86_400
 PORTS_TRIED: Final = 50
+APP_START_S: Final = 15.0
 
 _POLICY: Final = """\
 # What `sluicegate demo` serves by. Edit it while the demo runs: it is read again within a second.
@@ -75,15 +75,17 @@ def mint(secret: str, user: str, tenant: str, tier: str, now_s: int) -> str:
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
 
 
-def _serve_app(port: int) -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        web.run_app(make_app(), host="127.0.0.1", port=port, print=None, access_log=None)
-
-
-def start_app(port: int) -> BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=_serve_app, args=(port,), daemon=True)
-    process.start()
-    return process
+@contextlib.contextmanager
+def running_app(port: int) -> Iterator[None]:
+    """The sample app, in a process of its own that ends with ours, however that ends."""
+    command = [sys.executable, "-m", "proxy.cli.sample_app", str(port)]
+    # A session of its own: Ctrl-C is for the gateway, which still needs the app for what is under way.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603
+        try:
+            asyncio.run(_answers(port, time.monotonic() + APP_START_S))
+            yield
+        finally:
+            process.terminate()
 
 
 async def _answers(port: int, deadline_s: float) -> None:
@@ -105,10 +107,7 @@ def main(args: argparse.Namespace) -> int:
         port = free_port(args.port)
         metrics_port = free_port(9902)
         app_port = free_port(3000)
-        app = start_app(app_port)
-        stack.callback(app.join, 5)
-        stack.callback(app.terminate)
-        asyncio.run(_answers(app_port, time.monotonic() + 15))
+        stack.enter_context(running_app(app_port))
         secret = secrets.token_hex(32)
         config = folder / "config.yaml"
         config.write_text(

@@ -5,7 +5,10 @@ The chat endpoint answers in the shape of OpenAI's chat completions, streamed an
 
 import asyncio
 import json
+import signal
+import sys
 import time
+from collections.abc import AsyncIterator
 from email.utils import formatdate
 from hashlib import sha256
 from typing import Any, Final
@@ -121,3 +124,21 @@ def make_app() -> web.Application:
         ]
     )
     return app
+
+
+async def _end_with_parent(_: web.Application) -> AsyncIterator[None]:
+    """Nobody ever writes to standard input: when it can be read, the other end has gone."""
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin, signal.raise_signal, signal.SIGTERM)
+    yield
+    loop.remove_reader(sys.stdin)
+
+
+def main() -> None:
+    app = make_app()
+    app.cleanup_ctx.append(_end_with_parent)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()
