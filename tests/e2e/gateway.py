@@ -291,6 +291,11 @@ class Client:
         length = answer.get("Content-Length")
         return await (self.reader.read() if length is None else self.reader.readexactly(int(length)))
 
+    async def answer_head(self, within_s: float = 10) -> Answer:
+        """The next answer's head alone; its body is left to be read."""
+        async with asyncio.timeout(within_s):
+            return Answer(*await self._head(), b"")
+
     async def closed(self, within_s: float = 10) -> bool:
         """Whether the gateway ends the connection, after whatever it still sends."""
         async with asyncio.timeout(within_s):

@@ -2,7 +2,9 @@
 
 import hashlib
 import socket
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,9 +22,11 @@ listen:
   max_uri: 4KiB
   max_header: 8KiB
   max_fields: 50
+{listen}
 metrics: {{address: "127.0.0.1:0"}}
 admin: {{address: "127.0.0.1:0"}}
 redis: {{meters: embedded, timeout: 5s}}
+data_dir: {data_dir}
 identity:
   issuers: [{{issuer: test-issuer, secrets: ["ssssssssssssssssssssssssssssssss"], tenants: any}}]
   claims: {{tenant: app_metadata.company_id, tier: app_metadata.subscription_tier}}
@@ -47,6 +51,7 @@ routes:
   - {{name: once, match: {{path: "/once/**"}}, upstream: app, auth: required, limits: [one]}}
   - {{name: alone, match: {{path: "/alone/**"}}, upstream: app, limits: [alone]}}
   - {{name: small, match: {{path: "/small/**"}}, upstream: app, max_body: 10B}}
+  - {{name: large, match: {{path: "/large/**"}}, upstream: app, max_body: 1GiB}}
   - {{name: posts, match: {{path: /posts, methods: [POST, PUT]}}, upstream: app}}
   - {{name: batch, match: {{path: /graphql, methods: [POST, GET]}}, upstream: app, weight: {{batch: graphql}}}}
   - {{name: closed, match: {{path: "/closed/**"}}, upstream: gone}}
@@ -67,6 +72,27 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextmanager
+def gateway_for(origin: Origin, listen: str = "", more: str = "") -> Iterator[Gateway]:
+    """A gateway by the list's policy. ``listen``: further lines of that section; ``more``: further sections."""
+    with (
+        tempfile.TemporaryDirectory(prefix="sg-data-") as data_dir,
+        running(policy(origin, data_dir, listen, more)) as gateway,
+    ):
+        yield gateway
+
+
+def policy(origin: Origin, data_dir: str, listen: str, more: str) -> str:
+    text = POLICY.format(
+        listen=listen,
+        data_dir=data_dir,
+        port=origin.port,
+        closed_port=closed_port(),
+        key_hash=hashlib.sha256(KEY.encode()).hexdigest(),
+    )
+    return text + more
+
+
 @pytest.fixture(scope="session")
 def session_origin() -> Iterator[Origin]:
     with running_origin() as origin:
@@ -75,10 +101,7 @@ def session_origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="session")
 def session_gateway(session_origin: Origin) -> Iterator[Gateway]:
-    policy = POLICY.format(
-        port=session_origin.port, closed_port=closed_port(), key_hash=hashlib.sha256(KEY.encode()).hexdigest()
-    )
-    with running(policy) as gateway:
+    with gateway_for(session_origin) as gateway:
         yield gateway
         assert not [event for event in gateway.events if event["level"] in ("error", "critical")], gateway.events
 

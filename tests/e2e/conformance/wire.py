@@ -76,7 +76,7 @@ async def refused(gateway: Gateway, origin: Origin, data: bytes, *, heads: int =
         assert told.rest == b"", told
         assert told.answers[0].get("Connection") == "close"
         assert told.answers[0].whole
-    # What stands behind a request that keeps no connection, in the same segment, is a fault that the parser finds first.
+    # What stands in one segment behind a request that ends its connection is a fault that the parser tells first.
     assert together.statuses[0] in (apart.statuses[0], 400)
     assert [seen.request_line for seen in await reached(gateway, origin)] == []
     return apart.answers[0]
