@@ -87,7 +87,7 @@ class Handler:
         if route.cors is not None:
             exchange.fields += cors.answer_fields(route.cors, exchange.headers.get("Origin"))
         runtime.check_maintenance(exchange)
-        identity = exchange.identity = await runtime.identify(exchange, route)
+        identity = exchange.identity = runtime.known(exchange, route) or await runtime.identify(exchange, route)
         check_length(exchange, route.max_body)
         body = await read_body(exchange, route.max_body) if route.batch is BatchKind.GRAPHQL else None
         decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))

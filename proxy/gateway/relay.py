@@ -91,7 +91,8 @@ async def send_answer(exchange: Exchange, response: Response) -> None:
         exchange.bytes_out = len(body)
         connection.send(head + body)
         exchange.outcome = Outcome.FORWARDED
-        await connection.drained()
+        if connection.writing_paused:
+            await connection.drained()
         return
     chunked = framing == CHUNKED and not exchange.http10
     if framing == CHUNKED and not chunked:
@@ -103,7 +104,8 @@ async def send_answer(exchange: Exchange, response: Response) -> None:
         while chunk := await response.read():
             exchange.bytes_out += len(chunk)
             connection.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-            await connection.drained()
+            if connection.writing_paused:
+                await connection.drained()
     except GatewayError as error:
         if not exchange.status:
             raise

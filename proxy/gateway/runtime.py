@@ -159,14 +159,19 @@ class Runtime:
         if maintenance is not None and not is_inside(exchange.address, maintenance.allow):
             raise GatewayError(Reason.MAINTENANCE, retry_after_ms=maintenance.retry_after_ms)
 
+    def known(self, exchange: Exchange, route: Route) -> Identity | None:
+        """The identity of a caller who was here before; None: ``identify`` has to say."""
+        headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        identity = self.authenticator.cached(headers, exchange.address, route.auth)
+        return None if identity is None or identity.credential else identity
+
     async def identify(self, exchange: Exchange, route: Route) -> Identity:
         """Raises: GatewayError: as the authenticator says; KEY_ROUTE_REFUSED for a key that is not for this route."""
         headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
-        authenticator = self.authenticator
-        identity = authenticator.cached(headers, exchange.address, route.auth)
+        identity = self.authenticator.cached(headers, exchange.address, route.auth)
         if identity is None:
-            identity = await authenticator.identify(headers, exchange.address, route.auth)
-        if identity.credential and not authenticator.key_may_use(identity, route.name):
+            identity = await self.authenticator.identify(headers, exchange.address, route.auth)
+        if identity.credential and not self.authenticator.key_may_use(identity, route.name):
             raise GatewayError(Reason.KEY_ROUTE_REFUSED)
         return identity
 

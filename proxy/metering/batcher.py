@@ -65,7 +65,8 @@ class Batcher:
 
     async def start(self) -> None:
         """Learns the store's clock. A store that is away opens the breaker: the worker starts all the same."""
-        self._lane = asyncio.create_task(self._run(), name="admissions")
+        self._loop = asyncio.get_running_loop()
+        self._lane = self._loop.create_task(self._run(), name="admissions")
         try:
             await self._learn_clock(self._store.timeout_ms)
         except StoreAway as away:
@@ -80,22 +81,24 @@ class Batcher:
         self._give_up(list(self._queue), StoreAway(Away.BREAKER, "the worker ends"))
         self._queue.clear()
 
-    async def admit(self, plan: Plan, lease: bytes | None = None) -> Decision:
+    def admit(self, plan: Plan, lease: bytes | None = None) -> asyncio.Future[Decision]:
         """The decision on a plan; bounded by the store's timeout. ``lease``: 16 bytes, wanted by plans that are leased.
 
-        Raises: StoreAway; what the store has not decided by then takes nothing.
+        A future and no coroutine, since each request awaits one. It raises StoreAway; what the store has not decided
+        by then takes nothing.
         """
-        if not plan.keys:
-            return Decision(plan, Outcome.ADMITTED, ())
+        future: asyncio.Future[Decision] = self._loop.create_future()
         now_ms = self._monotonic_ms()
-        if self.refusals and (meters := self.refusals.recall(plan, now_ms)) is not None:
-            return Decision(plan, Outcome.REFUSED, meters, remembered=True)
-        if not self.breaker.closed:
-            raise StoreAway(Away.BREAKER)
-        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(plan, lease, now_ms, future))
-        self._wake.set()
-        return await future
+        if not plan.keys:
+            future.set_result(Decision(plan, Outcome.ADMITTED, ()))
+        elif self.refusals and (meters := self.refusals.recall(plan, now_ms)) is not None:
+            future.set_result(Decision(plan, Outcome.REFUSED, meters, remembered=True))
+        elif not self.breaker.closed:
+            future.set_exception(StoreAway(Away.BREAKER))
+        else:
+            self._queue.append(_Waiting(plan, lease, now_ms, future))
+            self._wake.set()
+        return future
 
     async def _run(self) -> None:
         while True:

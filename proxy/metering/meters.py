@@ -5,7 +5,7 @@ and releases when the exchange has ended, however it did. Whether a store that i
 word: ``admit`` raises StoreAway, and the gateway calls ``admit_locally`` or answers 503.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from proxy.core.clock import Clock
 from proxy.metering.batcher import Batcher
@@ -58,13 +58,14 @@ class Meters:
     def breaker_state(self) -> BreakerState:
         return self.batcher.breaker.state
 
-    async def admit(self, plan: Plan) -> Decision:
+    def admit(self, plan: Plan) -> Awaitable[Decision]:
         """The decision on a plan: one round trip, shared with others, bounded by the store's timeout.
 
-        Raises: StoreAway; what the store has not decided by then takes nothing.
+        Awaited, it raises StoreAway; what the store has not decided by then takes nothing.
         """
-        if not plan.leased:
-            return await self.batcher.admit(plan)
+        return self._admit_leased(plan) if plan.leased else self.batcher.admit(plan)
+
+    async def _admit_leased(self, plan: Plan) -> Decision:
         lease = self.leases.new()
         try:
             decision = await self.batcher.admit(plan, lease)

@@ -8,7 +8,10 @@ compares.
 
 import asyncio
 import select
+import socket
+import struct
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from math import inf
 from typing import Protocol, cast
 
@@ -17,6 +20,8 @@ from proxy.core.headers import RawHeaders
 from proxy.upstream.answer import BODY, BROKEN, DONE, AnswerReader, OnInterim
 from proxy.upstream.response import HIGH_WATER, Response
 from proxy.upstream.upload import send_body
+
+_RESET = struct.pack("ii", 1, 0)  # linger for no time: the connection ends with a RST
 
 
 class Owner(Protocol):
@@ -257,5 +262,10 @@ class Connection(asyncio.Protocol):
         if self._upload is not None:
             self._upload.cancel()
         self._reader.release()
+        if self._unsent:
+            # Behind what it has not read an upstream would not see our FIN: only a reset tells it within a second.
+            sock = self._transport.get_extra_info("socket")
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
         self._owner.lost(self)

@@ -7,7 +7,7 @@ sent again and the route allows it. Nothing else is retried.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -164,6 +164,7 @@ class Upstreams:
         """
         group = self._groups.get(id(upstream)) or self._late(upstream)
         whole = body is None or isinstance(body, bytes)
+        short = isinstance(body, bytes) and len(body) == framing and framing <= SLICE
         replayable = retryable and whole and method in IDEMPOTENT
         pool = group.pools[0] if len(group.pools) == 1 else group.pick(self._loop.time())
         assert pool is not None
@@ -180,8 +181,20 @@ class Upstreams:
             except BaseException:
                 connection.abort()
                 raise
+            answer = connection.start(
+                head + body if short else head,  # type: ignore[operator]
+                head_request=method == b"HEAD",
+                first_byte_s=timeouts.first_byte_ms / 1000,
+                idle_s=timeouts.idle_ms / 1000,
+                on_interim=on_interim,
+            )
             try:
-                return await self._exchange(connection, method, head, body, framing, timeouts, on_interim)
+                if body is None or short:
+                    return await answer
+                return await self._upload(connection, answer, body, framing)
+            except asyncio.CancelledError:
+                connection.abort()
+                raise
             except GatewayError as error:
                 stale = attempt.reused and not connection.heard and error.reason is Reason.UPSTREAM_RESET
                 if not (stale and replayable) or attempt.retried:
@@ -189,31 +202,10 @@ class Upstreams:
             attempt.retried = True
             connection = None
 
-    async def _exchange(
-        self,
-        connection: Connection,
-        method: bytes,
-        head: bytes,
-        body: Body,
-        framing: int,
-        timeouts: Timeouts,
-        on_interim: OnInterim | None,
+    async def _upload(
+        self, connection: Connection, answer: asyncio.Future[Response], body: bytes | AsyncIterator[bytes], framing: int
     ) -> Response:
-        """One request on one connection."""
-        short = isinstance(body, bytes) and len(body) == framing and framing <= SLICE
-        answer = connection.start(
-            head + body if short else head,  # type: ignore[operator]
-            head_request=method == b"HEAD",
-            first_byte_s=timeouts.first_byte_ms / 1000,
-            idle_s=timeouts.idle_ms / 1000,
-            on_interim=on_interim,
-        )
-        if body is None or short:
-            try:
-                return await answer
-            except asyncio.CancelledError:
-                connection.abort()
-                raise
+        """The answer to a request whose body is sent while it is awaited."""
         connection.start_upload(slices(body) if isinstance(body, bytes) else body, framing)
         try:
             response = await answer

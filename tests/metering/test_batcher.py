@@ -169,7 +169,7 @@ async def test_a_lost_reply_is_asked_for_again_and_takes_nothing_more(redis_serv
 async def test_a_client_who_leaves_harms_no_other(store: Store) -> None:
     """Its decision is made or not; the others of its batch get theirs."""
     async with batching(store) as batcher:
-        tasks = [asyncio.create_task(batcher.admit(a_plan(NARROW))) for _ in range(10)]
+        tasks = [asyncio.ensure_future(batcher.admit(a_plan(NARROW))) for _ in range(10)]
         await asyncio.sleep(0)
         for task in tasks[::2]:
             task.cancel()
@@ -247,7 +247,7 @@ async def test_who_waits_when_the_worker_ends_is_told(redis_server: Server, stor
     async with batching(store) as batcher:
         redis_server.signal(signal.SIGSTOP)
         try:
-            waiting = asyncio.create_task(batcher.admit(a_plan(NARROW)))
+            waiting = asyncio.ensure_future(batcher.admit(a_plan(NARROW)))
             await asyncio.sleep(0.01)
             await batcher.stop()
             with pytest.raises(StoreAway):
