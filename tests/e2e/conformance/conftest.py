@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,7 +39,7 @@ upstreams:
   app: {{primary: ["http://127.0.0.1:{port}"], timeouts: {{connect: 2s, first_byte: 20s, idle: 20s}}}}
   named: {{primary: ["http://127.0.0.1:{port}"], host: upstream}}
   gone: {{primary: ["http://127.0.0.1:{closed_port}"]}}
-  secure: {{primary: ["https://127.0.0.1:{port}"]}}
+  secure: {{primary: ["https://127.0.0.1:{plain_port}"]}}
   narrow: {{primary: ["http://127.0.0.1:{port}"], max_connections: 1, timeouts: {{connect: 200ms}}}}
 limits:
   plenty: {{scope: ip, rate: 1_000_000/1m}}
@@ -76,18 +77,42 @@ def closed_port() -> int:
 def gateway_for(origin: Origin, listen: str = "", more: str = "") -> Iterator[Gateway]:
     """A gateway by the list's policy. ``listen``: further lines of that section; ``more``: further sections."""
     with (
+        plain_server() as plain_port,
         tempfile.TemporaryDirectory(prefix="sg-data-") as data_dir,
-        running(policy(origin, data_dir, listen, more)) as gateway,
+        running(policy(origin, plain_port, data_dir, listen, more)) as gateway,
     ):
         yield gateway
 
 
-def policy(origin: Origin, data_dir: str, listen: str, more: str) -> str:
+@contextmanager
+def plain_server() -> Iterator[int]:
+    """The port of a server that answers a TLS hello as web servers do that speak no TLS."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def policy(origin: Origin, plain_port: int, data_dir: str, listen: str, more: str) -> str:
     text = POLICY.format(
         listen=listen,
         data_dir=data_dir,
         port=origin.port,
         closed_port=closed_port(),
+        plain_port=plain_port,
         key_hash=hashlib.sha256(KEY.encode()).hexdigest(),
     )
     return text + more
