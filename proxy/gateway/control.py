@@ -7,7 +7,7 @@ import asyncio
 import pickle
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.policy.model import Policy
@@ -21,7 +21,7 @@ class Start:
 
     index: int
     workers: int
-    redis_url: str
+    redis_url: str = field(repr=False)  # may hold a password
     pseudonym: str  # this gateway's name in Via, by which it knows its own requests again
     policy: Policy
 

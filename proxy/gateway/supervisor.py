@@ -64,6 +64,7 @@ class Supervisor:
         self._seen = _fingerprint(loaded.files)
         self._file_policy = loaded.policy
         self._maintenance: Maintenance | None = None
+        self._switches = 0  # of maintenance: each makes another version, as workers confirm by it
         self.policy = loaded.policy
         self.clock = clock or SystemClock()
         self.exposition = Exposition()
@@ -230,12 +231,13 @@ class Supervisor:
         """Switches maintenance without an edit; what the file says holds again after None."""
         async with self._reloading:
             self._maintenance = maintenance
+            self._switches += 1
             await self._apply()
 
     async def _apply(self) -> None:
         policy = self._file_policy
         if self._maintenance is not None:
-            policy = replace(policy, maintenance=self._maintenance, version=f"{policy.version}-m")
+            policy = replace(policy, maintenance=self._maintenance, version=f"{policy.version}-m{self._switches}")
         self.policy = policy
         if self._workers is not None and (late := await self._workers.apply(policy)):
             log.error("workers did not confirm the policy", extra={"fields": {"workers": late}})

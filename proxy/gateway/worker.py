@@ -89,7 +89,11 @@ class Worker:
         while True:
             match await self._channel.receive():
                 case Apply(policy):
-                    await handler.apply(policy)
+                    try:
+                        await handler.apply(policy)
+                    except OSError as exc:  # a file that was there when the parent looked; it hears of no confirmation
+                        log.error("policy not applied, the old one stays", extra={"fields": {"error": str(exc)}})
+                        continue
                     await self._channel.send(Applied(policy.version))
                 case Drain(deadline_ms):
                     return deadline_ms
