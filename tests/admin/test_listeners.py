@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.gateway import ROOT, Gateway, bearer, eventually, get, once, running, statuses, volley
+from tests.e2e.gateway import ROOT, Gateway, bearer, eventually, get, once, reached, running, statuses, volley
 from tests.e2e.origin import OK, Exchange, running_origin
 from tests.e2e.policies import policy
 
@@ -54,6 +54,7 @@ async def test_metrics_parse_and_sum_over_workers(gateway: Gateway) -> None:
     who = bearer(user="counted")
     answers = await volley(gateway, get("/counted", who), 120, connections=12)
     assert statuses(answers) == {200: 120}
+    await reached(lambda: gateway.metric("sluicegate_requests_in_flight") == 0)
     _, text = await asyncio.to_thread(fetch, gateway.listener("metrics") + "/metrics")
     families = {family.name: family for family in text_string_to_metric_families(text)}
     requests = [

@@ -11,7 +11,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from tests.e2e.gateway import ISSUER, SECRET, Gateway, bearer, get, once, running, token
+from tests.e2e.gateway import ISSUER, SECRET, Gateway, bearer, get, once, reached, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 
@@ -172,7 +172,7 @@ async def test_refusals_are_logged_and_counted_with_their_reason(gateway: Gatewa
     refused = await once(gateway, get("/app/x"))
     line = gateway.request_line(refused.get("X-Request-ID"))
     assert (line["status"], line["outcome"], line["reason"]) == (401, "refused", "token_missing")
-    assert gateway.metric(pattern) == before + 1
+    await reached(lambda: gateway.metric(pattern) == before + 1)
 
 
 async def test_metrics_tell_route_tier_status_and_outcome(gateway: Gateway) -> None:
@@ -180,7 +180,7 @@ async def test_metrics_tell_route_tier_status_and_outcome(gateway: Gateway) -> N
     before = gateway.metric(pattern)
     for _ in range(7):
         await once(gateway, get("/app/x", bearer(tier="enterprise")))
-    assert gateway.metric(pattern) == before + 7
+    await reached(lambda: gateway.metric(pattern) == before + 7)
 
 
 async def test_no_credential_is_ever_in_the_log(gateway: Gateway) -> None:
