@@ -11,6 +11,10 @@ from proxy.policy.model import Cors
 
 Fields = list[tuple[bytes, bytes]]
 
+# What answer_fields decides, in lower case.
+ANSWER_FIELDS: Final = frozenset(
+    {b"access-control-allow-origin", b"access-control-allow-credentials", b"access-control-expose-headers"}
+)
 _VARY: Final = (b"Vary", b"Origin")
 
 
