@@ -11,10 +11,8 @@ from proxy.identity.forwarding import STRIPPED_PREFIX
 from proxy.policy.model import HostMode, Origin, RetryMode, Route, Timeouts, Upstream
 from proxy.policy.target import rewritten_target
 from proxy.upstream.framing import NO_BODY
-from proxy.upstream.head import RequestHeads
+from proxy.upstream.head import Block, RequestHeads
 from proxy.upstream.upstreams import Attempt, Upstreams
-
-Fields = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,11 @@ async def forward(
     exchange: Exchange,
     target: Target,
     upstreams: Upstreams,
-    add: Fields,
+    told: Block,
     hidden: tuple[bytes, ...] = (),
     body: bytes | None = None,
 ) -> None:
-    """Relays the answer to the client. ``add`` are the fields that the gateway tells the upstream, ``hidden`` the
+    """Relays the answer to the client. ``told`` are the fields that the gateway tells the upstream, ``hidden`` the
     lower-case names of those that only the gateway may read; ``body`` is the request's where it had to be read already.
 
     Raises: GatewayError while nothing has been sent to the client; ConnectionError when the client leaves.
@@ -88,7 +86,7 @@ async def forward(
     if hidden:
         raw_headers = [field for field in raw_headers if field[0].lower() not in hidden]
     host = exchange.host if target.preserve_host else ""
-    told = (*add, *target.headers)
+    add = ((b"X-Request-ID", exchange.request_id.encode()), *target.headers)
 
     def head_for(origin: Origin) -> bytes:
         return target.heads.build(
@@ -96,8 +94,9 @@ async def forward(
             (origin.base_path + path).encode(),
             raw_headers,
             host=(host or origin.authority).encode(),
-            add=told,
+            add=add,
             framing=framing,
+            block=told,
         )
 
     attempt = exchange.attempt = Attempt()

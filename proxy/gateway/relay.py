@@ -10,6 +10,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import RawHeaders
+from proxy.gateway.cors import ANSWER_FIELDS
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.upstream.framing import CHUNKED, KEEP_LENGTH, NO_BODY, answer_framing
 from proxy.upstream.head import ResponseHeads, standard_reason
@@ -17,7 +18,10 @@ from proxy.upstream.response import Response
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
-_ANSWERS: Final = ResponseHeads(frozenset({b"x-request-id"}))
+# Ours is the X-Request-ID of the log; theirs goes on too: a provider's support asks for it.
+_ANSWERS: Final = ResponseHeads(rename={b"x-request-id": b"X-Upstream-Request-ID"})
+# Where the policy says who may read, the upstream does not: a browser takes two such fields for none.
+_SHARED_ANSWERS: Final = ResponseHeads(ANSWER_FIELDS, rename={b"x-request-id": b"X-Upstream-Request-ID"})
 _INTERIM: Final = ResponseHeads(frozenset({b"content-length"}))
 
 
@@ -121,20 +125,11 @@ async def send_answer(exchange: Exchange, response: Response) -> None:
 
 def answer_head(exchange: Exchange, response: Response, framing: int) -> bytes:
     """``framing``: a length, or one of the framing constants."""
-    request_id = exchange.request_id.encode()
-    add = [(b"X-Request-ID", request_id), *exchange.fields]
-    dated = False
-    for name, value in response.headers:
-        size = len(name)
-        if size == 4:
-            dated = dated or name.lower() == b"date"
-        elif size == 12 and name.lower() == b"x-request-id" and value != request_id:
-            add.append((b"X-Upstream-Request-ID", value))  # a provider's support asks for theirs
-    if not dated:
-        add.append((b"Date", http_date()))
+    add = [(b"X-Request-ID", exchange.request_id.encode()), *exchange.fields]
     if exchange.close:
         add.append((b"Connection", b"close"))
-    return _ANSWERS.build(response.status, response.reason, response.headers, add=add, framing=framing)
+    heads = _ANSWERS if exchange.route is None or exchange.route.cors is None else _SHARED_ANSWERS
+    return heads.build(response.status, response.reason, response.headers, add=add, framing=framing, date=http_date)
 
 
 _date = (0, b"")

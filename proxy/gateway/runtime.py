@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Any, Final
 
 from multidict import CIMultiDictProxy
 
@@ -25,10 +26,13 @@ from proxy.policy.target import matched_path
 from proxy.store.client import Store
 from proxy.store.url import parse_store_url
 from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, Metrics
-from proxy.upstream.head import via_contains, via_extended
+from proxy.upstream.head import Block, block_of, via_contains, via_extended
 from proxy.upstream.upstreams import Upstreams
 
 log = logging.getLogger("sluicegate.worker")
+
+MAX_TOLD: Final = 256  # blocks kept with one identity: addresses and hosts
+_TOLD: Final = "gateway.told"
 
 
 class Shared:
@@ -178,22 +182,27 @@ class Runtime:
     def target(self, route: Route) -> Target:
         return self._targets[route.index]
 
-    def told(self, exchange: Exchange, identity: Identity) -> list[tuple[bytes, bytes]]:
-        """The fields that the upstream gets from us: who calls, from where, on which request's behalf."""
+    def told(self, exchange: Exchange, identity: Identity) -> Block:
+        """The fields that the upstream gets from us: who calls and from where; the same for many requests."""
         headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
-        version = b"1.0" if exchange.http10 else b"1.1"
-        via = (
-            via_extended(_raw(headers, "Via"), version, self.shared.pseudonym)
-            if "Via" in headers
-            else b"%b %b" % (version, self.shared.pseudonym)
-        )
+        if "Via" in headers:
+            return block_of(self._told(exchange, identity, _raw(headers, "Via")))
+        key = (exchange.address, exchange.connection.peer, exchange.scheme, exchange.forwarded_host, exchange.http10)
+        kept: dict[Any, Block] | None = identity.memo.get(_TOLD)
+        if kept is None or len(kept) >= MAX_TOLD:
+            kept = identity.memo[_TOLD] = {}
+        block = kept.get(key)
+        if block is None:
+            block = kept[key] = block_of(self._told(exchange, identity, []))
+        return block
+
+    def _told(self, exchange: Exchange, identity: Identity, via: list[bytes]) -> list[tuple[bytes, bytes]]:
         return [
             *self.authenticator.forwarded_fields(identity),
             (b"X-Forwarded-For", _forwarded_for(exchange)),
             (b"X-Forwarded-Proto", exchange.scheme.encode()),
             (b"X-Forwarded-Host", exchange.forwarded_host.encode()),
-            (b"Via", via),
-            (b"X-Request-ID", exchange.request_id.encode()),
+            (b"Via", via_extended(via, b"1.0" if exchange.http10 else b"1.1", self.shared.pseudonym)),
         ]
 
     def hidden_fields(self, exchange: Exchange) -> tuple[bytes, ...]:

@@ -7,7 +7,7 @@ came from.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -20,6 +20,9 @@ PSEUDONYM: Final = b"sluicegate"
 
 Fields = Iterable[tuple[bytes, bytes]]
 
+Block = tuple[bytes, int]  # fields as they are sent, each after a CRLF, and how many: made once, used often
+NO_BLOCK: Final[Block] = (b"", 0)
+
 _MADE_ANEW: Final = frozenset({b"host", b"content-length", b"expect"}) | HOP_BY_HOP | FORWARDING
 _HARMLESS: Final = frozenset({b"keep-alive", b"Keep-Alive", b"close", b"Close", b""})  # Connection names no field
 
@@ -29,6 +32,9 @@ _CONNECTION: Final = b"connection"
 _TE: Final = b"te"
 _MAX_FORWARDS: Final = b"max-forwards"
 _CONTENT_LENGTH: Final = b"content-length"
+_DATE: Final = b"date"
+
+_SAME: Final[Mapping[bytes, bytes]] = {}
 
 _TE_TRAILERS: Final = (b"\r\nTE: ", b"trailers", b"\r\nConnection: ", b"TE")  # RFC 9110 §10.1.4
 _CUTTING: Final = b"\r\n\0"  # counted together in a quarter of the time that four searches take
@@ -51,9 +57,17 @@ class RequestHeads:
         self._memo: dict[bytes, bytes] = {}
 
     def build(
-        self, method: bytes, target: bytes, raw_headers: Fields, *, host: bytes, add: Fields, framing: int
+        self,
+        method: bytes,
+        target: bytes,
+        raw_headers: Fields,
+        *,
+        host: bytes,
+        add: Fields,
+        framing: int,
+        block: Block = NO_BLOCK,
     ) -> bytes:
-        """The whole head, in origin form, up to its empty line.
+        """The whole head, in origin form, up to its empty line. ``add`` and ``block`` are our own fields.
 
         ``framing`` is NO_BODY, CHUNKED or a length. ``TE: trailers`` alone is kept (§10.1.4); Max-Forwards is counted
         down for OPTIONS and TRACE (§7.6.2; ask ``forwards_left`` first). Raises: GatewayError MALFORMED for a CR, LF or
@@ -83,7 +97,7 @@ class RequestHeads:
             parts = _without(parts, 6, named)
         if trailers:
             parts += _TE_TRAILERS
-        return _finished(parts, 4, add, framing, Reason.MALFORMED)
+        return _finished(parts, 4, add, block, framing, Reason.MALFORMED)
 
     def _learn(self, name: bytes) -> bytes:
         lower = name.lower()
@@ -103,19 +117,31 @@ class RequestHeads:
 
 
 class ResponseHeads:
-    """Heads of answers passed to clients. ``drop``: lower-case names taken out (those that the caller adds itself)."""
+    """Heads of answers passed to clients. ``drop``: lower-case names taken out (those that the caller adds itself);
+    ``rename``: lower-case names that go on under another.
+    """
 
-    __slots__ = ("_drop", "_memo")
+    __slots__ = ("_drop", "_memo", "_rename")
 
-    def __init__(self, drop: frozenset[bytes] = frozenset()) -> None:
+    def __init__(self, drop: frozenset[bytes] = frozenset(), rename: Mapping[bytes, bytes] = _SAME) -> None:
         self._drop = drop
+        self._rename = rename
         self._memo: dict[bytes, bytes] = {}
 
-    def build(self, status: int, reason: bytes, raw_headers: Fields, *, add: Fields = (), framing: int) -> bytes:
+    def build(
+        self,
+        status: int,
+        reason: bytes,
+        raw_headers: Fields,
+        *,
+        add: Fields = (),
+        framing: int,
+        date: Callable[[], bytes] | None = None,
+    ) -> bytes:
         """The whole head as HTTP/1.1, up to its empty line. Fields keep their order and bytes; none are joined.
 
-        ``framing`` is NO_BODY, CHUNKED, KEEP_LENGTH or a length. Raises: GatewayError UPSTREAM_PROTOCOL for a CR, LF
-        or NUL.
+        ``framing`` is NO_BODY, CHUNKED, KEEP_LENGTH or a length; ``date`` gives the Date where the answer has none
+        (RFC 9110 §6.6.1). Raises: GatewayError UPSTREAM_PROTOCOL for a CR, LF or NUL.
         """
         parts = [b"HTTP/1.1 %d " % status, reason]
         memo = self._memo
@@ -128,6 +154,9 @@ class ResponseHeads:
             if prefix:
                 if prefix[0] == _CR:
                     parts += (prefix, value)
+                elif prefix is _DATE:
+                    parts += (b"\r\nDate: ", value)
+                    date = None
                 elif prefix is _CONNECTION:
                     if value not in _HARMLESS:
                         named = (named or []) + list_members(value)
@@ -137,7 +166,9 @@ class ResponseHeads:
             parts = _without(parts, 2, named)
         if framing == KEEP_LENGTH and length is not None:
             parts += (b"\r\nContent-Length: ", length)
-        return _finished(parts, 2, add, framing, Reason.UPSTREAM_PROTOCOL)
+        if date is not None:
+            parts += (b"\r\nDate: ", date())
+        return _finished(parts, 2, add, NO_BLOCK, framing, Reason.UPSTREAM_PROTOCOL)
 
     def _learn(self, name: bytes) -> bytes:
         lower = name.lower()
@@ -145,13 +176,21 @@ class ResponseHeads:
             prefix = _CONNECTION
         elif lower == _CONTENT_LENGTH:
             prefix = _CONTENT_LENGTH
+        elif lower == _DATE:
+            prefix = _DATE
         elif lower in HOP_BY_HOP or lower in self._drop:
             prefix = b""
         else:
-            prefix = b"\r\n" + name + b": "
+            prefix = b"\r\n" + self._rename.get(lower, name) + b": "
         if len(self._memo) < MEMO_LIMIT:
             self._memo[name] = prefix
         return prefix
+
+
+def block_of(fields: Fields) -> Block:
+    """Fields in the form of ``build``'s ``block``."""
+    lines = [b"\r\n" + name + b": " + value for name, value in fields]
+    return b"".join(lines), len(lines)
 
 
 def _without(parts: list[bytes], start: int, named: list[bytes]) -> list[bytes]:
@@ -163,13 +202,14 @@ def _without(parts: list[bytes], start: int, named: list[bytes]) -> list[bytes]:
     return kept
 
 
-def _finished(parts: list[bytes], start: int, add: Fields, framing: int, reason: Reason) -> bytes:
+def _finished(parts: list[bytes], start: int, add: Fields, block: Block, framing: int, reason: Reason) -> bytes:
     """The head in one piece, with our fields and the framing at its end.
 
     After the ``start`` parts of the start line each field is two parts, and begins with the only CRLF it may hold: so
     a head with more CRs, LFs and NULs than those has been tampered with, whichever part brought them.
     """
-    lines = (len(parts) - start) // 2 + 2
+    lines = (len(parts) - start) // 2 + 2 + block[1]
+    parts.append(block[0])
     for name, value in add:
         parts += (b"\r\n", name, b": ", value)
         lines += 1

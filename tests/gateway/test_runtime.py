@@ -18,6 +18,7 @@ from proxy.gateway.runtime import Runtime, Shared
 from proxy.policy.model import IpRules, Maintenance, Policy
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles
+from proxy.upstream.head import Block
 from tests.gateway.conftest import exchange_of
 
 NAME = "sluicegate-1a2b"
@@ -44,6 +45,12 @@ def refusal(call: object) -> GatewayError:
     with pytest.raises(GatewayError) as refused:
         call()  # type: ignore[operator]
     return refused.value
+
+
+def fields_of(block: Block) -> dict[bytes, bytes]:
+    lines = block[0].split(b"\r\n")[1:]
+    assert len(lines) == block[1]
+    return dict(line.split(b": ", 1) for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -103,15 +110,14 @@ async def test_the_upstream_is_told_who_and_from_where(shared: Shared, policy: P
     behind = arrived(head, peer="10.0.0.1")
     runtime.locate(behind)
     assert behind.address == "192.0.2.5"
-    told = dict(runtime.told(behind, identity))
+    told = fields_of(runtime.told(behind, identity))
     assert told[b"X-Forwarded-For"] == b"192.0.2.5, 10.0.0.1"
     assert told[b"X-Forwarded-Proto"] == b"https"
     assert told[b"Via"] == f"1.1 lb, 1.1 {NAME}".encode()
     assert (told[b"X-Tenant-ID"], told[b"X-User-ID"], told[b"X-Tier"]) == (b"acme", b"u1", b"gold")
-    assert told[b"X-Request-ID"] == b"r1"
     direct = arrived(head, peer="192.0.2.77")
     runtime.locate(direct)
-    assert dict(runtime.told(direct, identity))[b"X-Forwarded-For"] == b"192.0.2.77"
+    assert fields_of(runtime.told(direct, identity))[b"X-Forwarded-For"] == b"192.0.2.77"
 
 
 async def test_a_gateway_key_is_hidden_from_the_upstream(shared: Shared, policy: Policy) -> None:
@@ -130,3 +136,21 @@ async def test_a_key_is_held_to_its_routes(shared: Shared, policy: Policy) -> No
     with pytest.raises(GatewayError) as refused:
         await runtime.identify(exchange, by_name["app"])
     assert refused.value.reason is Reason.KEY_ROUTE_REFUSED
+
+
+async def test_what_is_told_is_kept_for_each_way_a_request_can_come(shared: Shared, policy: Policy) -> None:
+    """The same caller from the same place gets the same block; from elsewhere, or through a proxy, another."""
+    runtime = Runtime(policy, shared)
+    identity = Identity(kind=IdentityKind.USER, tier="gold", tenant="acme", user="u1", issuer="t")
+
+    def told(head: str, peer: str = "192.0.2.1") -> dict[bytes, bytes]:
+        exchange = arrived(head, peer)
+        runtime.locate(exchange)
+        return fields_of(runtime.told(exchange, identity))
+
+    plain = told("/ HTTP/1.1\r\nHost: a")
+    assert told("/other HTTP/1.1\r\nHost: a") == plain
+    assert told("/ HTTP/1.1\r\nHost: a", "192.0.2.2")[b"X-Forwarded-For"] == b"192.0.2.2"
+    assert told("/ HTTP/1.1\r\nHost: b")[b"X-Forwarded-Host"] == b"b"
+    assert told("/ HTTP/1.1\r\nHost: a\r\nVia: 1.1 lb")[b"Via"] == f"1.1 lb, 1.1 {NAME}".encode()
+    assert told("/ HTTP/1.1\r\nHost: a") == plain

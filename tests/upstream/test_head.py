@@ -11,6 +11,7 @@ from proxy.upstream.head import (
     MEMO_LIMIT,
     RequestHeads,
     ResponseHeads,
+    block_of,
     forwards_left,
     standard_reason,
     via_contains,
@@ -261,3 +262,28 @@ def test_48_whole_families_of_fields_can_be_taken_out() -> None:
     fields = [(b"Sluicegate-Tenant", b"acme"), (b"SLUICEGATE-Anything", b"x"), (b"Sluice", b"kept")]
     head = heads.build(b"GET", b"/", fields, host=b"h", add=(), framing=NO_BODY)
     assert head == b"GET / HTTP/1.1\r\nHost: h\r\nSluice: kept\r\n\r\n"
+
+
+def test_a_date_is_added_where_there_is_none() -> None:
+    """However theirs is spelled (RFC 9110 §6.6.1)."""
+    heads = ResponseHeads()
+    for name in (b"Date", b"date", b"DATE"):
+        head = heads.build(200, b"OK", [(name, b"then")], framing=NO_BODY, date=lambda: b"now")
+        assert head == b"HTTP/1.1 200 OK\r\nDate: then\r\n\r\n"
+    assert heads.build(200, b"OK", [], framing=NO_BODY, date=lambda: b"now").endswith(b"\r\nDate: now\r\n\r\n")
+
+
+def test_a_field_goes_on_under_another_name() -> None:
+    heads = ResponseHeads(rename={b"x-request-id": b"X-Upstream-Request-ID"})
+    head = heads.build(200, b"OK", [(b"x-Request-Id", b"7")], add=[(b"X-Request-ID", b"1")], framing=NO_BODY)
+    assert head == b"HTTP/1.1 200 OK\r\nX-Upstream-Request-ID: 7\r\nX-Request-ID: 1\r\n\r\n"
+
+
+def test_a_block_of_fields_is_checked_like_the_rest() -> None:
+    """A line end in one of its values is found, however long ago the block was made."""
+    build = RequestHeads().build
+    good, bad = block_of([(b"X-A", b"1"), (b"X-B", b"2")]), block_of([(b"X-A", b"1\r\nX-Evil: 1")])
+    head = build(b"GET", b"/", [], host=b"h", add=(), framing=NO_BODY, block=good)
+    assert head == b"GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-B: 2\r\n\r\n"
+    with pytest.raises(GatewayError):
+        build(b"GET", b"/", [], host=b"h", add=(), framing=NO_BODY, block=bad)
