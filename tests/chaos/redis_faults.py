@@ -30,7 +30,7 @@ from tests.e2e.policies import policy
 from tests.store.servers import BINARIES, Server, server
 
 LATE_S: Final = 0.5  # after the fault's beginning the second greedy user comes
-USERS: Final = 40  # on the open route, each far below its limit
+USERS: Final = 40  # on the open and the closed route, each far below its limit
 
 ROUTES: Final = f"""
 limits:
@@ -46,12 +46,12 @@ routes:
 def requests(late_from: int) -> Callable[[int], bytes]:
     """The request at each index: the same in every run, but for tokens."""
     users = [bearer(user=f"user-{number}", tenant="acme") for number in range(USERS)]
-    others = {user: bearer(user=user) for user in ("closed", "early", "late")}
+    greedy = {user: bearer(user=user) for user in ("early", "late")}
 
     def request(index: int) -> bytes:
         flow = flow_of(index)
-        who = greedy_user_of(index, late_from) if flow == "greedy" else flow
-        return get(f"/{flow}/{index}", others.get(who) or users[index % USERS])
+        who = greedy[greedy_user_of(index, late_from)] if flow == "greedy" else users[index // 10 % USERS]
+        return get(f"/{flow}/{index}", who)
 
     return request
 
