@@ -50,6 +50,17 @@ class Exchange:
         await asyncio.sleep(seconds)
         await self.send(OK)
 
+    async def rest(self) -> bytes:
+        """All that still comes until the gateway ends the connection, in order or by a reset; closes this side too."""
+        data = b""
+        try:
+            while piece := await self.reader.read(65536):
+                data += piece
+        except ConnectionError:
+            pass
+        self.close()
+        return data
+
     def close(self) -> None:
         self.writer.close()
 

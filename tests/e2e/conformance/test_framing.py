@@ -256,7 +256,7 @@ async def test_14_a_body_cut_short_never_looks_complete(
     ended: list[bytes] = []
 
     async def read(exchange: Exchange) -> None:
-        ended.append(await exchange.reader.read(-1))
+        ended.append(await exchange.rest())
 
     origin.answers["/app/x"] = read
     async with await Client.connect(gateway) as client:

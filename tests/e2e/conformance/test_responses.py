@@ -303,7 +303,7 @@ async def fill_until_unread(gateway: Gateway, client: Client) -> None:
             still += 1
         elif not unsent:
             still = 0
-            await client.send(b"x" * 32_768)
+            await client.send(b"x" * 131_072)
         await asyncio.sleep(0.002)
 
 
@@ -343,13 +343,8 @@ def waits_for_end(origin: Origin, path: str, answer: bytes) -> threading.Event:
     async def serve(exchange: Exchange) -> None:
         if answer:
             await exchange.send(answer)
-        try:
-            while await exchange.reader.read(65536):
-                pass
-        except ConnectionError:
-            pass
+        await exchange.rest()
         gone.set()
-        exchange.close()
 
     origin.answers[path] = serve
     return gone
@@ -377,12 +372,8 @@ async def test_63_an_early_answer_during_an_upload_is_relayed(gateway: Gateway, 
     async def refuse(exchange: Exchange) -> None:
         await exchange.reader.readexactly(10)
         await exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
-        try:
-            while await exchange.reader.read(65536):
-                pass
-        finally:
-            ended.set()
-            exchange.close()
+        await exchange.rest()
+        ended.set()
 
     origin.answers["/app/x"] = refuse
     async with await Client.connect(gateway) as client:

@@ -70,7 +70,7 @@ async def refused(gateway: Gateway, origin: Origin, data: bytes, *, heads: int =
     A second request is put behind it, at once and again in a segment of its own, and is never taken for one.
     """
     together = await talk(gateway, data + SMUGGLED, heads=heads)
-    apart = await talk(gateway, data, SMUGGLED, gap_s=0.02, heads=heads)
+    apart = await talk(gateway, data, SMUGGLED, gap_s=0.01, heads=heads)
     for told in (together, apart):
         assert len(told.answers) == 1, told
         assert told.rest == b"", told
