@@ -8,12 +8,12 @@ further left may be anything that the client wrote.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import Final
 
 from multidict import CIMultiDictProxy, istr
 
+from proxy.core.addresses import unmapped
 from proxy.identity.bounded import BoundedMap
 from proxy.policy.model import Network
 
@@ -69,27 +69,9 @@ def parse_node(text: str) -> str | None:
         if _V6.fullmatch(text) is None:
             return None
     try:
-        return str(_normal(ip_address(text)))
+        return str(unmapped(ip_address(text)))
     except ValueError:
         return None
-
-
-def _normal(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    if isinstance(address, IPv6Address):
-        return address.ipv4_mapped or address
-    return address
-
-
-@lru_cache(MAX_REMEMBERED)
-def meter_address(address: str) -> str:
-    """What meters count an address by: IPv4 as it is, IPv6 by its /64, of which one customer has all (RFC 6177)."""
-    try:
-        parsed = _normal(ip_address(address))
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv4Address):
-        return str(parsed)
-    return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 
 def parse_forwarded(values: Iterable[str]) -> list[Hop]:

@@ -10,12 +10,12 @@ from typing import Final
 
 from multidict import istr
 
+from proxy.core.addresses import counted_address
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
 from proxy.identity import claims as claim_rules
 from proxy.identity import forwarding
-from proxy.identity.address import meter_address
 from proxy.identity.attempts import AttemptMeter
 from proxy.identity.bounded import BoundedMap
 from proxy.identity.credentials import COOKIE, Headers, TokenFinder
@@ -190,7 +190,7 @@ class Authenticator:
         try:
             presented = self._keys.find(headers)
         except GatewayError:
-            self._take_attempt(meter_address(address))
+            self._take_attempt(counted_address(address))
             raise
         return None if presented is None else self._keys.identity(*presented, headers, self._clock.now_ms())
 
@@ -213,7 +213,7 @@ class Authenticator:
         known = self._refused.get(digest)
         if known is not None and now < known[1]:
             raise TokenRefused(known[0])
-        taken_from = meter_address(address)
+        taken_from = counted_address(address)
         self._take_attempt(taken_from)
         try:
             verified = await self._verifier.verify(token)

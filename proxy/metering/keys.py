@@ -5,12 +5,12 @@ none collides with another's or breaks out of its hash tag. All keys share one s
 capacity: what is stored describes itself (``admit.lua``), so that no change of a policy begins a meter anew.
 """
 
-import ipaddress
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
+from proxy.core.addresses import counted_address
 from proxy.core.identity import Identity, claim_at
 from proxy.policy.model import Limit, MeterKind, Scope, ScopeKind
 
@@ -26,19 +26,6 @@ def sender_key(sender: bytes) -> bytes:
     return TAG + b"s:" + sender
 
 
-def address_part(address: str) -> str:
-    """What of an address is counted: an IPv4 whole, of an IPv6 the /64 that one customer has to himself (RFC 6177)."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address  # a unix socket's peer has none
-    if parsed.version == 4:
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
-
-
 def _claim_words(value: Any) -> list[str] | None:
     """A claim's words with their type, so that 1, "1" and true are three; None where there is nothing to count by."""
     if isinstance(value, bool | int | str):
@@ -50,7 +37,7 @@ def _scope_words(scope: Scope, identity: Identity, route: str, address: str) -> 
     words: list[str] | None
     match scope.kind:
         case ScopeKind.IP:
-            words = [address_part(address)]
+            words = [counted_address(address)]
         case ScopeKind.USER:
             words = None if identity.user is None else [identity.issuer, identity.user]
         case ScopeKind.TENANT:
@@ -65,7 +52,9 @@ def _scope_words(scope: Scope, identity: Identity, route: str, address: str) -> 
             words = _claim_words(claim_at(identity.claims, scope.claim))
             words = words and [*scope.claim, "", *words]
     # The first word is ours alone, so that no caller's words can be another's address.
-    return [scope.kind.value, *words] if words is not None else [scope.kind.value + _BY_ADDRESS, address_part(address)]
+    return (
+        [scope.kind.value, *words] if words is not None else [scope.kind.value + _BY_ADDRESS, counted_address(address)]
+    )
 
 
 def _prefixed(words: Iterable[str]) -> Iterator[bytes]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.identity.address import Caller, CallerFinder, Hop, meter_address, parse_forwarded, parse_node
+from proxy.core.addresses import counted_address
+from proxy.identity.address import Caller, CallerFinder, Hop, parse_forwarded, parse_node
 from tests.identity.conftest import fields
 
 TRUSTED = tuple(ip_network(text) for text in ("10.0.0.0/8", "2001:db8:ffff::/48"))
@@ -172,21 +173,6 @@ def test_lists_of_schemes_are_matched_with_the_hops_from_the_right():
     assert found(*pairs) == Caller("192.0.2.1", "https")
 
 
-@pytest.mark.parametrize(
-    ("address", "metered"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
-        ("::1", "::/64"),
-        ("unix:", "unix:"),
-    ],
-)
-def test_ipv6_is_metered_by_its_64(address, metered):
-    assert meter_address(address) == metered
-
-
 def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr("proxy.identity.address.MAX_REMEMBERED", 20)
     finder = CallerFinder(TRUSTED)
@@ -217,4 +203,4 @@ def test_every_address_has_a_form_that_is_its_own(address):
     assert normal is not None
     assert parse_node(normal) == normal
     assert ip_address(normal) is not None
-    assert meter_address(normal) in (normal, meter_address(str(address).split("%")[0]))
+    assert counted_address(normal) in (normal, counted_address(str(address).split("%")[0]))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from proxy.core.identity import Identity, IdentityKind
-from proxy.metering.keys import CLOCK, GONE, LIVE, address_part, meter_key, sender_key
+from proxy.metering.keys import CLOCK, GONE, LIVE, meter_key, sender_key
 from proxy.policy.model import MeterKind, ScopeKind
 from proxy.store.client import SLOT
 from tests.metering.samples import anonymous, limit, rate, user
@@ -82,9 +82,3 @@ def test_leases_never_meet_amounts() -> None:
     kinds = [key(user(), ScopeKind.USER, kind=kind) for kind in MeterKind]
     assert len(set(kinds)) == 2
     assert [each for each, _ in itertools.groupby(kinds)] == [kinds[0], kinds[3]]
-
-
-def test_an_ipv6_customer_is_one_caller() -> None:
-    assert address_part("2001:db8:0:1::1") == address_part("2001:db8:0:1:ffff::9") != address_part("2001:db8:0:2::1")
-    assert address_part("::ffff:192.0.2.1") == address_part("192.0.2.1") != address_part("192.0.2.2")
-    assert address_part("unix:") == "unix:"
