@@ -8,6 +8,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 # Of the parent and the command line alone, which answer no client.
 NOT_IN_A_WORKER = [
     "proxy.cli",
+    "proxy.gateway.meterstore",
     "proxy.gateway.supervisor",
     "proxy.gateway.workers",
     "proxy.policy.compiler",

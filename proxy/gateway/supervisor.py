@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +17,12 @@ from typing import Any, Final, Protocol
 
 from proxy.core.clock import Clock, SystemClock
 from proxy.gateway.control import Start
+from proxy.gateway.meterstore import meters_redis, warn_of_settings
 from proxy.gateway.sockets import bind
 from proxy.gateway.workers import Workers
 from proxy.policy.compiler import Loaded
 from proxy.policy.model import Maintenance, Policy
 from proxy.policy.problems import PolicyError
-from proxy.store.client import Store
-from proxy.store.embedded import EmbeddedRedis
-from proxy.store.errors import StoreAway
-from proxy.store.settings import check_settings
-from proxy.store.url import parse_store_url
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import RELOAD_OK, RELOADS, WORKER_RESTARTS, WORKERS, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
@@ -34,9 +30,9 @@ from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 log = logging.getLogger("sluicegate")
 
 WATCH_S: Final = 1.0
-SETTINGS_TIMEOUT_MS: Final = 2_000
-SETTINGS_AGAIN_S: Final = 2.0
 _OWN_SHEET: Final = 0
+
+Mark = tuple[int, int, int] | None
 
 # What a running gateway cannot change: (what ops call it, how to read it).
 _FIXED: Final[tuple[tuple[str, Callable[[Policy], object]], ...]] = (
@@ -61,7 +57,7 @@ class Supervisor:
     def __init__(self, source: PolicySource, loaded: Loaded, clock: Clock | None = None) -> None:
         self._source = source
         self._files = loaded.files
-        self._seen = _fingerprint(loaded.files)
+        self._seen = _marks(loaded.files)
         self._file_policy = loaded.policy
         self._maintenance: Maintenance | None = None
         self._switches = 0  # of maintenance: each makes another version, as workers confirm by it
@@ -97,7 +93,7 @@ class Supervisor:
             self._install_signals()
             for service in services:
                 await stack.enter_async_context(service(self))
-            redis_url = await stack.enter_async_context(_redis(policy))
+            redis_url = await stack.enter_async_context(meters_redis(policy))
             self._workers = Workers(
                 sockets,
                 lambda index: self._start(index, count, redis_url),
@@ -107,7 +103,7 @@ class Supervisor:
             try:
                 if await self._unless_stopped(self._workers.start()):
                     self._say_ready(count)
-                    settings = asyncio.create_task(_warn_of_settings(policy, redis_url), name="redis settings")
+                    settings = asyncio.create_task(warn_of_settings(policy, redis_url), name="redis settings")
                     stack.callback(settings.cancel)
                     await self._watch_until_stopped()
             finally:
@@ -162,7 +158,7 @@ class Supervisor:
                 async with asyncio.timeout(WATCH_S):
                     await self._stop.wait()
             self._count_workers()
-            if self._files and _fingerprint(self._files) != self._seen:
+            if _marks(self._files) != self._seen:
                 await self.reload()
 
     def _count_workers(self) -> None:
@@ -199,14 +195,18 @@ class Supervisor:
     async def reload(self) -> bool:
         """Reads the policy anew and gives it to all workers: whole, or not at all. Returns whether it is in force."""
         async with self._reloading:
-            self._seen = _fingerprint(self._files)
+            self._seen = before = _marks(self._files)
             try:
                 loaded = await asyncio.to_thread(self._source.load)
             except PolicyError as exc:
                 return self._rejected([str(problem) for problem in exc.problems])
             except OSError as exc:
                 return self._rejected([f"{exc.filename}: {exc.strerror}"])
-            self._files, self._seen = loaded.files, _fingerprint(loaded.files)
+            except Exception as exc:  # a reload ends here: no file, whatever is in it, may end the gateway
+                log.exception("the policy could not be read")
+                return self._rejected([f"{type(exc).__name__} while it was read"])
+            # A file that changes once more while it is read is read again: what counts is how it was before.
+            self._files, self._seen = loaded.files, {path: before.get(path, _mark(path)) for path in loaded.files}
             fixed = [name for name, read in _FIXED if read(loaded.policy) != read(self._file_policy)]
             if fixed:
                 return self._rejected([f"{name} can only change with a restart" for name in fixed])
@@ -243,54 +243,14 @@ class Supervisor:
             log.error("workers did not confirm the policy", extra={"fields": {"workers": late}})
 
 
-@contextlib.asynccontextmanager
-async def _redis(policy: Policy) -> AsyncIterator[str]:
-    """The URL of the meters' Redis, its own or the policy's."""
-    if policy.redis.meters != "embedded":
-        yield policy.redis.meters
-        return
-    server = EmbeddedRedis(Path(policy.data_dir))
-    await server.start()
-    watch = asyncio.create_task(server.watch(_redis_restarted))
+def _mark(path: Path) -> Mark:
+    """Another when the file changes; follows links, as Kubernetes swaps a ConfigMap's link."""
     try:
-        yield server.url
-    finally:
-        watch.cancel()
-        await server.stop()
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-async def _warn_of_settings(policy: Policy, redis_url: str) -> None:
-    """Says once what is wrong with a Redis that is not ours, as soon as it answers."""
-    if policy.redis.meters == "embedded":
-        return
-    store = Store(parse_store_url(redis_url), SETTINGS_TIMEOUT_MS)
-    told = False
-    try:
-        while True:
-            try:
-                for warning in await check_settings(store):
-                    log.warning(warning)
-                return
-            except StoreAway as away:
-                if not told:
-                    log.warning("redis.meters: does not answer", extra={"fields": {"reason": away.reason.value}})
-                told = True
-            await asyncio.sleep(SETTINGS_AGAIN_S)
-    finally:
-        await store.close()
-
-
-def _redis_restarted(pid: int) -> None:
-    log.error("the embedded Redis died and was started again", extra={"fields": {"pid": pid}})
-
-
-def _fingerprint(files: Sequence[Path]) -> tuple[object, ...]:
-    """Changes when any file does; follows links, as Kubernetes swaps a ConfigMap's link."""
-    marks: list[object] = []
-    for path in files:
-        try:
-            found = path.stat()
-            marks.append((str(path), found.st_mtime_ns, found.st_ino, found.st_size))
-        except OSError:
-            marks.append((str(path), None))
-    return tuple(marks)
+def _marks(files: Sequence[Path]) -> dict[Path, Mark]:
+    return {path: _mark(path) for path in files}

@@ -16,6 +16,7 @@ from proxy.telemetry.sheet import SheetFiles, SheetReader
 log = logging.getLogger("sluicegate.workers")
 
 READY_S: Final = 30.0
+TELL_S: Final = 1.0
 GRACE_S: Final = 2.0  # beyond the drain's deadline: to give leases back and write the last lines
 APPLIED_S: Final = 5.0
 FIRST_BACKOFF_S: Final = 0.05
@@ -190,6 +191,9 @@ class Workers:
     async def _tell(self, workers: list[Worker], message: Message) -> None:
         for worker in workers:
             try:
-                await worker.channel.send(message)
+                async with asyncio.timeout(TELL_S):
+                    await worker.channel.send(message)
             except ConnectionError:
                 continue  # it died: its successor starts with what is in force then
+            except TimeoutError:
+                continue  # it hangs and its buffer is full: that must not hold up the others, nor the end

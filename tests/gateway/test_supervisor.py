@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.gateway.supervisor import _FIXED, Supervisor, _fingerprint
+from proxy.gateway.supervisor import _FIXED, Supervisor, _marks
 from proxy.policy.compiler import Loaded
 from proxy.policy.model import Address, Maintenance, Policy
 from proxy.policy.problems import PolicyError, PolicyProblem
@@ -55,6 +55,7 @@ async def test_a_good_policy_is_put_in_force_and_counted(supervisor: Supervisor,
     [
         PolicyError([PolicyProblem("config.yaml", 3, "limits.x", "is wrong")]),
         FileNotFoundError(2, "No such file or directory", "config.yaml"),
+        RecursionError("in reading config.yaml"),
     ],
 )
 async def test_a_bad_one_leaves_the_old_and_is_told(
@@ -114,21 +115,37 @@ async def test_a_second_maintenance_is_told_to_workers_as_another_policy(supervi
     assert supervisor.policy.version != first
 
 
-def test_a_fingerprint_changes_with_content_link_and_disappearance(tmp_path: Path) -> None:
+def test_a_files_mark_changes_with_content_link_and_disappearance(tmp_path: Path) -> None:
     old, new, link = tmp_path / "old", tmp_path / "new", tmp_path / "link"
     old.write_text("x")
     new.write_text("x")
     link.symlink_to(old)
-    first = _fingerprint([link])
-    assert _fingerprint([link]) == first
+    first = _marks([link])
+    assert _marks([link]) == first
     link.unlink()
     link.symlink_to(new)
-    swapped = _fingerprint([link])
+    swapped = _marks([link])
     assert swapped != first
     new.write_text("longer")
-    assert _fingerprint([link]) != swapped
+    assert _marks([link]) != swapped
     new.unlink()
-    assert _fingerprint([link]) != swapped
+    assert _marks([link]) != swapped
+
+
+async def test_a_file_that_changes_again_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    """The second change was taken for the first, and never noticed."""
+    file = tmp_path / "config.yaml"
+    file.write_text("first")
+
+    class Slow:
+        def load(self) -> Loaded:
+            read = file.read_text()
+            file.write_text(read + " and then some")
+            return Loaded(POLICY if read == "first" else OTHER, (), (file,))
+
+    supervisor = Supervisor(Slow(), Loaded(POLICY, (), (file,)))
+    assert await supervisor.reload()
+    assert _marks([file]) != supervisor._seen
 
 
 async def test_nothing_secret_is_logged_by_a_reload(

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,23 @@ async def test_a_worker_that_hangs_is_told_by_its_number(monkeypatch: pytest.Mon
         os.kill(hanging, signal.SIGSTOP)
         assert await gateway.workers.apply(OTHER) == [1]
         os.kill(hanging, signal.SIGCONT)
+
+
+async def test_a_worker_that_reads_nothing_holds_up_neither_others_nor_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its buffer full of policies, the parent waited for it with every further word, also with the last."""
+    for name in ("APPLIED_S", "TELL_S", "GRACE_S"):
+        monkeypatch.setattr(f"proxy.gateway.workers.{name}", 0.1)
+    async with parent() as gateway:
+        await gateway.workers.start()
+        os.kill(gateway.workers.pids[0], signal.SIGSTOP)
+        large = replace(OTHER, version="x" * 1_000_000)
+        async with asyncio.timeout(10):
+            for number in range(3):
+                policy = replace(large, version=f"{number}{large.version}")
+                assert await gateway.workers.apply(policy) == [0]
+            await gateway.workers.stop(0)
 
 
 async def test_a_worker_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

