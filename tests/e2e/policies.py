@@ -18,10 +18,11 @@ def policy(
     admin_token: str = "",
     upstream: str = "",
     upstreams: str = "",
+    issuers: str = "",
     address: str = "127.0.0.1:0",
 ) -> str:
     """``rest``: limits and routes, as YAML; ``listen``, ``redis``, ``identity``, ``upstream``: more of those maps;
-    ``upstreams``: others besides ``app``."""
+    ``upstreams`` and ``issuers``: others besides the one."""
     return f"""\
 version: 1
 listen: {{address: "{address}", workers: {workers}, {listen}}}
@@ -31,7 +32,7 @@ data_dir: data
 redis: {{{redis}}}
 tiers: [{", ".join(TIERS)}]
 identity:
-  issuers: [{{issuer: {ISSUER}, secrets: ["{SECRET}"]}}]
+  issuers: [{{issuer: {ISSUER}, secrets: ["{SECRET}"], tenants: any}}{issuers}]
   claims:
     tenant: app_metadata.company_id
     member_of: app_metadata.company_ids

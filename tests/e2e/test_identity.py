@@ -9,13 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import OctKey
+from joserfc.jwk import ECKey, OctKey
 
 from tests.e2e.gateway import ISSUER, SECRET, Gateway, bearer, get, once, reached, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 
 ROBOT, AGENT = "sg_robot-key-of-at-least-some-length", "sg_agent-key-of-at-least-some-length"
+
+SET_KEY = ECKey.generate_key("P-256", {"kid": "known", "use": "sig"})
 
 IDENTITY = f"""
 token_from: [authorization, {{cookie: "sb-*-auth-token"}}]
@@ -35,9 +37,13 @@ routes:
 
 
 @pytest.fixture(scope="module")
-def setup() -> Iterator[SimpleNamespace]:
-    with running_origin() as origin, running(policy(origin.port, ROUTES, identity=IDENTITY)) as gateway:
-        yield SimpleNamespace(origin=origin, gateway=gateway)
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    key_set = tmp_path_factory.mktemp("keys") / "jwks.json"
+    key_set.write_text(json.dumps({"keys": [SET_KEY.as_dict(private=False)]}))
+    with running_origin() as origin:
+        issuers = f", {{issuer: set, jwks_file: {key_set}, tenants: any}}"
+        with running(policy(origin.port, ROUTES, identity=IDENTITY, issuers=issuers)) as gateway:
+            yield SimpleNamespace(origin=origin, gateway=gateway)
 
 
 @pytest.fixture
@@ -145,6 +151,16 @@ async def test_tokens_by_unknown_keys_and_issuers_are_refused(gateway: Gateway) 
         assert refused.status == 401, unknown
         assert unknown not in refused.body.decode() or not unknown
     assert (await once(gateway, get("/app/x"))).json()["reason"] == "token_missing"
+
+
+async def test_a_key_of_a_set_is_found_by_its_kid_and_no_other_is_tried(gateway: Gateway, origin: Origin) -> None:
+    claims = {"iss": "set", "sub": "eve", "exp": int(time.time()) + 60}
+    known = jwt.encode({"alg": "ES256", "kid": "known"}, claims, SET_KEY)
+    assert (await once(gateway, get("/app/x", f"Authorization: Bearer {known}"))).status == 200
+    assert told(origin)[1] == "eve"
+    unknown = jwt.encode({"alg": "ES256", "kid": "unheard-of"}, claims, SET_KEY)
+    refused = await once(gateway, get("/app/x", f"Authorization: Bearer {unknown}"))
+    assert (refused.status, refused.json()["reason"]) == (401, "token_invalid")
 
 
 async def test_an_anonymous_caller_passes_where_the_route_lets_him(gateway: Gateway, origin: Origin) -> None:
