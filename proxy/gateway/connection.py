@@ -9,9 +9,11 @@ connections, a client's leaving noticed while its upload is paused, and a drain 
 """
 
 import asyncio
+import fcntl
 import logging
 import socket
 import struct
+import termios
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final
@@ -36,6 +38,7 @@ TURNED_AWAY: Final = 64  # connections over the bound that may linger to hear of
 TOO_MANY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
+SEND_STALL_S: Final = 60.0  # a client that takes not one byte of its answer for so long is cut off
 _TCP_ESTABLISHED: Final = 1
 DRAIN_IDLE_MS: Final = 3_000  # how long an idle connection may still begin a request while draining
 
@@ -53,6 +56,8 @@ class Connection(web.RequestHandler):
         "_partial_bytes",
         "_partial_since",
         "_slow_sweeps",
+        "_unsent_bytes",
+        "_unsent_since",
         "current",
         "idle_since",
         "oversized",
@@ -86,6 +91,8 @@ class Connection(web.RequestHandler):
         self._partial_bytes = 0
         self._carried_bytes = 0  # of the last read that ended a message or held a body: the next head may begin there
         self._body_bytes = 0  # read while the last payload was open
+        self._unsent_bytes = 0  # of answers, as of the last sweep
+        self._unsent_since = 0.0
         self._slow_sweeps = 0  # that found the current exchange waiting for its client's body
 
     # --- the transport's side ---
@@ -258,6 +265,7 @@ class Connection(web.RequestHandler):
     # --- deadlines, looked at a few times a second ---
 
     def sweep(self, now_s: float, listen: Listen) -> None:
+        self._sweep_unsent(now_s)
         exchange = self.current
         if exchange is not None:
             self._sweep_exchange(exchange, listen)
@@ -273,6 +281,18 @@ class Connection(web.RequestHandler):
                 self._close = True
                 self.transport.close()
 
+    def _sweep_unsent(self, now_s: float) -> None:
+        """A reader that is slow holds up its upstream; one that has stopped may not do so for ever."""
+        transport = self.transport
+        if transport is None or not transport.get_write_buffer_size():
+            self._unsent_bytes = 0
+            return
+        unsent = transport.get_write_buffer_size() + _bytes_unacknowledged(transport)
+        if unsent != self._unsent_bytes:
+            self._unsent_bytes, self._unsent_since = unsent, now_s
+        elif now_s - self._unsent_since > SEND_STALL_S:
+            transport.abort()
+
     def _sweep_exchange(self, exchange: Exchange, listen: Listen) -> None:
         if self._reading_paused or self._buffer_paused:
             # A paused transport does not see the client's FIN: ask the kernel.
@@ -286,6 +306,16 @@ class Connection(web.RequestHandler):
         counted_s = self._slow_sweeps * SWEEP_S - listen.body_grace_ms / 1000
         if counted_s > 0 and payload.total_bytes < listen.body_min_rate * counted_s:
             payload.set_exception(GatewayError(Reason.BODY_TIMEOUT, close=True))
+
+
+def _bytes_unacknowledged(transport: asyncio.Transport) -> int:
+    """Of what the kernel has taken from us, what the client's has not."""
+    sock = transport.get_extra_info("socket")
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))
+    except OSError:
+        return 0
+    return int(count)
 
 
 def _peer_left(transport: asyncio.Transport) -> bool:
