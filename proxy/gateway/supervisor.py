@@ -108,7 +108,7 @@ class Supervisor:
                     await self._watch_until_stopped()
             finally:
                 self.draining = True
-                await self._drain(policy.listen.drain_ms)
+                await self._drain(self.policy.listen.drain_ms)
 
     def _say_ready(self, count: int) -> None:
         self._count_workers()

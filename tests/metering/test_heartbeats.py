@@ -30,3 +30,12 @@ async def test_the_last_number_known_stands_while_the_store_is_away() -> None:
         await one.stop()
         await two.stop()
         await store.close()
+
+
+async def test_a_gateway_knows_at_least_its_own_workers(store: Store) -> None:
+    """Before the others have been heard of, or with a store that never answered, none takes the whole limit."""
+    one = Heartbeats(store, at_least=4)
+    assert one.workers == 4
+    await one.start()
+    assert one.workers == 4
+    await one.stop()

@@ -60,3 +60,16 @@ def test_a_closed_breaker_has_nothing_to_probe() -> None:
     breaker = Breaker()
     assert breaker.probe_in_ms(0) is None
     assert not breaker.may_probe(1e9)
+
+
+def test_each_change_is_told_once() -> None:
+    """For the metric: neither further failures nor probes that find nothing are changes."""
+    told: list[bool] = []
+    breaker = Breaker(told.append)
+    breaker.failed(0, final=True)
+    breaker.failed(0, final=True)
+    assert breaker.may_probe(FIRST_PROBE_MS)
+    breaker.probed(FIRST_PROBE_MS, answered=False)
+    assert told == [False]
+    breaker.probed(FIRST_PROBE_MS, answered=True)
+    assert told == [False, True]
