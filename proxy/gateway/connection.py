@@ -130,7 +130,7 @@ class Connection(web.RequestHandler):
                 self.oversized = True
             self._partial_since = 0.0
             self._partial_bytes = self._body_bytes = 0
-            self._carried_bytes = size
+            self._carried_bytes = size or self._carried_bytes
             message, last = self._messages[-1]
             if isinstance(message, RawRequestMessage):
                 self._last_payload = last
@@ -138,7 +138,9 @@ class Connection(web.RequestHandler):
                 self._messages.pop()
                 self._unparsable(message.exc, payload if body_open else EMPTY_PAYLOAD)
         elif body_open:
-            self._carried_bytes = size
+            # A parser that was paused still holds earlier reads; an empty one says that it goes on with them.
+            held = self._carried_bytes if self._reading_paused or not size else 0
+            self._carried_bytes = held + size
             self._body_bytes += size
             if self._body_bytes > FRAMING_ALLOWANCE + FRAMING_RATIO * payload.total_bytes:
                 self._close = True

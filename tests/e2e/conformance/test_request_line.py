@@ -269,6 +269,11 @@ async def test_28_fields_are_summed_however_the_head_is_cut(gateway: Gateway, or
     upload = request(b"POST /app/first HTTP/1.1", b"Content-Length: 3")
     told = await talk(gateway, upload, b"abc" + large[:8000], large[8000:], gap_s=0.05)
     assert told.statuses == [200, 431]
+    # A body that has to wait for its upstream holds up what stands behind it in the same read.
+    paused = request(b"POST /app/first HTTP/1.1", b"Content-Length: 200000", body=b"x" * 200_000)
+    for _ in range(5):
+        told = await talk(gateway, paused + large[:8000], large[8000:], gap_s=0.1)
+        assert told.statuses == [200, 431]
     assert {seen.request_line.split(" ")[1] for seen in await reached(gateway, origin)} == {"/app/first"}
 
 
