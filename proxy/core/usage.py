@@ -1,0 +1,97 @@
+"""One upstream attempt as finance sees it: the value that travels from settlement through the outbox into the ledger.
+
+A record is immutable; a correction is the same id with a higher revision. Money is nano-dollars, time epoch
+milliseconds, ids are text. The names of the first user's ``ai_usage`` table are kept where it has a column.
+"""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+
+class RecordKind(StrEnum):
+    USAGE = "usage"
+    ADJUSTMENT = "adjustment"  # a row of its own: a credit, an invoice's difference
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What was used. Input excludes what the provider's cache gave or took; output includes reasoning."""
+
+    input: int = 0
+    output: int = 0
+    cached_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One budget that the record was charged to, in the period in which its hold was taken."""
+
+    budget: str
+    scope: str  # as ops read it: tenant:acme
+    period: str  # 2026-11-23, 2026-W47, 2026-11
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """One row of ``ai_usage``.
+
+    ``estimated``: the provider did not say what was used; ``orphaned``: the reaper settled it, at its hold.
+    """
+
+    id: str
+    rev: int
+    kind: RecordKind
+    created_ms: int
+    settled_ms: int
+    request_id: str
+    route: str
+    provider: str
+    model: str
+    endpoint: str
+    company_id: str | None = None
+    user_id: str | None = None
+    subscription_tier: str = ""
+    issuer: str = ""
+    credential: str = ""  # the gateway key's name
+    provider_request_id: str | None = None
+    feature: str | None = None
+    cost_centre: str | None = None
+    tokens: Tokens = Tokens()
+    cost_nanousd: int = 0
+    held_nanousd: int = 0
+    saved_nanousd: int = 0
+    price_version: str = ""
+    status: int = 0
+    latency_ms: int = 0
+    estimated: bool = False
+    orphaned: bool = False
+    overrun: bool = False  # it cost more than was held
+    charges: tuple[Charge, ...] = ()
+
+    def encode(self) -> bytes:
+        """As it travels: JSON, keys as the fields."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "UsageRecord":
+        """Raises: ValueError for what is no record; keys that are not known (of a newer gateway) are left out."""
+        try:
+            value: dict[str, Any] = orjson.loads(data)
+            known = {name: value[name] for name in _NAMES if name in value}
+            known["kind"] = RecordKind(known["kind"])
+            known["tokens"] = Tokens(**known["tokens"])
+            known["charges"] = tuple(Charge(**charge) for charge in known["charges"])
+            return cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a usage record: {type(error).__name__}") from error
+
+
+_NAMES = tuple(field.name for field in fields(UsageRecord))
