@@ -26,6 +26,7 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.gateway.accept import parse_failure
 from proxy.gateway.exchange import Exchange
 from proxy.policy.model import Listen
+from proxy.upstream.cork import Cork
 
 log = logging.getLogger("sluicegate.connection")
 
@@ -220,6 +221,7 @@ class Connection(web.RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
+        self.server.cork.flush()
         self._close = True  # what still comes is dropped
         if linger and not self._force_close and transport.can_write_eof():
             if self._reading_paused or self._buffer_paused:
@@ -236,7 +238,15 @@ class Connection(web.RequestHandler):
         transport = self.transport
         if transport is None:
             raise ConnectionResetError("the client has gone")
+        self.server.cork.flush()
         transport.write(data)
+
+    def send_last(self, data: bytes) -> None:
+        """As ``send``, for all that is left of an answer: it goes out with others of this turn of the loop."""
+        transport = self.transport
+        if transport is None:
+            raise ConnectionResetError("the client has gone")
+        self.server.cork.write(transport, data)
 
     async def drained(self) -> None:
         """Waits until the client has taken most of what was sent. Raises: ConnectionError."""
@@ -248,6 +258,7 @@ class Connection(web.RequestHandler):
         transport = self.transport
         if transport is None:
             return
+        self.server.cork.flush()
         if visibly:
             sock = transport.get_extra_info("socket")
             if sock is not None:
@@ -351,6 +362,7 @@ class ConnectionServer(web.Server):
         self._on_count = on_count
         self.open: set[Connection] = set()
         self._turned_away: set[Connection] = set()
+        self.cork = Cork(loop)
         self.draining = False
         self.draining_since = 0.0
         self._emptied = asyncio.Event()

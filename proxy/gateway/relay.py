@@ -93,7 +93,7 @@ async def send_answer(exchange: Exchange, response: Response) -> None:
         head = answer_head(exchange, response, len(body) if framing == CHUNKED else framing)
         exchange.status = response.status  # from here on there can be no other answer
         exchange.bytes_out = len(body)
-        connection.send(head + body)
+        connection.send_last(head + body)
         exchange.outcome = Outcome.FORWARDED
         if connection.writing_paused:
             await connection.drained()

@@ -18,6 +18,7 @@ from typing import Protocol, cast
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import RawHeaders
 from proxy.upstream.answer import BODY, BROKEN, DONE, AnswerReader, OnInterim
+from proxy.upstream.cork import Cork
 from proxy.upstream.response import HIGH_WATER, Response
 from proxy.upstream.upload import send_body
 
@@ -25,7 +26,9 @@ _RESET = struct.pack("ii", 1, 0)  # linger for no time: the connection ends with
 
 
 class Owner(Protocol):
-    """The pool, which hears when a connection is free or gone."""
+    """The pool, which hears when a connection is free or gone. ``cork``: its requests of one turn go out together."""
+
+    cork: Cork
 
     def released(self, connection: "Connection") -> None: ...
     def lost(self, connection: "Connection") -> None: ...
@@ -36,6 +39,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_busy",
+        "_cork",
         "_drain",
         "_first_byte_s",
         "_idle_s",
@@ -60,6 +64,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
+        self._cork = owner.cork
         self._loop = loop
         self._reader = AnswerReader(self)
         self._busy = False  # from start() until the answer has ended
@@ -106,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._first_byte_s = first_byte_s
         self._idle_s = idle_s
         self.deadline = self._loop.time() + first_byte_s
-        self._transport.write(data)
+        self._cork.write(self._transport, data)
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
         return waiter
@@ -142,6 +147,7 @@ class Connection(asyncio.Protocol):
             await asyncio.wait([upload])
 
     def write(self, data: bytes) -> None:
+        self._cork.flush()  # the head goes first
         self._transport.write(data)
 
     async def drain(self) -> None:

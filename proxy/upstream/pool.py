@@ -10,6 +10,7 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.policy.model import Origin
 from proxy.upstream.connect import open_connection
 from proxy.upstream.connection import Connection
+from proxy.upstream.cork import Cork
 from proxy.upstream.framing import idle_limit_s
 
 SHUN_S: Final = 1.0  # after a failed connect the origin is the last choice for so long
@@ -31,6 +32,7 @@ class Pool:
         self._max = max_connections
         self._keepalive_s = keepalive_ms / 1000
         self._loop = asyncio.get_running_loop()
+        self.cork = Cork(self._loop)
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._places = 0  # connections, and those being opened
