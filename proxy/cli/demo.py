@@ -28,6 +28,7 @@ _POLICY: Final = """\
 version: 1
 listen: {{address: "127.0.0.1:{port}", workers: 2}}
 metrics: {{address: "127.0.0.1:{metrics_port}"}}
+admin: {{address: "127.0.0.1:{admin_port}"}}
 redis: {{meters: embedded}}
 data_dir: {data_dir}
 identity:
@@ -105,7 +106,8 @@ def main(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluicegate-demo-")))
         port = free_port(args.port)
-        metrics_port = free_port(9902)
+        admin_port = free_port(9901)
+        metrics_port = free_port(max(9902, admin_port + 1))
         app_port = free_port(3000)
         stack.enter_context(running_app(app_port))
         secret = secrets.token_hex(32)
@@ -114,6 +116,7 @@ def main(args: argparse.Namespace) -> int:
             _POLICY.format(
                 port=port,
                 metrics_port=metrics_port,
+                admin_port=admin_port,
                 app_port=app_port,
                 issuer=ISSUER,
                 secret=secret,

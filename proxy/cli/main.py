@@ -25,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--config", type=Path, help="the policy file")
     what.add_argument("--upstream", metavar="URL", help="no file: protect this app with sensible defaults")
     served.add_argument("--listen", metavar="HOST:PORT", help="with --upstream: where to listen (127.0.0.1:8080)")
+    served.add_argument("--metrics", metavar="HOST:PORT", help="with --upstream: metrics and health (127.0.0.1:9902)")
+    served.add_argument("--admin", metavar="HOST:PORT", help="with --upstream: the admin listener (127.0.0.1:9901)")
     served.set_defaults(call=run.main)
 
     checked = commands.add_parser("check", help="tell every error and warning of a policy file")

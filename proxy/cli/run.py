@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
@@ -19,6 +20,8 @@ from proxy.store.embedded import EmbeddedError
 from proxy.telemetry.log import configure
 
 log = logging.getLogger("sluicegate")
+
+ADDRESSES: Final = ("listen", "metrics", "admin")
 
 
 class FileSource:
@@ -34,20 +37,22 @@ class FileSource:
 class UpstreamSource:
     """No file: one upstream and the defaults."""
 
-    def __init__(self, upstream_url: str, listen: str | None) -> None:
+    def __init__(self, upstream_url: str, addresses: dict[str, str]) -> None:
         self._upstream_url = upstream_url
-        self._listen = listen
+        self._addresses = addresses
 
     def load(self) -> Loaded:
-        return Loaded(defaults_for(self._upstream_url, listen=self._listen), (), ())
+        listen, metrics, admin = map(self._addresses.get, ADDRESSES)
+        return Loaded(defaults_for(self._upstream_url, listen=listen, metrics=metrics, admin=admin), (), ())
 
 
 def main(args: argparse.Namespace) -> int:
-    source: PolicySource = FileSource(args.config) if args.config else UpstreamSource(args.upstream, args.listen)
-    if args.listen and args.config:
-        print("sluicegate: --listen goes with --upstream; a policy file has listen.address", file=sys.stderr)
+    given = {name: address for name in ADDRESSES if (address := getattr(args, name)) is not None}
+    if given and args.config:
+        name = next(iter(given))
+        print(f"sluicegate: --{name} goes with --upstream; a policy file has {name}.address", file=sys.stderr)
         return 2
-    return serve(source)
+    return serve(FileSource(args.config) if args.config else UpstreamSource(args.upstream, given))
 
 
 def serve(source: PolicySource) -> int:

@@ -64,14 +64,16 @@ def defaults_for(
     *,
     env: Mapping[str, str] | None = None,
     listen: str | None = None,
+    metrics: str | None = None,
+    admin: str | None = None,
     data_dir: str | None = None,
     redis: str | None = None,
 ) -> Policy:
     """The policy of ``sluicegate run --upstream URL``: one app, protected with no file at all.
 
     600 requests a minute from one address. Nobody is identified: the app's own tokens pass untouched. Everything
-    listens on loopback, since whoever starts a gateway without a policy has not said yet who may reach it; ``listen``
-    says. ``env`` is the process's own where none is given. Raises: PolicyError.
+    listens on loopback, since whoever starts a gateway without a policy has not said yet who may reach it; ``listen``,
+    ``metrics`` and ``admin`` (host:port) say. ``env`` is the process's own where none is given. Raises: PolicyError.
     """
     value: dict[str, Any] = {
         "version": 1,
@@ -80,8 +82,9 @@ def defaults_for(
         "defaults": {"auth": "none", "limits": ["per-ip"]},
         "routes": [{"name": "app", "match": {"path": "/**"}, "upstream": "app"}],
     }
-    if listen is not None:
-        value["listen"] = {"address": listen}
+    for section, address in (("listen", listen), ("metrics", metrics), ("admin", admin)):
+        if address is not None:
+            value[section] = {"address": address}
     if data_dir is not None:
         value["data_dir"] = data_dir
     if redis is not None:

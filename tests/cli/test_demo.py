@@ -1,13 +1,18 @@
 """`sluicegate demo`: what it prints works, and Ctrl-C ends all of it."""
 
+import fcntl
 import os
 import re
 import shlex
 import signal
+import socket
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 from proxy.cli.demo import free_port
 from tests.e2e.gateway import Gateway, eventually, is_alive, running_command
@@ -56,10 +61,21 @@ def guide_of(demo: Gateway) -> str:
     return "".join(demo.other_output)
 
 
+@pytest.fixture(autouse=True)
+def one_demo_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """It looks for ports that nobody has yet: two at once, in other processes of the tests, would find the same."""
+    with (tmp_path_factory.getbasetemp().parent / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def test_the_printed_lines_work_and_ctrl_c_ends_everything(tmp_path: Path) -> None:
     """Allowed, refused, streamed, metrics: exactly as printed. Then no process and no folder is left."""
     port = free_port(18_000 + os.getpid() % 1_000)
-    with running_command(["demo", "--port", str(port)], tmp_path / "none") as demo:
+    with (
+        socket.create_server(("127.0.0.1", free_port(9901))),  # somebody else has the admin's port, or takes it now
+        running_command(["demo", "--port", str(port)], tmp_path / "none") as demo,
+    ):
         eventually(lambda: "Ctrl-C ends it all." in guide_of(demo))
         allowed, refused, chat, metrics = printed_curls(guide_of(demo))
         status, body = allowed.send()

@@ -29,7 +29,8 @@ def test_it_tells_its_version(tmp_path: Path) -> None:
 async def test_an_upstream_alone_is_enough(tmp_path: Path) -> None:
     """No file: an app is protected by the defaults that an expert would choose."""
     with running_origin() as origin:
-        arguments = ["run", "--upstream", f"http://127.0.0.1:{origin.port}", "--listen", "127.0.0.1:0"]
+        arguments = ["run", "--upstream", f"http://127.0.0.1:{origin.port}"]
+        arguments += [word for name in ("listen", "metrics", "admin") for word in (f"--{name}", "127.0.0.1:0")]
         with running_command(arguments, tmp_path / "none") as gateway:
             answer = await once(gateway, get("/", "X-User-ID: root"))
             assert answer.status == 200
@@ -74,6 +75,7 @@ def test_a_data_folder_belongs_to_one_gateway(tmp_path: Path) -> None:
     [
         (["run"], 2, "one of the arguments --config --upstream is required"),
         (["run", "--config", "config.yaml", "--listen", "127.0.0.1:1"], 2, "--listen goes with --upstream"),
+        (["run", "--config", "config.yaml", "--admin", "127.0.0.1:1"], 2, "a policy file has admin.address"),
         (["run", "--config", "nowhere.yaml"], 1, "No such file"),
         (["run", "--upstream", "ftp://app"], 1, "http:// or https://"),
         (["run", "--upstream", "http://app", "--listen", "nonsense"], 1, "host:port"),
