@@ -66,7 +66,7 @@ class _Echoes(dict[str, object]):
         return echo
 
 
-# --- faults: (what is done at its start and at its end) ---
+# --- faults: each takes the server and for how long, and returns when it is over ---
 
 Fault = Callable[[Server, float], Awaitable[None]]
 
