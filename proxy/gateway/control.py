@@ -5,6 +5,7 @@ Both ends are processes of one gateway; the socket has no name, so nobody else c
 
 import asyncio
 import pickle
+import signal
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Final
 from proxy.policy.model import Policy
 
 _LENGTH: Final = struct.Struct("<I")
+
+STACKS_SIGNAL: Final = signal.SIGUSR1  # to a worker: write where you are, every thread, to stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Parent to worker: does your loop turn?"""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """Worker to parent: connections are being answered."""
 
@@ -50,7 +58,12 @@ class Applied:
     version: str
 
 
-Message = Start | Apply | Drain | Ready | Applied
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Worker to parent: it turns."""
+
+
+Message = Start | Apply | Drain | Ping | Ready | Applied | Pong
 
 
 class Channel:

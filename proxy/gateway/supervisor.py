@@ -98,7 +98,7 @@ class Supervisor:
                 sockets,
                 lambda index: self._start(index, count, redis_url),
                 self.exposition,
-                lambda: self.metrics.inc(WORKER_RESTARTS),
+                lambda reason: self.metrics.inc(WORKER_RESTARTS, reason),
             )
             try:
                 if await self._unless_stopped(self._workers.start()):

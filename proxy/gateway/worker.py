@@ -1,6 +1,7 @@
 """A worker process: one socket, one loop, nothing but requests. The parent runs it as ``-m proxy.gateway.worker``."""
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -12,7 +13,7 @@ import uvloop
 
 from proxy.core.clock import SystemClock
 from proxy.gateway.connection import ConnectionServer
-from proxy.gateway.control import Applied, Apply, Channel, Drain, Ready, Start
+from proxy.gateway.control import STACKS_SIGNAL, Applied, Apply, Channel, Drain, Message, Ping, Pong, Ready, Start
 from proxy.gateway.handler import Handler
 from proxy.gateway.sockets import stop_listening
 from proxy.telemetry.log import LineWriter, configure
@@ -94,7 +95,9 @@ class Worker:
                     except OSError as exc:  # a file that was there when the parent looked; it hears of no confirmation
                         log.error("policy not applied, the old one stays", extra={"fields": {"error": str(exc)}})
                         continue
-                    await self._channel.send(Applied(policy.version))
+                    await self._say(Applied(policy.version))
+                case Ping():
+                    await self._say(Pong())
                 case Drain(deadline_ms):
                     return deadline_ms
                 case None:
@@ -102,6 +105,12 @@ class Worker:
                     return handler.runtime.policy.listen.drain_ms
                 case _:
                     continue
+
+    async def _say(self, message: Message) -> None:
+        try:
+            await self._channel.send(message)
+        except ConnectionError:
+            pass  # the parent has gone: the next word received says so, and this worker drains
 
 
 async def _run(control_fd: int, listen_fd: int, names_fd: int, values_fd: int) -> None:
@@ -115,6 +124,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Written by a C handler, so that it works where Python code gets no turn: names of files and functions, no values.
+    faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True)
     configure(json_lines=os.environ.get("SLUICEGATE_LOG", "json") == "json")
     control_fd, listen_fd, names_fd, values_fd = map(int, sys.argv[1:5])
     uvloop.run(_run(control_fd, listen_fd, names_fd, values_fd))

@@ -1,27 +1,37 @@
-"""Worker processes as the parent sees them: started, told, watched, started again when they die."""
+"""Worker processes as the parent sees them: started, told, watched, started again when they die or hang."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
-from proxy.gateway.control import Applied, Apply, Channel, Drain, Message, Ready, Start
+from proxy.gateway.control import STACKS_SIGNAL, Applied, Apply, Channel, Drain, Message, Ping, Pong, Ready, Start
+from proxy.gateway.watchdog import PING_S, START_S, Watchdog
 from proxy.policy.model import Policy
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.sheet import SheetFiles, SheetReader
 
 log = logging.getLogger("sluicegate.workers")
 
-READY_S: Final = 30.0
 TELL_S: Final = 1.0
 GRACE_S: Final = 2.0  # beyond the drain's deadline: to give leases back and write the last lines
 APPLIED_S: Final = 5.0
 FIRST_BACKOFF_S: Final = 0.05
 LAST_BACKOFF_S: Final = 5.0
 STABLE_S: Final = 10.0  # a worker that lived this long starts again without a pause
+STACKS_S: Final = 0.5  # for one that hangs to write where it does, before it is ended
+
+
+class Restart(StrEnum):
+    """Why a worker had to be started again: the metric's label and the word in the log."""
+
+    DIED = "died"
+    HUNG = "hung"
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +46,7 @@ class Worker:
     applied: str = ""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
+    hung: bool = False
 
 
 class Workers:
@@ -46,7 +57,7 @@ class Workers:
         sockets: list[socket.socket],
         start: Callable[[int], Start],
         exposition: Exposition,
-        on_restart: Callable[[], None],
+        on_restart: Callable[[Restart], None],
     ) -> None:
         self._sockets = sockets
         self._start = start
@@ -70,7 +81,7 @@ class Workers:
         self._keepers = [
             asyncio.create_task(self._keep(index), name=f"worker-{index}") for index in range(len(self._sockets))
         ]
-        async with asyncio.timeout(READY_S):
+        async with asyncio.timeout(START_S):
             while self.ready_count < len(self._sockets):
                 for keeper in self._keepers:
                     if keeper.done():
@@ -88,13 +99,18 @@ class Workers:
             except OSError as exc:  # no process or descriptor to be had: the others go on, and it is tried again
                 log.error("cannot start a worker", extra={"fields": {"worker": index, "error": exc.strerror}})
             else:
-                await self._listen_to(worker)
+                watchdog = Watchdog(loop.time())
+                watching = asyncio.create_task(self._watch(worker, watchdog), name=f"watchdog-{index}")
+                await self._listen_to(worker, watchdog)
                 status = await worker.process.wait()
+                watching.cancel()
                 self._end(worker)
                 if self._stopping.is_set():
                     return
-                self._on_restart()
-                log.error("worker died, starting another", extra={"fields": {"worker": index, "status": status}})
+                reason = Restart.HUNG if worker.hung else Restart.DIED
+                self._on_restart(reason)
+                fields = {"worker": index, "reason": reason.value, "status": status}
+                log.error("worker died, starting another", extra={"fields": fields})
             short_lived = loop.time() - started < STABLE_S
             backoff_s = min(max(backoff_s * 2, FIRST_BACKOFF_S), LAST_BACKOFF_S) if short_lived else 0.0
             await self._pause(backoff_s)
@@ -145,16 +161,39 @@ class Workers:
             await self._tell([worker], Drain(0))
         return worker
 
-    async def _listen_to(self, worker: Worker) -> None:
+    async def _listen_to(self, worker: Worker, watchdog: Watchdog) -> None:
+        clock = asyncio.get_running_loop().time
         while (message := await worker.channel.receive()) is not None:
             match message:
+                case Pong():
+                    watchdog.heard(clock())
                 case Ready():
+                    watchdog.ready(clock())
                     worker.ready.set()
                 case Applied(version):
                     worker.applied = version
                     worker.changed.set()
                 case _:
                     log.error("unexpected message", extra={"fields": {"worker": worker.index}})
+
+    async def _watch(self, worker: Worker, watchdog: Watchdog) -> None:
+        """Ends it when it hangs. One that drains has a deadline instead, which ``stop`` keeps."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._pause(PING_S)
+            if self._stopping.is_set():
+                return
+            if watchdog.tick(loop.time()):
+                break
+            if worker.ready.is_set():
+                await self._tell([worker], Ping())
+        worker.hung = True
+        fields = {"worker": worker.index, "pid": worker.process.pid}
+        log.error("worker hangs, ending it; its stacks follow if it can still write them", extra={"fields": fields})
+        with contextlib.suppress(ProcessLookupError):  # it has ended just now
+            worker.process.send_signal(STACKS_SIGNAL)
+            await asyncio.sleep(STACKS_S)
+            worker.process.kill()
 
     async def apply(self, policy: Policy) -> list[int]:
         """Gives every worker the policy; returns the indexes of those that did not confirm in time.

@@ -91,7 +91,12 @@ RELOAD_OK: Final = Family(
     "sluicegate_policy_last_reload_successful", _GAUGE, "1 if the newest policy file is in force, else 0."
 )
 WORKERS: Final = Family("sluicegate_workers", _GAUGE, "Workers that answer.")
-WORKER_RESTARTS: Final = Family("sluicegate_worker_restarts", _COUNTER, "Workers started again after one died.")
+WORKER_RESTARTS: Final = Family(
+    "sluicegate_worker_restarts",
+    _COUNTER,
+    "Workers started again: after one died, or after one that hung was ended.",
+    ("reason",),
+)
 LOG_DROPPED: Final = Family(
     "sluicegate_log_lines_dropped", _COUNTER, "Log lines dropped, the reader of the log being too slow."
 )

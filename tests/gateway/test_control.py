@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from proxy.gateway.control import Applied, Apply, Channel, Drain, Ready, Start
+from proxy.gateway.control import Applied, Apply, Channel, Drain, Ping, Pong, Ready, Start
 from tests.gateway.lives import POLICY
 
 
@@ -14,7 +14,15 @@ async def pair() -> tuple[Channel, Channel]:
 
 async def test_every_message_arrives_as_it_was_sent_and_in_order() -> None:
     ours, theirs = await pair()
-    messages = [Start(1, 2, "redis://x", "gate", POLICY), Ready(), Apply(POLICY), Applied("v"), Drain(5)]
+    messages = [
+        Start(1, 2, "redis://x", "gate", POLICY),
+        Ready(),
+        Apply(POLICY),
+        Applied("v"),
+        Ping(),
+        Pong(),
+        Drain(5),
+    ]
     for message in messages:
         await ours.send(message)
     assert [await theirs.receive() for _ in messages] == messages

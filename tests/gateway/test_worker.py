@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from proxy.gateway.control import Applied, Apply, Channel, Drain, Ready, Start
+from proxy.gateway.control import STACKS_SIGNAL, Applied, Apply, Channel, Drain, Ping, Pong, Ready, Start
 from proxy.gateway.sockets import bind
 from proxy.telemetry.sheet import SheetFiles, SheetReader
 from tests.e2e.gateway import reached
@@ -44,14 +44,14 @@ class Life:
 
 
 @contextlib.asynccontextmanager
-async def worker() -> AsyncIterator[Life]:
+async def worker(stderr: int = asyncio.subprocess.DEVNULL) -> AsyncIterator[Life]:
     (sock,) = bind(POLICY.listen.address, 1)
     ours, theirs = socket.socketpair()
     files = SheetFiles.make()
     fds = (theirs.fileno(), sock.fileno(), files.names_fd, files.values_fd)
     command = [sys.executable, "-m", "proxy.gateway.worker", *map(str, fds)]
     process = await asyncio.create_subprocess_exec(
-        *command, pass_fds=fds, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        *command, pass_fds=fds, stdout=asyncio.subprocess.DEVNULL, stderr=stderr
     )
     theirs.close()
     life = Life(process, await Channel.over(ours), sock, SheetReader(files))
@@ -104,6 +104,39 @@ async def test_a_policy_whose_files_have_gone_leaves_the_old_one_in_force_and_is
         await life.channel.send(Apply(replace(OTHER, version="the next one")))
         assert await life.channel.receive() == Applied("the next one")
         assert await life.answer_status() == 502
+
+
+async def test_asked_whether_its_loop_turns_it_says_so() -> None:
+    async with worker() as life:
+        await life.channel.send(start())
+        assert await life.channel.receive() == Ready()
+        for _ in range(3):
+            await life.channel.send(Ping())
+            assert await life.channel.receive() == Pong()
+
+
+async def test_told_to_it_writes_where_it_is_and_goes_on() -> None:
+    async with worker(stderr=asyncio.subprocess.PIPE) as life:
+        await life.channel.send(start())
+        assert await life.channel.receive() == Ready()
+        life.process.send_signal(STACKS_SIGNAL)
+        assert life.process.stderr is not None
+        async with asyncio.timeout(5):
+            while b"proxy/gateway/worker.py" not in (line := await life.process.stderr.readline()):
+                assert line
+        await life.channel.send(Ping())
+        assert await life.channel.receive() == Pong()
+
+
+async def test_a_parent_that_dies_while_it_is_answered_is_no_reason_to_drop_requests() -> None:
+    """It drains, as it does whenever its parent has gone."""
+    async with worker() as life:
+        await life.channel.send(start())
+        assert await life.channel.receive() == Ready()
+        for _ in range(100):
+            await life.channel.send(Ping())
+        life.channel.close()
+        assert await life.ended() == 0
 
 
 async def test_told_to_drain_it_ends() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.gateway.control import Start
 from proxy.gateway.sockets import bind
-from proxy.gateway.workers import Workers
+from proxy.gateway.workers import Restart, Workers
 from proxy.policy.model import Policy
 from proxy.telemetry.exposition import Exposition
 from tests.e2e.gateway import is_alive
@@ -24,7 +24,7 @@ class Parent:
 
     def __init__(self, count: int) -> None:
         self.policy: Policy = POLICY
-        self.restarts = 0
+        self.restarts: list[Restart] = []
         self.exposition = Exposition()
         self.sockets = bind(POLICY.listen.address, count)
         self.workers = Workers(self.sockets, self._start, self.exposition, self._restarted)
@@ -32,8 +32,8 @@ class Parent:
     def _start(self, index: int) -> Start:
         return Start(index, len(self.sockets), POLICY.redis.meters, "gate", self.policy)
 
-    def _restarted(self) -> None:
-        self.restarts += 1
+    def _restarted(self, reason: Restart) -> None:
+        self.restarts.append(reason)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(15):
@@ -73,7 +73,7 @@ async def test_a_dead_worker_is_replaced_by_one_with_the_newest_policy() -> None
         killed, kept = gateway.workers.pids
         os.kill(killed, signal.SIGKILL)
         gateway.policy = OTHER
-        await gateway.until(lambda: gateway.restarts == 1 and gateway.workers.ready_count == 2)
+        await gateway.until(lambda: gateway.restarts == [Restart.DIED] and gateway.workers.ready_count == 2)
         assert kept in gateway.workers.pids
         assert killed not in gateway.workers.pids
 
@@ -100,6 +100,60 @@ async def test_a_worker_that_hangs_is_told_by_its_number(monkeypatch: pytest.Mon
         os.kill(hanging, signal.SIGSTOP)
         assert await gateway.workers.apply(OTHER) == [1]
         os.kill(hanging, signal.SIGCONT)
+
+
+def quick_watchdog(monkeypatch: pytest.MonkeyPatch, silence_s: float) -> None:
+    monkeypatch.setattr("proxy.gateway.watchdog.SILENCE_S", silence_s)
+    monkeypatch.setattr("proxy.gateway.workers.PING_S", 0.05)
+    monkeypatch.setattr("proxy.gateway.workers.STACKS_S", 0.05)
+
+
+async def test_a_worker_whose_loop_hangs_is_ended_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives and answers nobody: connections in its queue would wait for ever."""
+    quick_watchdog(monkeypatch, 0.5)
+    async with parent() as gateway:
+        await gateway.workers.start()
+        hanging, well = gateway.workers.pids
+        os.kill(hanging, signal.SIGSTOP)
+        await gateway.until(lambda: gateway.restarts == [Restart.HUNG] and gateway.workers.ready_count == 2)
+        assert well in gateway.workers.pids
+        assert not is_alive(hanging)
+
+
+async def test_one_that_hangs_while_it_starts_is_replaced_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_watchdog(monkeypatch, 10.0)
+    async with parent(1) as gateway:
+        await gateway.workers.start()
+        monkeypatch.setattr("proxy.gateway.watchdog.START_S", 0.0)
+        os.kill(gateway.workers.pids[0], signal.SIGKILL)
+        await gateway.until(lambda: gateway.restarts[:2] == [Restart.DIED, Restart.HUNG])
+        monkeypatch.undo()
+        await gateway.until(lambda: gateway.workers.ready_count == 1)
+
+
+async def test_workers_that_answer_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_watchdog(monkeypatch, 0.5)
+    async with parent() as gateway:
+        await gateway.workers.start()
+        pids = gateway.workers.pids
+        await asyncio.sleep(1.5)  # three times as long as one may be silent
+        assert gateway.workers.pids == pids
+        assert gateway.restarts == []
+
+
+async def test_a_worker_that_drains_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain has a deadline of its own: silent for longer than the watchdog allows, it is left to it."""
+    quick_watchdog(monkeypatch, 0.1)
+    async with parent(1) as gateway:
+        await gateway.workers.start()
+        slow = gateway.workers.pids[0]
+        os.kill(slow, signal.SIGSTOP)
+        stopping = asyncio.create_task(gateway.workers.stop(10_000))
+        await asyncio.sleep(0.6)
+        assert is_alive(slow)
+        os.kill(slow, signal.SIGCONT)
+        await stopping
+        assert gateway.restarts == []
 
 
 async def test_a_worker_that_reads_nothing_holds_up_neither_others_nor_the_end(
@@ -149,6 +203,6 @@ async def test_stopping_does_not_wait_for_a_pause_between_two_lives(monkeypatch:
     async with parent(1) as gateway:
         await gateway.workers.start()
         os.kill(gateway.workers.pids[0], signal.SIGKILL)
-        await gateway.until(lambda: gateway.restarts == 1)
+        await gateway.until(lambda: len(gateway.restarts) == 1)
         async with asyncio.timeout(2):
             await gateway.workers.stop(0)
