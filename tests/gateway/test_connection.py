@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from proxy.core.errors import GatewayError
-from proxy.gateway.connection import SEND_STALL_S, Connection, ConnectionServer
+from proxy.gateway.connection import SEND_STALL_S, Connection, ConnectionServer, _bytes_unacknowledged
 from proxy.gateway.exchange import Exchange
 from proxy.policy.model import Listen, Policy
 
@@ -124,6 +124,16 @@ async def test_connections_over_the_bound_are_told(policy: Policy) -> None:
         first[1].close()
 
 
+async def stable(value: Callable[[], int], looks: int = 10) -> None:
+    """Returns once the value has been the same for so many looks: the kernels have taken all that they take."""
+    async with asyncio.timeout(10):
+        last, same = value(), 0
+        while same < looks:
+            await asyncio.sleep(0.01)
+            now = value()
+            last, same = now, same + 1 if now == last else 0
+
+
 async def test_a_reader_that_has_stopped_is_cut_off_in_time(policy: Policy) -> None:
     """Not before, and not while it takes anything at all; time is the sweep's argument."""
 
@@ -138,7 +148,8 @@ async def test_a_reader_that_has_stopped_is_cut_off_in_time(policy: Policy) -> N
         writer.write(GET)
         await until(lambda: served.server.open and served.connection.writing_paused)
         connection = served.connection
-        await asyncio.sleep(0.3)  # until the kernels have taken all that they take
+        served.server._sweeper.cancel()  # time is the test's own
+        await stable(lambda: connection.transport.get_write_buffer_size() + _bytes_unacknowledged(connection.transport))
         start_s = 1_000_000.0
         connection.sweep(start_s, served.listen)
         connection.sweep(start_s + SEND_STALL_S - 1, served.listen)
