@@ -3,145 +3,46 @@
 All meters share a slot, so a cluster, a Sentinel set and a lone server differ only in how that node is found; from
 there on it is one connection at a time, a packed command, a reply. redis-py's clients above its ``Connection`` are left
 away: they cost 46 µs a call, retry on their own (a script would run twice) and have had NOSCRIPT bugs on clusters. Here
-nothing is retried but what is safe: EVAL where the node did not know the script (it ran nothing), and a redirection
-(the node that redirected ran nothing).
+nothing is retried but what is safe: EVAL where the node did not know the script, a redirection, and what a replica
+refused to write: none of these has run.
+
+A failover is followed. Each new connection is asked for its role, since a replica answers all but what counts. When one
+call learns that the node is another, the connections of all others go too.
 
 Each call is bounded as a whole, connecting included; there are no other timeouts. What is given up may still run:
 admit.lua's deadlines and sequences make that harmless.
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from redis.asyncio import Connection, RedisCluster, Sentinel, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.crc import key_slot
+from redis.asyncio import Connection
 from redis.exceptions import (
     AskError,
     AuthenticationError,
-    MovedError,
+    MasterDownError,
     NoPermissionError,
     NoScriptError,
-    RedisClusterException,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from proxy.store.errors import Away, StoreAway
+from proxy.store.nodes import Address, connection_to, exchange, finder_of, pack
 from proxy.store.scripts import Script
-from proxy.store.url import StoreUrl, Topology, parse_store_url
+from proxy.store.url import StoreUrl, parse_store_url
 
-SLOT: Final = key_slot(b"m0")
 REDIRECTIONS: Final = 3
 IDLE: Final = 4  # connections kept: admissions and leases each use one at a time
+FOLLOW_S: Final = 1.0  # how often it is asked whether the node was replaced, where the node itself does not tell
 
-_NO_RETRY: Final = Retry(NoBackoff(), 0)
-_QUIET: Final[dict[str, Any]] = {
-    "protocol": 2,
-    "socket_timeout": None,  # the call's own deadline bounds everything
-    "socket_connect_timeout": None,
-    "health_check_interval": 0,
-    "driver_info": None,  # spares two CLIENT SETINFO, which Redis below 7.2 refuses
-    "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-}
 _LOST: Final = (RedisConnectionError, OSError, asyncio.IncompleteReadError)
-
-
-class Finder(Protocol):
-    """Finds the node that owns the meters now, and makes a connection to it that is not yet open."""
-
-    async def connection(self) -> Connection: ...
-
-
-class _Fixed:
-    """A server at a known place."""
-
-    def __init__(self, url: StoreUrl) -> None:
-        self._url = url
-
-    async def connection(self) -> Connection:
-        if self._url.topology is Topology.UNIX:
-            socket: Connection = UnixDomainSocketConnection(path=self._url.path, **_login(self._url))  # type: ignore[assignment]
-            return socket
-        return _to(self._url, *self._url.hosts[0])
-
-
-class _BySentinel:
-    """The primary that the sentinels name, asked anew for each connection: that is how a failover is followed."""
-
-    def __init__(self, url: StoreUrl) -> None:
-        self._url = url
-
-    async def connection(self) -> Connection:
-        options = {**_QUIET, "retry": _NO_RETRY, "single_connection_client": False}
-        login = {"username": self._url.sentinel_username, "password": self._url.sentinel_password}
-        sentinel = Sentinel(self._url.hosts, sentinel_kwargs={**options, **login})  # type: ignore[no-untyped-call]
-        try:
-            host, port = await sentinel.discover_master(self._url.master)
-        finally:
-            for client in sentinel.sentinels:
-                await client.aclose()
-        return _to(self._url, host, port)
-
-
-class _ByCluster:
-    """The owner of the meters' slot. Every node seen becomes a place to ask next time."""
-
-    def __init__(self, url: StoreUrl) -> None:
-        self._url = url
-        self._known: dict[tuple[str, int], None] = dict.fromkeys(url.hosts)
-
-    async def connection(self) -> Connection:
-        quiet = {name: value for name, value in _QUIET.items() if name != "driver_info"}
-        cluster = RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in self._known],
-            retry=_NO_RETRY,
-            username=self._url.username,
-            password=self._url.password,
-            ssl=self._url.tls,
-            dynamic_startup_nodes=False,
-            driver_info=None,
-            **quiet,
-        )
-        try:
-            await cluster.initialize()
-            owner = cluster.nodes_manager.get_node_from_slot(SLOT)
-            self._known = dict.fromkeys(
-                [*self._known, *((str(node.host), int(node.port)) for node in cluster.get_nodes())]
-            )
-        finally:
-            await cluster.aclose()
-        return _to(self._url, str(owner.host), int(owner.port))
-
-
-_FINDERS: Final[dict[Topology, Any]] = {
-    Topology.STANDALONE: _Fixed,
-    Topology.UNIX: _Fixed,
-    Topology.SENTINEL: _BySentinel,
-    Topology.CLUSTER: _ByCluster,
-}
-
-
-def _login(url: StoreUrl) -> dict[str, Any]:
-    return {**_QUIET, "db": url.db, "username": url.username, "password": url.password}
-
-
-def _to(url: StoreUrl, host: str, port: int) -> Connection:
-    kind = SSLConnection if url.tls else Connection
-    made: Connection = kind(host=host, port=port, socket_keepalive=True, **_login(url))
-    return made
-
-
-def pack(*parts: bytes) -> bytes:
-    """One command in RESP: an array of bulk strings."""
-    return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)])
+_ROLE: Final = pack(b"ROLE")
+_ASKING: Final = pack(b"ASKING")
 
 
 class Store:
@@ -150,9 +51,11 @@ class Store:
     def __init__(self, url: StoreUrl, timeout_ms: int) -> None:
         self.url = url
         self.timeout_ms = timeout_ms
-        self._finder: Finder = _FINDERS[url.topology](url)
+        self._finder = finder_of(url)
         self._idle: list[Connection] = []
-        self._opened: set[Connection] = set()
+        self._opened: dict[Connection, int] = {}  # and at which turn
+        self._turn = 0  # how often the node had to be found anew
+        self._following: asyncio.Task[None] | None = None
 
     async def run(self, script: Script, keys: Sequence[bytes], *args: bytes, timeout_ms: float | None = None) -> Any:
         """The script's reply. Keys must all be in the slot of ``{m0}``. Raises: StoreAway."""
@@ -174,12 +77,15 @@ class Store:
 
     async def close(self) -> None:
         """Closes every connection; what is under way fails with StoreAway."""
+        if self._following is not None:
+            self._following.cancel()
         self._idle.clear()
         for connection in list(self._opened):
             await self._drop(connection)
 
     async def forget(self) -> None:
-        """Closes idle connections: the next call finds the node anew."""
+        """Closes idle connections, and those in use after their call: the next call finds the node anew."""
+        self._turn += 1
         while self._idle:
             await self._drop(self._idle.pop())
 
@@ -199,7 +105,7 @@ class Store:
             raise StoreAway(Away.REFUSED, f"{self.url} does not accept the credentials") from error
         except ResponseError as error:
             raise StoreAway(Away.REFUSED, f"{self.url}: {str(error)[:200]}") from error
-        except (RedisError, RedisClusterException, OSError) as error:
+        except (RedisError, OSError, asyncio.IncompleteReadError) as error:
             raise StoreAway(Away.UNREACHABLE, f"no connection to {self.url}") from error
 
     async def _redirected(self, packed: bytes) -> Any:
@@ -207,37 +113,66 @@ class Store:
         for left in range(REDIRECTIONS, -1, -1):
             try:
                 return await self._exchange(connection, packed)
-            except (MovedError, AskError) as error:
-                if not left:
+            except ResponseError as error:
+                if not left or not _ran_elsewhere(error):
                     raise
                 await self.forget()
-                connection = await self._open(_to(self.url, error.host, error.port))
+                connection = await self._open((error.host, error.port) if isinstance(error, AskError) else None)
                 if type(error) is AskError:  # MovedError is one too
-                    await self._exchange(connection, pack(b"ASKING"), keep=False)
+                    await self._exchange(connection, _ASKING, keep=False)
         raise AssertionError
 
-    async def _open(self, fresh: Connection | None = None) -> Connection:
-        if fresh is None:
+    async def _open(self, address: Address | None = None) -> Connection:
+        """A connection to the meters' node, or to the one that it named."""
+        if address is None:
             while self._idle:
                 connection = self._idle.pop()
                 if connection.is_connected:
                     return connection
                 await self._drop(connection)
-            fresh = await self._finder.connection()
-        self._opened.add(fresh)
+            address = await self._finder.find()
+        fresh = connection_to(self.url, address)
+        self._opened[fresh] = self._turn
         try:
             await fresh.connect()  # type: ignore[no-untyped-call]
+            await self._check_role(fresh)
         except BaseException:
             await self._drop(fresh)
             raise
+        if self._finder.follows and (self._following is None or self._following.done()):
+            self._following = asyncio.create_task(self._follow(address), name="store follows")
         return fresh
+
+    async def _check_role(self, fresh: Connection) -> None:
+        try:
+            role = await exchange(fresh, _ROLE)
+        except ResponseError:
+            return  # not permitted, or not known to what stands between: then the first write tells
+        except AuthenticationError:  # one of _LOST to redis-py
+            raise
+        except _LOST as error:
+            raise StoreAway(Away.RESET, f"{self.url} closed the connection") from error
+        if role[0] == b"slave":
+            raise StoreAway(Away.REFUSED, f"{self.url}: the node found is a replica")
+
+    async def _follow(self, address: Address) -> None:
+        """For as long as there are connections to it: asks whether this node is still the one."""
+        while self._opened:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                async with asyncio.timeout(FOLLOW_S):
+                    named = await self._finder.find()
+            except (StoreAway, RedisError, OSError, asyncio.IncompleteReadError):
+                continue  # nobody who would know: the node itself may well be there
+            if named != address:
+                await self.forget()
+                return  # the next connection is followed anew
 
     async def _exchange(self, connection: Connection, packed: bytes, *, keep: bool = True) -> Any:
         try:
-            await connection.send_packed_command(packed, check_health=False)
-            reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+            reply = await exchange(connection, packed)
         except NoScriptError:
-            self._idle.append(connection)
+            await self._keep(connection)
             raise
         except _LOST as error:
             await self._drop(connection)
@@ -247,15 +182,27 @@ class Store:
             # redirects, loads or is read only must be looked for anew.
             await self._drop(connection)
             raise
-        if keep and len(self._idle) < IDLE:
-            self._idle.append(connection)
-        elif keep:
-            await self._drop(connection)
+        if keep:
+            await self._keep(connection)
         return reply
 
+    async def _keep(self, connection: Connection) -> None:
+        if len(self._idle) < IDLE and self._opened.get(connection) == self._turn:
+            self._idle.append(connection)
+        else:
+            await self._drop(connection)
+
     async def _drop(self, connection: Connection) -> None:
-        self._opened.discard(connection)
+        self._opened.pop(connection, None)
         await connection.disconnect(nowait=True)
+
+
+def _ran_elsewhere(error: ResponseError) -> bool:
+    """Whether the node ran nothing, and another will: it redirects, or has become a replica.
+
+    Redis 6 wraps what a script met in an error of its own.
+    """
+    return isinstance(error, (AskError, ReadOnlyError, MasterDownError)) or " -READONLY " in str(error)
 
 
 async def connect(url: str, timeout_ms: int, *, within_ms: int = 5_000) -> Store:

@@ -1,4 +1,4 @@
-"""Real Redis for tests: lone servers, a Sentinel set, a three-node cluster, each ended by its own pid."""
+"""Real Redis for tests: lone servers, Sentinel sets, three-node clusters, each ended by its own pid."""
 
 import shutil
 import signal
@@ -91,6 +91,13 @@ class Server:
         except redis.RedisError:
             return False
 
+    def is_primary(self) -> bool:
+        try:
+            with self.client as client:
+                return client.execute_command("ROLE")[0] == b"master"
+        except redis.RedisError:
+            return False
+
     def signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
@@ -106,7 +113,8 @@ class Server:
 @contextmanager
 def server(binary: str, *options: str, port: int = 0) -> Iterator[Server]:
     # Not tmp_path: a unix socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="sg-") as folder:
+    # A child that rewrites the append-only file may still be writing when its server was killed.
+    with tempfile.TemporaryDirectory(prefix="sg-", ignore_cleanup_errors=True) as folder:
         started = Server(binary, Path(folder), port, options)
         started.start()
         try:
@@ -152,20 +160,68 @@ def _raw_info(client: redis.Redis) -> bytes:
     return client.execute_command("CLUSTER INFO")
 
 
+@dataclass
+class SentinelSet:
+    """Two nodes, one of them a replica, and the sentinels that watch them under the name ``meters``."""
+
+    nodes: list[Server]
+    watchers: list[Server]
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://{','.join(f'127.0.0.1:{watcher.port}' for watcher in self.watchers)}/meters"
+
+    @property
+    def primary(self) -> Server:
+        """The first that says that it is one. Right before and after a failover, not while two say so."""
+        return next(node for node in self.nodes if node.process is not None and node.is_primary())
+
+    def ask(self, watcher: Server, *words: str) -> object:
+        with watcher.client as client:
+            client.response_callbacks.clear()
+            return client.execute_command("SENTINEL", *words)
+
+    def failover(self) -> None:
+        """As an operator would: without an agreement, the primary being well."""
+        self.ask(self.watchers[0], "FAILOVER", "meters")
+
+    def is_whole(self) -> bool:
+        """Whether every sentinel knows the replica, well, and all other sentinels."""
+        for watcher in self.watchers:
+            replicas = self.ask(watcher, "REPLICAS", "meters")
+            others = self.ask(watcher, "SENTINELS", "meters")
+            if len(others) != len(self.watchers) - 1 or len(replicas) != 1 or b"ok" not in replicas[0]:
+                return False
+        return True
+
+
 @contextmanager
-def sentinel(binary: str) -> Iterator[tuple[Server, Server, str]]:
-    """A primary, the sentinel that watches it under the name ``meters``, and the URL."""
-    with server(binary, port=free_port()) as primary, tempfile.TemporaryDirectory(prefix="sg-") as folder:
-        port = free_port()
-        config = Path(folder) / "sentinel.conf"
-        config.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {folder}\nlogfile {folder}/log\n"
-            f"sentinel monitor meters 127.0.0.1 {primary.port} 1\n"
-        )
-        watcher = Server(binary, Path(folder), port)
-        watcher.process = subprocess.Popen([binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL)
-        try:
+def sentinels(binary: str, *options: str, count: int = 1) -> Iterator[SentinelSet]:
+    """Whole when it begins: a failover would succeed. Detection takes a second."""
+    with ExitStack() as stack:
+        primary = stack.enter_context(server(binary, *options, port=free_port()))
+        follows = ("--replicaof", "127.0.0.1", str(primary.port), "--repl-diskless-sync-delay", "0")
+        replica = stack.enter_context(server(binary, *options, *follows, port=free_port()))
+        eventually(lambda: _is_in_sync(replica))
+        watchers = []
+        for _ in range(count):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sg-"))
+            watcher = Server(binary, Path(folder), free_port())
+            config = Path(folder) / "sentinel.conf"
+            config.write_text(
+                f"port {watcher.port}\nbind 127.0.0.1\ndir {folder}\nlogfile {folder}/log\n"
+                f"sentinel monitor meters 127.0.0.1 {primary.port} {count // 2 + 1}\n"
+                "sentinel down-after-milliseconds meters 1000\nsentinel failover-timeout meters 3000\n"
+            )
+            watcher.process = subprocess.Popen([binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+            stack.callback(watcher.kill)
             eventually(watcher._answers)
-            yield primary, watcher, f"redis+sentinel://127.0.0.1:{port}/meters"
-        finally:
-            watcher.kill()
+            watchers.append(watcher)
+        found = SentinelSet([primary, replica], watchers)
+        eventually(found.is_whole, 20)
+        yield found
+
+
+def _is_in_sync(replica: Server) -> bool:
+    with replica.client as client:
+        return client.info("replication")["master_link_status"] == "up"

