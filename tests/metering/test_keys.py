@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from proxy.core.identity import Identity, IdentityKind
 from proxy.metering.keys import CLOCK, GONE, LIVE, meter_key, sender_key
 from proxy.policy.model import MeterKind, ScopeKind
-from proxy.store.client import SLOT
+from proxy.store.nodes import SLOT
 from tests.metering.samples import anonymous, limit, rate, user
 
 IP = "192.0.2.1"
