@@ -3,25 +3,35 @@
 -- KEYS[1]  clock: the watermark, the latest time any script has used (decimal epoch ms)
 -- KEYS[2]  sender: sequence and reply of this sender's last batch
 -- KEYS[3]  gone: ZSET lease id -> expiry (epoch ms), leases released before they were taken
--- KEYS[4…] the distinct meters of the batch
+-- KEYS[4…] the distinct meters of the batch, and its tombstones; with holds at the end four more:
+--          state (epoch.py), holds: HASH hold id -> hold, due: ZSET hold id -> end of its lease (epoch ms), outbox: STREAM
 -- ARGV[1]  packed, little-endian, doubles that hold whole numbers below 2^53:
---   batch     B version, H decisions, d sequence of this sender, d now (epoch ms; 0: TIME), d memory of replies (ms)
---   decision  d deadline (epoch ms of TIME; 0: none), B takes, B has a lease, [16 bytes lease id],
+--   batch     B version (1, with holds 2), H decisions, d sequence of this sender, d now (epoch ms; 0: TIME),
+--             d memory of replies (ms); with holds d epoch and d sequence last seen (0: none), d bound of the outbox
+--   decision  d deadline (epoch ms of TIME; 0: none), B takes, B has (1 a lease, 2 a hold), [16 bytes lease id], [hold],
 --             takes × H index of the meter (0: KEYS[4]),
 --   take      B kind, B shadow, d amount, d capacity, and by kind d a, d b, d c:
 --     1 WINDOW       a window (ms), b width of a sub-window (ms, a power of two)
 --     2 SMOOTH       a leak per ms, b scale: levels are amount × scale; capacity is the burst
 --     3 CALENDAR     a this period's start, b the next one's, c the one after's (epoch ms)
 --     4 CONCURRENCY  a lease (ms)
+--     5 HOLD         a this period's start, b the next one's, c the one after's (epoch ms): its own meter each period
+--   hold      H index of its tombstones, B place in them, 16 bytes id, B state (1 held, 2 sent), d lease (ms),
+--             B how many of the takes, the last ones, are held, as many H index of the next period's meter (itself where
+--             there is none), H length, bytes that are kept for the reaper
 -- Returns  packed: B version, B flags (1 clock reset, 2 clock clamped, 4 stale: nothing decided), H decisions, d TIME (ms);
---   decision  B outcome (1 admitted, 2 refused, 3 impossible, 4 expired, 5 cancelled), then for each take
+--             (8 rolled back, 16 behind, 32 closed: see epoch.py)
+--   decision  B outcome (1 admitted, 2 refused, 3 impossible, 4 expired, 5 cancelled, 6 closed, 7 outbox full), then takes
 --   take      B verdict (0 fits, 1 not now, 2 never), d remaining, d delay (ms: until it would fit if nothing is given
 --             back when it does not; else until more is free)
+--   hold      d when it was taken (ms; 0: it was not), then for each held take d settled, d held (HOLD; else 0)
+--   with holds at the end d epoch, d sequence, d records in the outbox
 -- Complexity  O(takes), plus the sub-windows (≤ 102, or 64 exact times) of a meter whose head moves or that refuses.
 --
 -- Everything is loaded, then decided on tables, then written: a script that fails half-way has written nothing. What is
 -- written is what was taken, and the healing of state that lies in the future: a full meter from a clock that ran ahead
 -- refuses, and would be seen there for ever if only takes were written.
+-- A hold in shadow is taken even where it does not fit: it refuses nothing, but what is spent has to be counted.
 -- Twin: proxy/metering/reference.py. The two move together; tests/lua holds them to each other.
 
 local VERSION = 1
@@ -29,8 +39,9 @@ local AHEAD_MS = 5000 -- a watermark further ahead of TIME than this was a jump 
 local SPARE_MS = 6000 -- keys outlive their state by more than AHEAD_MS, since a clamped now runs ahead of expiry's clock
 local RETRY_MS = 1000 -- nobody can know when a request in flight will end
 local FITS, NOT_NOW, NEVER = 0, 1, 2
-local ADMITTED, REFUSED, IMPOSSIBLE, EXPIRED, CANCELLED = 1, 2, 3, 4, 5
-local WINDOW, SMOOTH, CALENDAR, CONCURRENCY = 1, 2, 3, 4
+local ADMITTED, REFUSED, IMPOSSIBLE, EXPIRED, CANCELLED, CLOSED, OUTBOX_FULL = 1, 2, 3, 4, 5, 6, 7
+local WINDOW, SMOOTH, CALENDAR, CONCURRENCY, HOLD = 1, 2, 3, 4, 5
+local KEEP_MS = 35 * 86400000 -- a period's counter outlives it by this
 
 local call, read, pack, byte, sub = redis.call, struct.unpack, struct.pack, string.byte, string.sub
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
@@ -238,7 +249,7 @@ local KINDS = {window, smooth, calendar, concurrency}
 
 -- 1. Time, and whether this batch has been here before.
 local batch = ARGV[1]
-local _, count, sequence, given, memory, pos = read('<BHddd', batch)
+local version, count, sequence, given, memory, pos = read('<BHddd', batch)
 local raws = call('MGET', unpack(KEYS))
 local clock = given
 if given == 0 then
@@ -254,6 +265,62 @@ local watermark = tonumber(raws[1] or 0)
 local now, flags = clock, 0
 if watermark > clock then
   if watermark - clock > AHEAD_MS then flags = 1 else now, flags = watermark, 2 end
+end
+
+-- Holds: whether any may be taken, and those that are asked for. All of it is made here, so that a batch without holds
+-- does not pay for it: a script makes its tables and functions anew each time it runs.
+local shut, epoch, written, backlog, read_hold
+local state, holds, due, kept, dues, taken
+if version == 2 then
+  local known, seen, bound
+  known, seen, bound, pos = read('<ddd', batch, pos)
+  state, holds, due = #KEYS - 3, KEYS[#KEYS - 2], KEYS[#KEYS - 1]
+  kept, dues = {}, {} -- arguments of HSET and of ZADD
+  taken = {} -- hold id -> when it was taken
+  backlog, epoch, written = call('XLEN', KEYS[#KEYS]), 0, 0
+  local closed = 1
+  if raws[state] then closed, epoch, written = read('<Bdd', raws[state]) end
+  if known > epoch or (known == epoch and seen > written) then
+    flags, shut = flags + 40, CLOSED
+  elseif closed == 1 then
+    flags, shut = flags + 32, CLOSED
+  elseif known > 0 and known < epoch then
+    flags, shut = flags + 16, CLOSED
+  elseif backlog >= bound then
+    shut = OUTBOX_FULL
+  end
+
+  function read_hold(at)
+    local h = {next = {}}
+    h.tombs, h.place, h.id, h.state, h.lease, h.n, at = read('<HBc16BdB', batch, at)
+    for i = 1, h.n do h.next[i], at = read('<H', batch, at) end
+    h.kept, at = read('<Hc0', batch, at)
+    if taken[h.id] == nil then
+      local raw = call('HGET', holds, h.id)
+      if raw then
+        local _, since = read('<Bd', raw)
+        taken[h.id] = since
+      end
+    end
+    return h, at
+  end
+
+  -- HOLD: B kind, d settled, d held. A period's own key, so that a hold settles where it was taken.
+  KINDS[HOLD] = {
+    load = function(raw)
+      local _, settled, held = read('<Bdd', raw)
+      return {kind = HOLD, settled = settled, held = held}
+    end,
+    start = function() return {kind = HOLD, settled = 0, held = 0} end,
+    room = function(m, t) return t.capacity - m.settled - m.held end,
+    wait = function(_, t, now) return max(1, t.ends - now) end,
+    take = function(m, t) m.held, m.ends = m.held + t.amount, t.ends end,
+    left = function(m, t) return t.capacity - m.settled - m.held end,
+    reset = function(_, t, now) return max(1, t.ends - now) end,
+    store = function(m, key, now)
+      call('SET', key, pack('<Bdd', HOLD, m.settled, m.held), 'PX', max(0, m.ends - now) + KEEP_MS)
+    end,
+  }
 end
 
 -- A meter as the take's kind sees it; what another kind has left counts whole, as taken at its latest.
@@ -284,29 +351,42 @@ end
 local touched = {}
 local out = {pack('<BBHd', VERSION, flags, count, clock)}
 for _ = 1, count do
-  local deadline, n, leased, id
-  deadline, n, leased, pos = read('<dBB', batch, pos)
-  if leased == 1 then
-    id = sub(batch, pos, pos + 15)
-    pos = pos + 16
+  local deadline, n, has, id, h
+  deadline, n, has, pos = read('<dBB', batch, pos)
+  if has > 0 then
+    if has ~= 2 then
+      id = sub(batch, pos, pos + 15)
+      pos = pos + 16
+    end
+    if has > 1 then h, pos = read_hold(pos) end
   end
   local outcome = ADMITTED
   if deadline > 0 and deadline < clock then
     outcome = EXPIRED
   elseif id and call('ZSCORE', KEYS[3], id) then
     outcome = CANCELLED
+  elseif h then
+    local tombs = raws[h.tombs + 4]
+    if tombs and (byte(tombs, h.place + 1) or 0) > 0 then outcome = CANCELLED else outcome = shut or ADMITTED end
   end
+  local again = h and taken[h.id]
   local takes, from = {}, pos + 2 * n
   for i = 1, n do
     local t = {index = read('<H', batch, pos + 2 * i - 2), id = id, verdict = FITS}
     t.kind, t.shadow, t.amount, t.capacity, t.a, t.b, t.c, from = read('<BBddddd', batch, from)
     takes[i] = t
+    if t.kind == HOLD then
+      t.ends = t.b
+      if now >= t.b then t.index, t.ends = h.next[i - n + h.n], t.c end
+    end
     if outcome < EXPIRED then
       local m = meter(t.index, t)
       t.meter, t.rule = m, KINDS[t.kind]
       local room = t.rule.room(m, t, now)
       t.left = room
-      if t.amount > t.capacity then
+      if again then
+        t.verdict = FITS -- it has been taken, and that is not asked of the meter again
+      elseif t.amount > t.capacity then
         t.verdict, t.delay = NEVER, 0
         if t.shadow == 0 then outcome = IMPOSSIBLE end
       elseif t.amount > room then
@@ -320,8 +400,9 @@ for _ = 1, count do
   for i = 1, n do
     local t = takes[i]
     local m, rule = t.meter, t.rule
-    if outcome == ADMITTED and t.verdict == FITS then
+    if outcome == ADMITTED and not again and (t.verdict == FITS or t.kind == HOLD) then
       rule.take(m, t, now)
+      t.taken = true
       touched[t.index] = true
       t.left = rule.left and rule.left(m, t) or t.left - t.amount
     elseif m and m.healed then
@@ -330,6 +411,26 @@ for _ = 1, count do
     local delay = t.delay or (rule and rule.reset(m, t, now)) or 0
     out[#out + 1] = pack('<Bdd', t.verdict, max(0, t.left or 0), delay)
   end
+  if h then
+    local amounts, sums = {}, {}
+    for i = 1, h.n do
+      local t = takes[n - h.n + i]
+      amounts[i] = pack('<d', t.taken and t.amount or 0)
+      sums[i] = t.meter and t.kind == HOLD and pack('<dd', t.meter.settled, t.meter.held) or pack('<dd', 0, 0)
+    end
+    if outcome == ADMITTED and not again then
+      taken[h.id] = now
+      kept[#kept + 1] = h.id
+      kept[#kept + 1] = pack('<BdddB', h.state, now, h.lease, 0, h.n) .. table.concat(amounts) .. h.kept
+      dues[#dues + 1] = now + h.lease
+      dues[#dues + 1] = h.id
+    end
+    out[#out + 1] = pack('<d', outcome == ADMITTED and taken[h.id] or 0) .. table.concat(sums)
+  end
+end
+if version == 2 then
+  if kept[1] then written = written + 1 end
+  out[#out + 1] = pack('<ddd', epoch, written, backlog)
 end
 
 -- 3. What was touched, once each.
@@ -337,6 +438,15 @@ local reply = table.concat(out)
 for index in pairs(touched) do
   local m = meters[index]
   KINDS[m.kind].store(m, KEYS[index + 4], now)
+end
+if version == 2 then
+  if kept[1] then
+    call('HSET', holds, unpack(kept))
+    call('ZADD', due, unpack(dues))
+    call('SETRANGE', KEYS[state], 9, pack('<d', written))
+  elseif raws[state] and flags >= 40 then
+    call('SETRANGE', KEYS[state], 0, '\1')
+  end
 end
 if now ~= watermark then call('SET', KEYS[1], string.format('%.0f', now)) end
 call('SET', KEYS[2], pack('<d', sequence) .. reply, 'PX', memory)

@@ -18,6 +18,10 @@ TAG: Final = b"{m0}"
 CLOCK: Final = TAG + b"clock"
 GONE: Final = TAG + b"gone"
 LIVE: Final = TAG + b"live"
+STATE: Final = TAG + b"state"
+HOLDS: Final = TAG + b"holds"
+DUE: Final = TAG + b"due"
+OUTBOX: Final = TAG + b"outbox"
 
 _BY_ADDRESS: Final = "-by-address"  # a scope that the caller has no word for
 
@@ -64,12 +68,31 @@ def _prefixed(words: Iterable[str]) -> Iterator[bytes]:
         yield data
 
 
-def meter_key(limit: Limit, identity: Identity, route: str, address: str) -> bytes:
-    """The key of this caller's meter for a limit: 32 bytes. Leases live apart from amounts: they are another type."""
+def _digest(name: str, scopes: Iterable[Scope], identity: Identity, route: str, address: str) -> bytes:
     digest = blake2b(digest_size=16, person=b"meter")
-    digest.update(b"".join(_prefixed([limit.name])))
-    for scope in limit.scopes:
+    digest.update(b"".join(_prefixed([name])))
+    for scope in scopes:
         words = _scope_words(scope, identity, route, address)
         digest.update(len(words).to_bytes(4, "little") + b"".join(_prefixed(words)))
+    return urlsafe_b64encode(digest.digest()).rstrip(b"=")
+
+
+def meter_key(limit: Limit, identity: Identity, route: str, address: str) -> bytes:
+    """The key of this caller's meter for a limit: 29 bytes. Leases live apart from amounts: they are another type."""
     kind = b"l:" if limit.kind is MeterKind.CONCURRENCY else b"m:"
-    return TAG + kind + urlsafe_b64encode(digest.digest()).rstrip(b"=")
+    return TAG + kind + _digest(limit.name, limit.scopes, identity, route, address)
+
+
+def budget_base(name: str, scopes: Iterable[Scope], identity: Identity, route: str, address: str) -> bytes:
+    """What the keys of this caller's budget begin with, whatever the period. Apart from limits of the same name."""
+    return TAG + b"b:" + _digest(name, scopes, identity, route, address)
+
+
+def period_key(base: bytes, start_ms: int, end_ms: int) -> bytes:
+    """The counter of one period: it holds start and end, so that a day and a month that begin together are two."""
+    return b"%b:%x:%x" % (base, start_ms, end_ms)
+
+
+def tombs_key(hold: bytes) -> bytes:
+    """Where the tombstones of a hold id and its 255 neighbours are; its own place in there is ``hold[8]``."""
+    return TAG + b"t:" + urlsafe_b64encode(hold[:8] + hold[9:]).rstrip(b"=")

@@ -72,6 +72,8 @@ def _take(limit: Limit, rate: Rate, key: bytes, amount: int, shadow: bool, now_m
         case MeterKind.CONCURRENCY:
             # A request in flight is one, whatever it weighs.
             return Take(key, limit.kind, shadow, MILLI, rate.capacity, LEASE_MS)
+        case MeterKind.HOLD:
+            raise ValueError(f"the limit {limit.name!r} is a budget: it is held from, not taken from")
 
 
 def _rate(limit: Limit, identity: Identity, now_ms: int) -> tuple[Rate, int]:

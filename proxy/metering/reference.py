@@ -14,6 +14,8 @@ The rules, by kind:
 * SMOOTH. A leaky bucket as a meter, which is GCRA (ITU-T I.371 A.1), in whole numbers.
 * CALENDAR. The count belongs to the period of the last take; a change of period keeps it where it lies in the new one.
 * CONCURRENCY. Leases that have not expired.
+* HOLD. What is settled and what is held in one calendar period, each its own meter. In shadow it is taken even where it
+  does not fit: it refuses nothing, but what is spent has to be counted. Holds themselves are ``books``' matter.
 
 State from the future (the clock was reset) counts as taken now. State of another kind counts whole, as taken at its
 latest.
@@ -31,6 +33,7 @@ from proxy.policy.model import MeterKind
 AHEAD_MS: Final = 5_000
 TOMBSTONE_MS: Final = 60_000
 RETRY_MS: Final = 1_000  # nobody can know when a request in flight will end
+KEEP_MS: Final = 35 * 86_400_000  # a budget's counter outlives its period by this
 
 
 @dataclass(slots=True)
@@ -222,10 +225,45 @@ class ConcurrencyState:
         return 0
 
 
-State = WindowState | SmoothState | CalendarState | ConcurrencyState
+@dataclass(slots=True)
+class HoldState:
+    kind: ClassVar = MeterKind.HOLD
+    settled: int = 0
+    amount: int = 0  # held
+    keep_until_ms: int = 0
+    healed: bool = False
+
+    @classmethod
+    def start(cls, _take: Take, _amount: int, _latest_ms: int) -> Self:
+        return cls()
+
+    def held(self) -> tuple[int, int]:
+        return self.settled + self.amount, 0
+
+    def _ends(self, take: Take, now_ms: int) -> int:
+        return take.b if now_ms < take.b else take.c
+
+    def room(self, take: Take, _now_ms: int, _lease: bytes | None) -> int:
+        return self.left(take)
+
+    def wait(self, take: Take, now_ms: int, _missing: int) -> int:
+        return max(1, self._ends(take, now_ms) - now_ms)
+
+    def take(self, take: Take, now_ms: int, _lease: bytes | None) -> None:
+        self.amount += take.amount
+        self.keep_until_ms = max(now_ms, self._ends(take, now_ms)) + KEEP_MS
+
+    def left(self, take: Take) -> int:
+        return take.capacity - self.settled - self.amount
+
+    def reset(self, take: Take, now_ms: int) -> int:
+        return self.wait(take, now_ms, 0)
+
+
+State = WindowState | SmoothState | CalendarState | ConcurrencyState | HoldState
 
 _KINDS: Final[dict[MeterKind, type[State]]] = {
-    state.kind: state for state in (WindowState, SmoothState, CalendarState, ConcurrencyState)
+    state.kind: state for state in (WindowState, SmoothState, CalendarState, ConcurrencyState, HoldState)
 }
 
 
@@ -310,7 +348,17 @@ class Reference:
         tables[take.key] = state
         return state
 
-    def _one(self, ask: Ask, clock_ms: int, now_ms: int, tables: dict[bytes, State], touched: set[bytes]) -> Answer:
+    def _one(
+        self,
+        ask: Ask,
+        clock_ms: int,
+        now_ms: int,
+        tables: dict[bytes, State],
+        touched: set[bytes],
+        *,
+        again: bool = False,
+    ) -> Answer:
+        """``again``: it has been admitted before, so it is told what there is, and takes nothing more."""
         if 0 < ask.deadline_ms < clock_ms:
             return Answer(Outcome.EXPIRED, (0, 0, 0) * len(ask.takes))
         if ask.lease is not None and ask.lease in self.gone:
@@ -321,7 +369,9 @@ class Reference:
             state = self._table(take, now_ms, tables)
             room = state.room(take, now_ms, ask.lease)
             verdict, delay_ms = Verdict.FITS, 0
-            if take.amount > take.capacity:
+            if again:
+                pass
+            elif take.amount > take.capacity:
                 verdict = Verdict.NEVER
                 outcome = outcome if take.shadow else Outcome.IMPOSSIBLE
             elif take.amount > room:
@@ -330,7 +380,8 @@ class Reference:
             looked.append((take, state, verdict, room, delay_ms))
         meters: list[float] = []
         for take, state, verdict, room, delay_ms in looked:
-            if outcome is Outcome.ADMITTED and verdict is Verdict.FITS:
+            taking = outcome is Outcome.ADMITTED and not again
+            if taking and (verdict is Verdict.FITS or take.kind is MeterKind.HOLD):
                 state.take(take, now_ms, ask.lease)
                 touched.add(take.key)
                 room = state.left(take)

@@ -13,12 +13,14 @@ from typing import Final
 from proxy.policy.model import MeterKind
 
 FORMAT: Final = 1
+FORMAT_WITH_HOLDS: Final = 2
 LEASE_BYTES: Final = 16
 MAX_BATCH: Final = 64
 LEAST_WIDTHS: Final = 50  # a window is at least this many sub-windows: what is lost to their coarseness is below 2%
 MAX_AMOUNT: Final = 2**48 - 1  # what a window's entries can hold; 281 thousand million requests
 
 _BATCH: Final = struct.Struct("<BHddd")
+_STANDING: Final = struct.Struct("<ddd")
 _ASK: Final = struct.Struct("<dBB")
 _TAKE: Final = struct.Struct("<BBddddd")
 _REPLY: Final = struct.Struct("<BBHd")
@@ -31,7 +33,9 @@ class Outcome(IntEnum):
     REFUSED = 2
     IMPOSSIBLE = 3  # a take is larger than its capacity: it can never succeed
     EXPIRED = 4  # it arrived after its deadline
-    CANCELLED = 5  # its lease had been released before
+    CANCELLED = 5  # its lease had been released before, or its hold had ended
+    CLOSED = 6  # budgets have to be rebuilt first
+    OUTBOX_FULL = 7  # records wait for the ledger, as many as may
 
 
 class Verdict(IntEnum):
@@ -46,6 +50,11 @@ class ReplyFlag(IntFlag):
     CLOCK_RESET = 1  # the watermark was far ahead of the clock: an alarm
     CLOCK_CLAMPED = 2
     STALE = 4  # a batch older than the sender's last: nothing was decided
+    ROLLED_BACK = 8  # the store has forgotten what the caller has seen
+    BEHIND = 16  # the store was rebuilt since the caller last looked
+    CLOSED = 32  # budgets have to be rebuilt
+    QUIET = 64  # no lease is judged yet: holders could not renew
+    UNDONE = 128  # budgets were not closed, or written to since they were read
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +85,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One decision made; ``meters`` holds (verdict, remaining, delay_ms) for each take, flat."""
+    """One decision made; ``meters`` holds (verdict, remaining, delay_ms) for each take, flat.
+
+    With a hold: when it was taken (0: it was not), and (settled, held) for each of its takes, flat.
+    """
 
     outcome: Outcome
     meters: tuple[float, ...]
+    taken_ms: float = 0
+    sums: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ class Reply:
     flags: ReplyFlag
     clock_ms: int  # the store's TIME
     answers: tuple[Answer, ...]
+    trailer: tuple[float, ...] = ()  # of a batch with holds: epoch, sequence, records in the outbox
 
 
 def window_width(window_ms: int, *, exact: bool) -> int:
@@ -105,16 +120,30 @@ def answer_struct(takes: int) -> struct.Struct:
     return struct.Struct("<B" + "Bdd" * takes)
 
 
-def pack_ask(deadline_ms: float, indices: Sequence[int], packed_takes: bytes, lease: bytes | None) -> bytes:
-    """One decision. ``indices`` are its meters' places among the batch's distinct keys."""
+def pack_ask(
+    deadline_ms: float, indices: Sequence[int], packed_takes: bytes, lease: bytes | None, hold: bytes = b""
+) -> bytes:
+    """One decision. ``indices`` are its meters' places among the batch's distinct keys; ``hold``: a packed hold, whose
+    takes are the last ones."""
     count = len(indices)
-    head = _ASK.pack(deadline_ms, count, lease is not None)
-    return b"".join((head, lease or b"", _indices(count).pack(*indices), packed_takes))
+    head = _ASK.pack(deadline_ms, count, (2 if hold else 0) + (lease is not None))
+    return b"".join((head, lease or b"", hold, _indices(count).pack(*indices), packed_takes))
 
 
-def pack_batch(sequence: int, asks: Sequence[bytes], *, now_ms: int = 0, memory_ms: int) -> bytes:
-    """A whole batch. ``now_ms`` is for tests; 0 lets the script ask the store's clock."""
-    return b"".join((_BATCH.pack(FORMAT, len(asks), sequence, now_ms, memory_ms), *asks))
+def pack_batch(
+    sequence: int,
+    asks: Sequence[bytes],
+    *,
+    now_ms: int = 0,
+    memory_ms: int,
+    standing: tuple[int, int, int] | None = None,
+) -> bytes:
+    """A whole batch. ``now_ms`` is for tests; 0 lets the script ask the store's clock. ``standing``, of a batch with
+    holds: epoch and sequence last seen, and the bound of the outbox in records."""
+    if standing is None:
+        return b"".join((_BATCH.pack(FORMAT, len(asks), sequence, now_ms, memory_ms), *asks))
+    head = _BATCH.pack(FORMAT_WITH_HOLDS, len(asks), sequence, now_ms, memory_ms)
+    return b"".join((head, _STANDING.pack(*standing), *asks))
 
 
 def unpack_head(reply: bytes) -> tuple[int, int, float]:

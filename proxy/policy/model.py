@@ -169,6 +169,7 @@ class MeterKind(IntEnum):
     SMOOTH = 2  # GCRA
     CALENDAR = 3
     CONCURRENCY = 4
+    HOLD = 5  # a calendar period's, held and settled: budgets
 
 
 class Period(StrEnum):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from redis.crc import key_slot
 
-from proxy.store.client import SLOT
 from tests.store.servers import BINARIES, Server, cluster, server
 
 CLUSTER = "cluster of three"
@@ -16,7 +16,7 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A lone server, or the node of a cluster that owns the meters' slot: a key of another slot is an error there."""
     if request.param == CLUSTER:
         with cluster(list(BINARIES.values())[-1]) as nodes:
-            yield nodes.nodes[SLOT * 3 // 16_384]
+            yield nodes.nodes[key_slot(b"m0") * 3 // 16_384]
     else:
         with server(BINARIES[request.param]) as started:
             yield started
