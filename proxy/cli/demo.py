@@ -124,8 +124,7 @@ def main(args: argparse.Namespace) -> int:
             )
         )
         config.chmod(0o600)
-        print(guide(secret, port, metrics_port, config), flush=True)
-        return serve(FileSource(config))
+        return serve(FileSource(config), lambda: print(guide(secret, port, metrics_port, config), flush=True))
 
 
 def guide(secret: str, port: int, metrics_port: int, config: Path) -> str:

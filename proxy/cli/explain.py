@@ -39,9 +39,7 @@ def main(args: argparse.Namespace) -> int:
         return 1
     try:
         headers = CIMultiDictProxy(CIMultiDict(_headers(args)))
-        claims = json.loads(args.claims) if args.claims else None
-        if claims is not None and not isinstance(claims, dict):
-            raise ValueError("--claims must be a JSON object")
+        claims = _claims(args.claims)
     except ValueError as exc:
         print(f"sluicegate: {exc}", file=sys.stderr)
         return 2
@@ -51,6 +49,19 @@ def main(args: argparse.Namespace) -> int:
         told = {"refused": {"status": error.status, "reason": error.reason.value, "detail": error.detail}}
     print(json.dumps(told, indent=2) if args.json else _text(told))
     return 0
+
+
+def _claims(text: str | None) -> dict[str, Any] | None:
+    """Raises: ValueError."""
+    if text is None:
+        return None
+    try:
+        claims = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--claims is not JSON: {error}") from error
+    if not isinstance(claims, dict):
+        raise ValueError("--claims must be a JSON object")
+    return claims
 
 
 def _headers(args: argparse.Namespace) -> list[tuple[str, str]]:
@@ -83,7 +94,7 @@ def explain(
         identity = _claimed(policy, headers, claims)
     else:
         identity = asyncio.run(_identified(policy, route, headers, args.address))
-    factor = trpc_calls(path, query) if route.batch is BatchKind.TRPC else 1  # GraphQL's is in a body
+    factor = trpc_calls(path) if route.batch is BatchKind.TRPC else 1  # GraphQL's is in a body
     plan = make_plan(policy, route, identity, args.address, factor, time.time_ns() // 1_000_000)
     upstream = policy.upstreams[route.upstream]
     target = rewritten_target(args.path, route.strip_prefix, route.add_prefix)

@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from proxy.gateway.rehearsal import load_rehearsed
 from proxy.gateway.sockets import CannotListen
 from proxy.gateway.supervisor import PolicySource, Supervisor
 from proxy.policy.compiler import Loaded, defaults_for
+from proxy.policy.model import Address
 from proxy.policy.problems import PolicyError
 from proxy.store.embedded import EmbeddedError
 from proxy.telemetry.log import configure
@@ -55,8 +57,8 @@ def main(args: argparse.Namespace) -> int:
     return serve(FileSource(args.config) if args.config else UpstreamSource(args.upstream, given))
 
 
-def serve(source: PolicySource) -> int:
-    """Loads the policy and serves by it in the foreground; 1 if it cannot."""
+def serve(source: PolicySource, on_ready: Callable[[], None] = lambda: None) -> int:
+    """Loads the policy and serves by it in the foreground; 1 if it cannot. ``on_ready``: once requests are answered."""
     person = sys.stderr.isatty()
     os.environ.setdefault("SLUICEGATE_LOG", "text" if person else "json")
     configure(json_lines=os.environ["SLUICEGATE_LOG"] == "json")
@@ -72,18 +74,18 @@ def serve(source: PolicySource) -> int:
     for warning in loaded.warnings:
         log.warning(str(warning))
     try:
-        uvloop.run(_run(source, loaded))
+        uvloop.run(_run(source, loaded, on_ready))
     except (CannotListen, EmbeddedError, TimeoutError) as exc:
         log.error(str(exc) or "the workers did not start in time")
         return 1
     except OSError as exc:
-        log.error("cannot serve: %s", exc)
+        log.error("cannot serve (data_dir is %s): %s", loaded.policy.data_dir, exc)
         return 1
     return 0
 
 
-async def _run(source: PolicySource, loaded: Loaded) -> None:
+async def _run(source: PolicySource, loaded: Loaded, on_ready: Callable[[], None]) -> None:
     def bound(name: str, host: str, port: int) -> None:
-        log.info("listening", extra={"fields": {"listener": name, "address": f"{host}:{port}"}})
+        log.info("listening", extra={"fields": {"listener": name, "address": str(Address(host, port))}})
 
-    await Supervisor(source, loaded).run([functools.partial(listeners, on_bound=bound)])
+    await Supervisor(source, loaded).run([functools.partial(listeners, on_bound=bound)], on_ready)

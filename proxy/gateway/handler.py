@@ -15,7 +15,7 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.gateway import cors
 from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
-from proxy.gateway.batch import calls
+from proxy.gateway.batch import body_bound, calls
 from proxy.gateway.connection import Connection
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange, Outcome
@@ -26,7 +26,7 @@ from proxy.gateway.report import Reporter
 from proxy.gateway.runtime import Runtime, Shared
 from proxy.policy.model import BatchKind, Policy
 from proxy.telemetry.log import LineWriter
-from proxy.telemetry.metrics import REFUSALS, Metrics
+from proxy.telemetry.metrics import Metrics
 
 log = logging.getLogger("sluicegate.handler")
 
@@ -88,8 +88,8 @@ class Handler:
             exchange.fields += cors.answer_fields(route.cors, exchange.headers.get("Origin"))
         runtime.check_maintenance(exchange)
         identity = exchange.identity = runtime.known(exchange, route) or await runtime.identify(exchange, route)
-        check_length(exchange, route.max_body)
-        body = await read_body(exchange, route.max_body) if route.batch is BatchKind.GRAPHQL else None
+        check_length(exchange, body_bound(route))
+        body = await read_body(exchange, body_bound(route)) if route.batch is BatchKind.GRAPHQL else None
         decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))
         try:
             await forward(
@@ -151,7 +151,7 @@ class Handler:
         """Answers what never became a request."""
         request_id = f"{self._id_prefix}{next(self._ids):010x}"
         body = problem_body(error, request_id)
-        self._metrics.inc(REFUSALS, error.error_class.fault.value, error.reason.value)
+        self._reporter.refused(request_id, connection.peer, error)
         fields = [(b"Content-Type", CONTENT_TYPE), *error.headers]
         connection.send(own_head(error.status, request_id, fields, len(body), close=True) + body)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from proxy.core.errors import ERRORS
+from proxy.core.errors import ERRORS, GatewayError
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.policy.model import Policy
 from proxy.telemetry.log import LineWriter
@@ -83,6 +83,24 @@ class Reporter:
         if exchange.reason is not None:
             self._metrics.inc(REFUSALS, ERRORS[exchange.reason].fault.value, exchange.reason.value)
         self._lines.write(self._line(exchange, policy, route_name, tier, elapsed_s))
+
+    def refused(self, request_id: str, address: str, error: GatewayError) -> None:
+        """What was no request: a head that could not be parsed, or did not arrive in time."""
+        reason, status = error.reason, error.status
+        self._metrics.inc(REQUESTS, NO_ROUTE, NO_TIER, str(status), Outcome.REFUSED.value)
+        self._metrics.inc(REFUSALS, error.error_class.fault.value, reason.value)
+        line = {
+            "ts": round(time.time(), 3),
+            "id": request_id,
+            "status": status,
+            "msg": "request",
+            "route": NO_ROUTE,
+            "outcome": Outcome.REFUSED.value,
+            "tier": NO_TIER,
+            "ip": address,
+            "reason": reason.value,
+        }
+        self._lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _line(self, exchange: Exchange, policy: Policy, route_name: str, tier: str, elapsed_s: float) -> bytes:
         """One JSON object. What most requests have in common is made once and kept; a request adds its numbers."""

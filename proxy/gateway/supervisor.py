@@ -78,7 +78,11 @@ class Supervisor:
 
     # --- life ---
 
-    async def run(self, services: Sequence[Callable[["Supervisor"], AbstractAsyncContextManager[None]]] = ()) -> None:
+    async def run(
+        self,
+        services: Sequence[Callable[["Supervisor"], AbstractAsyncContextManager[None]]] = (),
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
         """Serves until stopped. ``services`` (the read-only and admin listeners) live from before ready to drained.
 
         Raises: CannotListen, and what the embedded Redis raises when it cannot start.
@@ -103,6 +107,7 @@ class Supervisor:
             try:
                 if await self._unless_stopped(self._workers.start()):
                     self._say_ready(count)
+                    on_ready()
                     settings = asyncio.create_task(warn_of_settings(policy, redis_url), name="redis settings")
                     stack.callback(settings.cancel)
                     await self._watch_until_stopped()

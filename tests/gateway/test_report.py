@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.core.errors import Reason
+from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway.accept import accept
 from proxy.gateway.exchange import Exchange, Outcome
@@ -113,3 +113,12 @@ def test_requests_are_counted_by_closed_labels(told: Told, policy: Policy) -> No
         ("none", "none", "404", "forwarded"): 1.0,
     }
     assert told.count(IN_FLIGHT.name) == {(): 0.0}
+
+
+def test_what_was_no_request_leaves_a_line_too(told: Told) -> None:
+    """The id that the client was told is found in the log, with the address it came from."""
+    told.reporter.refused("r9", "192.0.2.66", GatewayError(Reason.MALFORMED, close=True))
+    line = json.loads(told.lines[-1])
+    assert (line["id"], line["ip"], line["status"], line["reason"]) == ("r9", "192.0.2.66", 400, "malformed")
+    assert told.count("sluicegate_requests") == {("none", "none", "400", "refused"): 1.0}
+    assert told.count("sluicegate_errors") == {("client", "malformed"): 1.0}
