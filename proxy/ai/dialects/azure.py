@@ -1,0 +1,39 @@
+"""Azure OpenAI: OpenAI's shapes; the model is the deployment in the path, or with /openai/v1 in the body.
+
+What a deployment runs is known to its owner alone: the policy's aliases name it, and an answer's ``model`` says it.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from proxy.ai.dialects.call import Kind
+from proxy.ai.dialects.openai import CHAT, EMBEDDINGS, FREE_AND_PRICED, RESPONSES
+from proxy.ai.dialects.table import Choice, Dialect, Endpoint
+
+# Nobody has listed what Azure's tiers cost: only the usual one has a known price.
+_TIERS: Final = Choice(("service_tier",), account=frozenset({"auto"}), usual=frozenset({"default"}))
+CHAT_AZURE: Final = replace(CHAT, tiers=_TIERS)
+RESPONSES_AZURE: Final = replace(RESPONSES, tiers=_TIERS)
+_SHAPES: Final = {Kind.CHAT: CHAT_AZURE, Kind.RESPONSES: RESPONSES_AZURE}
+
+
+def _on_v1(line: Endpoint) -> Endpoint:
+    shape = line.shape and _SHAPES.get(line.shape.kind, line.shape)
+    return replace(line, path="/openai/v1" + line.path, shape=shape)
+
+
+_BY_DEPLOYMENT: Final = (
+    Endpoint("POST", "/openai/deployments/{deployment}/chat/completions", CHAT_AZURE),
+    Endpoint("POST", "/openai/deployments/{deployment}/embeddings", EMBEDDINGS),
+    Endpoint("POST", "/openai/responses", RESPONSES_AZURE),  # older API versions
+    Endpoint("GET", "/openai/models"),
+    Endpoint("GET", "/openai/realtime", opaque="realtime"),
+)
+
+AZURE: Final = Dialect(
+    "azure",
+    "azure",
+    _BY_DEPLOYMENT + tuple(_on_v1(line) for line in FREE_AND_PRICED),
+    prefixes=("",),
+    usage_since=("api-version", "2024-09-01-preview"),
+)

@@ -1,0 +1,168 @@
+"""The columns of a dialect's table: endpoints, and the shape of each kind of request. Data; reading.py walks it.
+
+Field names are as on the wire, a path is a tuple of them. Where the wire allows a second spelling (Gemini's
+protocol buffers take ``max_output_tokens`` for ``maxOutputTokens``) ``Dialect.snake_too`` says so.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.ai.dialects.call import Kind
+
+Path = tuple[str, ...]
+
+_NAME: Final = r"[A-Za-z0-9._~:@+-]+"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Tools of a request: what runs at the client costs nothing more; what runs at the provider does.
+
+    ``server`` maps a type's beginning to the unit that a use is billed in, or None where a use itself is free; a type
+    that stands in neither table has no known price, and so no bound. ``limit`` is a field of the request that bounds
+    all uses together, ``limit_each`` one of the tool. ``by_key``: a tool says what it is by its only members' names.
+    """
+
+    client: frozenset[str] = frozenset()
+    server: Mapping[str, str | None] = field(default_factory=dict)
+    limit: str | None = None
+    limit_each: str | None = None
+    default_type: str | None = None
+    by_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where a request holds what the model reads, and which parts are text that stands wholly in the body.
+
+    ``fields`` are walked, into members ``descend``; a part's ``type`` (or, ``by_key``, each of its members) must be in
+    ``plain``; ``needs`` names a member without which a type only refers to something stored.
+    """
+
+    fields: tuple[str, ...] = ()
+    descend: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
+    needs: Mapping[str, str] = field(default_factory=dict)
+    refers: frozenset[str] = frozenset()  # members that, if not null, refer to something stored
+    by_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A field that chooses among a model's prices. ``account``: values that mean what the account is set to, as leaving
+    it out does; ``usual``: the standard price, which the price table spells ``usual_as``; any other must be ``priced``.
+    """
+
+    path: Path
+    account: frozenset[str] = frozenset()
+    usual: frozenset[str] = frozenset()
+    usual_as: str = ""
+    priced: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How one kind of request is read.
+
+    ``fields`` are all members that are known not to make a call dearer than the bound says; any other is unbounded.
+    ``caps`` are the spellings of the output cap; the first is where ours is written.
+    """
+
+    kind: Kind
+    fields: frozenset[str] = frozenset()
+    caps: tuple[Path, ...] = ()
+    choices: Path | None = None
+    tiers: Choice | None = None
+    speeds: Choice | None = None
+    geo: Path | None = None
+    prediction: str | None = None
+    modalities: Path | None = None  # names output beside text; None: whatever the model can make, it may make
+    modalities_default_text: bool = False
+    content: Content = field(default_factory=Content)
+    tools: Tools = field(default_factory=Tools)
+    external: frozenset[str] = frozenset()
+    unbounded: frozenset[str] = frozenset()
+    cap_per_pass: bool = False
+    asks_usage: bool = False
+    server_models: tuple[str, ...] = ()  # beginnings of models that use server tools unasked
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One line of a table. ``shape`` None: free. ``stream``: the path says it, True or False; None: the body does."""
+
+    method: str
+    path: str
+    shape: Shape | None = None
+    stream: bool | None = None
+    opaque: str | None = None  # priced, but by nothing that the request says: the name of why
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A provider's API. ``prefixes`` stand before each endpoint's path; {model} or {deployment} in one is the model.
+
+    ``overhead_tokens`` and ``tool_tokens``: what the provider adds to a prompt by itself (templates, a system prompt
+    for tools), for a request and for each tool, generously.
+    """
+
+    name: str
+    provider: str
+    endpoints: tuple[Endpoint, ...]
+    prefixes: tuple[str, ...] = ("/v1",)
+    overhead_tokens: int = 1024
+    tool_tokens: int = 1024
+    snake_too: bool = False
+    usage_since: tuple[str, str] | None = None  # (query parameter, value): before it a stream cannot be asked
+    long_windows: Mapping[str, int] = field(default_factory=dict)  # beginning of an anthropic-beta → tokens
+
+    def __post_init__(self) -> None:
+        exact: dict[str, dict[str, Endpoint]] = {}
+        patterns: dict[str, dict[str, Endpoint]] = {}
+        for prefix in self.prefixes:
+            for line in self.endpoints:
+                path = prefix + line.path
+                (patterns if "{" in path else exact).setdefault(path, {})[line.method] = line
+        object.__setattr__(self, "_exact", exact)
+        compiled = [(_compile(path), lines) for path, lines in patterns.items()]
+        object.__setattr__(self, "_patterns", compiled)
+
+    _exact: dict[str, dict[str, Endpoint]] = field(init=False, repr=False, compare=False)
+    _patterns: list[tuple[re.Pattern[str], dict[str, Endpoint]]] = field(init=False, repr=False, compare=False)
+
+    def find(self, path: str) -> tuple[dict[str, Endpoint], str]:
+        """The lines of ``path`` by method, and the model that it names; an empty dict where nothing is listed.
+
+        A path is compared as it is written: one with an encoded or doubled character is another path.
+        """
+        lines = self._exact.get(path)
+        if lines is not None:
+            return lines, ""
+        for pattern, found in self._patterns:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                return found, match.groupdict().get("model") or ""
+        return {}, ""
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def snake(name: str) -> str:
+    """``maxOutputTokens`` as protocol buffers also spell it."""
+    return "".join("_" + char.lower() if char.isupper() else char for char in name)
+
+
+def _compile(path: str) -> re.Pattern[str]:
+    """``{model}`` and ``{deployment}`` name the model, any other ``{x}`` is one segment of no interest."""
+    pieces = re.split(r"\{(\w+)\}", path)
+    made = [re.escape(pieces[0])]
+    for name, rest in zip(pieces[1::2], pieces[2::2], strict=True):
+        # A verb after the model (:generateContent) is no part of it.
+        one = _NAME.replace(":", "") if rest.startswith(":") else _NAME
+        made.append(f"(?P<model>{one})" if name in ("model", "deployment") else one)
+        made.append(re.escape(rest))
+    return re.compile("".join(made))

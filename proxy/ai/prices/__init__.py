@@ -1,0 +1,1 @@
+"""Prices: a compact table compiled from genai-prices, matching of models, exact cost in nano-dollars."""

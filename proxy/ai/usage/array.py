@@ -1,0 +1,82 @@
+"""Usage from Gemini's other stream: a JSON array that grows by an object (streamGenerateContent without alt=sse). Pure.
+
+Only braces outside strings are followed, over whatever boundaries the chunks have; the last object that says a usage
+is read at the end.
+"""
+
+import re
+from typing import Final
+
+import orjson
+
+from proxy.ai.dialects.call import Kind
+from proxy.ai.usage.result import Usage
+from proxy.ai.usage.shapes import usage_of
+
+MAX_OBJECT: Final = 32 << 20
+_SPECIAL: Final = re.compile(rb'["\\{}]')
+_MARK: Final = re.compile(rb'"usageMetadata"\s*:\s*\{')
+_QUOTE, _ESCAPE, _OPEN = b'"\\{'
+
+
+class ArrayReader:
+    """Reads one stream; hands on every chunk as it is."""
+
+    __slots__ = ("_depth", "_in_string", "_last", "_object", "_skip", "streamed_bytes")
+
+    def __init__(self) -> None:
+        self._object = bytearray()
+        self._depth = 0
+        self._in_string = False
+        self._skip = 0  # bytes of the next chunk that an escape covers
+        self._last: bytes | None = None
+        self.streamed_bytes = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self.streamed_bytes += len(data)
+        begin = 0
+        skip = self._skip
+        for special in _SPECIAL.finditer(data):
+            at = special.start()
+            if at < skip:
+                continue
+            char = data[at]
+            if self._in_string:
+                if char == _ESCAPE:
+                    skip = at + 2
+                elif char == _QUOTE:
+                    self._in_string = False
+            elif char == _QUOTE:
+                self._in_string = True
+            elif char == _OPEN:
+                if self._depth == 0:
+                    begin = at
+                self._depth += 1
+            elif char != _ESCAPE and self._depth:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._end_object(data[begin : at + 1])
+        self._skip = max(0, skip - len(data))
+        if self._depth and len(self._object) < MAX_OBJECT:
+            self._object += data[begin:]
+        return data
+
+    def _end_object(self, rest: bytes) -> None:
+        self._object += rest
+        if _MARK.search(self._object) is not None:
+            self._last = bytes(self._object)
+        self._object.clear()
+
+    def end(self) -> bytes:
+        return b""
+
+    def usage(self) -> Usage | None:
+        if self._last is None:
+            return None
+        try:
+            answer = orjson.loads(self._last)
+        except ValueError:
+            return None
+        candidates = answer.get("candidates") or []
+        complete = not candidates or any(isinstance(c, dict) and c.get("finishReason") for c in candidates)
+        return usage_of(Kind.GENERATE, answer, complete=complete, streamed_bytes=self.streamed_bytes)

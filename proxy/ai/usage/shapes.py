@@ -1,0 +1,207 @@
+"""Where each kind of answer says what was used: tables of paths into its JSON, and what overlaps what. Pure.
+
+A path leads to a whole number; sums are of several paths. An answer whose needed paths are not there says nothing:
+a missing usage is no usage of zero.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeGuard
+
+from proxy.ai.dialects.call import Kind
+from proxy.ai.usage.result import Usage
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageShape:
+    """``roots``: where the usage object may stand; ``needed``: names without which it is none."""
+
+    roots: tuple[Path, ...]
+    units: Mapping[str, tuple[Path, ...]]
+    needed: tuple[str, ...]
+    id_path: Path = ("id",)
+    model_path: Path = ("model",)
+    tier_path: Path | None = None
+    speed_path: Path | None = None
+    geo_path: Path | None = None
+    tiers: Mapping[str, str] = field(default_factory=dict)  # as said → as priced
+    counted: Callable[[dict[str, Any], dict[str, Any]], dict[str, int]] | None = None
+
+
+def _openai_tools(answer: dict[str, Any], _usage: dict[str, Any]) -> dict[str, int]:
+    """Uses of server tools: Responses lists each among its output."""
+    output = answer.get("output")
+    kinds = [item.get("type") for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+    found = {"web_searches": kinds.count("web_search_call"), "storage_searches": kinds.count("file_search_call")}
+    return {unit: count for unit, count in found.items() if count}
+
+
+_MODALITIES: Final = {"AUDIO": "audio", "IMAGE": "image", "VIDEO": "video"}
+
+
+def _gemini_parts(answer: dict[str, Any], usage: dict[str, Any]) -> dict[str, int]:
+    """Counts by modality, and searches, which Gemini 3 bills by query."""
+    found: dict[str, int] = {}
+    for name, form in (
+        ("promptTokensDetails", "input_{}_tokens"),
+        ("cacheTokensDetails", "cache_{}_read_tokens"),
+        ("candidatesTokensDetails", "output_{}_tokens"),
+    ):
+        for detail in _objects(usage.get(name)):
+            modality, count = _MODALITIES.get(str(detail.get("modality"))), detail.get("tokenCount")
+            if modality and _is_count(count):
+                unit = form.format(modality)
+                found[unit] = found.get(unit, 0) + count
+    searches = 0
+    for candidate in _objects(answer.get("candidates")):
+        grounding = candidate.get("groundingMetadata")
+        queries = grounding.get("webSearchQueries") if isinstance(grounding, dict) else None
+        searches += len(queries) if isinstance(queries, list) else 0
+    if searches:
+        found["web_searches"] = searches
+    return found
+
+
+def _anthropic_compaction(_answer: dict[str, Any], usage: dict[str, Any]) -> dict[str, int]:
+    """Passes that summarised the context: billed, and left out of the totals."""
+    found: dict[str, int] = {}
+    for one in _objects(usage.get("iterations")):
+        if one.get("type") == "compaction":
+            for unit, paths in _ANTHROPIC_UNITS.items():
+                if count := _sum(one, paths):
+                    found[unit] = found.get(unit, 0) + count
+    return found
+
+
+_CHAT_UNITS: Final[dict[str, tuple[Path, ...]]] = {
+    "input_tokens": (("prompt_tokens",),),
+    "cache_read_tokens": (("prompt_tokens_details", "cached_tokens"),),
+    "cache_write_tokens": (("prompt_tokens_details", "cache_write_tokens"),),
+    "input_audio_tokens": (("prompt_tokens_details", "audio_tokens"),),
+    "input_image_tokens": (("prompt_tokens_details", "image_tokens"),),
+    "output_tokens": (("completion_tokens",),),
+    "output_reasoning_tokens": (("completion_tokens_details", "reasoning_tokens"),),
+    "output_audio_tokens": (("completion_tokens_details", "audio_tokens"),),
+}
+_ANTHROPIC_UNITS: Final[dict[str, tuple[Path, ...]]] = {
+    "input_tokens": (("input_tokens",), ("cache_creation_input_tokens",), ("cache_read_input_tokens",)),
+    "cache_read_tokens": (("cache_read_input_tokens",),),
+    "cache_write_tokens": (("cache_creation_input_tokens",),),
+    "cache_write_1h_tokens": (("cache_creation", "ephemeral_1h_input_tokens"),),
+    "output_tokens": (("output_tokens",),),
+    "output_reasoning_tokens": (("output_tokens_details", "thinking_tokens"),),
+    "web_searches": (("server_tool_use", "web_search_requests"),),
+}
+
+SHAPES: Final[dict[Kind, UsageShape]] = {
+    Kind.CHAT: UsageShape(
+        roots=(("usage",), ("x_groq", "usage")),
+        units=_CHAT_UNITS,
+        needed=("prompt_tokens", "completion_tokens"),
+        tier_path=("service_tier",),
+    ),
+    Kind.EMBEDDINGS: UsageShape(
+        roots=(("usage",), ("usageMetadata",)),
+        units={"input_tokens": (("prompt_tokens",), ("promptTokenCount",))},
+        needed=(),
+    ),
+    Kind.RESPONSES: UsageShape(
+        roots=(("usage",),),
+        units={
+            "input_tokens": (("input_tokens",),),
+            "cache_read_tokens": (("input_tokens_details", "cached_tokens"),),
+            "cache_write_tokens": (("input_tokens_details", "cache_write_tokens"),),
+            "output_tokens": (("output_tokens",),),
+            "output_reasoning_tokens": (("output_tokens_details", "reasoning_tokens"),),
+        },
+        needed=("input_tokens", "output_tokens"),
+        tier_path=("service_tier",),
+        counted=_openai_tools,
+    ),
+    Kind.MESSAGES: UsageShape(
+        roots=(("usage",),),
+        units=_ANTHROPIC_UNITS,
+        needed=("input_tokens", "output_tokens"),
+        tier_path=("usage", "service_tier"),
+        tiers={"batch": "batch", "standard": "", "priority": ""},
+        speed_path=("usage", "speed"),
+        geo_path=("usage", "inference_geo"),
+        counted=_anthropic_compaction,
+    ),
+    Kind.GENERATE: UsageShape(
+        roots=(("usageMetadata",),),
+        units={
+            "input_tokens": (("promptTokenCount",), ("toolUsePromptTokenCount",)),
+            "cache_read_tokens": (("cachedContentTokenCount",),),
+            "output_tokens": (("candidatesTokenCount",), ("thoughtsTokenCount",)),
+            "output_reasoning_tokens": (("thoughtsTokenCount",),),
+        },
+        needed=("promptTokenCount",),
+        id_path=("responseId",),
+        model_path=("modelVersion",),
+        tier_path=("usageMetadata", "serviceTier"),
+        tiers={"standard": "", "STANDARD": "", "FLEX": "flex", "PRIORITY": "priority"},
+        counted=_gemini_parts,
+    ),
+}
+
+
+def usage_of(kind: Kind, answer: Any, *, complete: bool, streamed_bytes: int) -> Usage | None:
+    """What ``answer``, one JSON value, says was used; None where it does not, or where it contradicts itself."""
+    shape = SHAPES.get(kind)
+    if shape is None or not isinstance(answer, dict):
+        return None
+    usage = next((found for root in shape.roots if isinstance(found := _at(answer, root), dict)), None)
+    if usage is None or not all(_is_count(usage.get(name)) for name in shape.needed):
+        return None
+    counts = {unit: count for unit, paths in shape.units.items() if (count := _sum(usage, paths))}
+    if shape.counted is not None:
+        for unit, count in shape.counted(answer, usage).items():
+            counts[unit] = counts.get(unit, 0) + count
+    if kind is Kind.EMBEDDINGS and not counts:
+        return None
+    counts.setdefault("input_tokens", 0)
+    counts.setdefault("output_tokens", 0)
+    context = []
+    tier = _word(answer, shape.tier_path)
+    if tier is not None and (priced := shape.tiers.get(tier, tier)):
+        context.append(("service_tier", priced))
+    speed = _word(answer, shape.speed_path)
+    if speed is not None and speed != "standard":
+        context.append(("speed", speed))
+    return Usage(
+        counts=counts,
+        complete=complete,
+        provider_request_id=_word(answer, shape.id_path),
+        model=_word(answer, shape.model_path),
+        context=tuple(context),
+        geo=_word(answer, shape.geo_path),
+        streamed_bytes=streamed_bytes,
+    )
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _at(value: Any, path: Path) -> Any:
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _sum(usage: dict[str, Any], paths: tuple[Path, ...]) -> int:
+    return sum(count for path in paths if _is_count(count := _at(usage, path)))
+
+
+def _word(answer: dict[str, Any], path: Path | None) -> str | None:
+    found = _at(answer, path) if path else None
+    return found if isinstance(found, str) and found and len(found) <= 256 else None

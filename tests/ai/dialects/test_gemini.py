@@ -1,0 +1,91 @@
+"""Gemini's requests, in both of their spellings."""
+
+import pytest
+
+from proxy.ai.dialects.call import Kind, Refusal, Why
+from tests.ai.dialects.reads import call, read
+
+CONTENTS = [{"role": "user", "parts": [{"text": "Hi"}]}]
+STREAM = "/v1beta/models/gemini-2.5-flash:streamGenerateContent"
+
+
+def test_the_path_says_model_and_stream() -> None:
+    assert call("gemini", {"contents": CONTENTS}).model == "gemini-2.5-flash"
+    assert not call("gemini", {"contents": CONTENTS}).stream
+    assert call("gemini", {"contents": CONTENTS}, path=STREAM).stream
+    assert call("gemini", {"contents": CONTENTS}, path=STREAM.replace("v1beta", "v1")).stream
+    assert read("gemini", {"contents": CONTENTS, "model": "models/gemini-2.5-pro"}) == Refusal(Why.NO_MODEL, "model")
+
+
+@pytest.mark.parametrize(
+    ("body", "cap", "choices", "path"),
+    [
+        ({"generationConfig": {"maxOutputTokens": 9}}, 9, 1, ("generationConfig", "maxOutputTokens")),
+        ({"generation_config": {"max_output_tokens": 9}}, 9, 1, ("generation_config", "max_output_tokens")),
+        ({"generation_config": {"candidateCount": 3}}, None, 3, ("generation_config", "maxOutputTokens")),
+        ({"generationConfig": {"maxOutputTokens": "9"}}, 9, 1, ("generationConfig", "maxOutputTokens")),
+        ({"generationConfig": None}, None, 1, ("generationConfig", "maxOutputTokens")),
+    ],
+)
+def test_both_spellings_are_read(body: dict, cap: int | None, choices: int, path: tuple) -> None:
+    found = call("gemini", {"contents": CONTENTS} | body)
+    assert (found.output_cap, found.choices, found.cap_path) == (cap, choices, path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"generationConfig": {}, "generation_config": {}},
+        {"generationConfig": {"maxOutputTokens": 9, "max_output_tokens": 9999}},
+    ],
+)
+def test_both_spellings_at_once_are_refused(body: dict) -> None:
+    """Which of them the provider goes by, nobody knows."""
+    found = read("gemini", {"contents": CONTENTS} | body)
+    assert isinstance(found, Refusal)
+    assert found.why is Why.BAD_FIELD
+
+
+@pytest.mark.parametrize(
+    ("body", "external", "unbounded"),
+    [
+        ({"systemInstruction": {"parts": [{"text": "x"}]}}, (), ()),
+        ({"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": ""}}]}]}, ("content",), ()),
+        ({"contents": [{"parts": [{"file_data": {"fileUri": "gs://x"}}]}]}, ("content",), ()),
+        ({"contents": [{"parts": [{"functionCall": {"name": "f", "args": {"inlineData": 1}}}]}]}, (), ()),
+        (
+            {"contents": [{"parts": [{"functionResponse": {"name": "f", "parts": [{"inlineData": {}}]}}]}]},
+            ("content",),
+            (),
+        ),
+        ({"cachedContent": "cachedContents/x"}, ("cachedContent",), ()),
+        ({"cached_content": "cachedContents/x"}, ("cachedContent",), ()),
+        ({"tools": [{"functionDeclarations": []}]}, (), ()),
+        ({"tools": [{"function_declarations": []}]}, (), ()),
+        ({"tools": [{"googleSearch": {}}]}, (), ("tool",)),
+        ({"tools": [{"functionDeclarations": [], "codeExecution": {}}]}, (), ("tool",)),
+        ({"serviceTier": "priority"}, (), ()),
+        ({"serviceTier": "warp"}, (), ("service_tier",)),
+    ],
+)
+def test_what_stands_outside_the_body(body: dict, external: tuple, unbounded: tuple) -> None:
+    found = call("gemini", {"contents": CONTENTS} | body)
+    assert (found.external, found.unbounded) == (external, unbounded)
+
+
+def test_pictures_may_be_made_unless_only_text_is_asked_for() -> None:
+    assert call("gemini", {"contents": CONTENTS}).image_output
+    config = {"generationConfig": {"responseModalities": ["TEXT"]}}
+    assert not call("gemini", {"contents": CONTENTS} | config).image_output
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("embedContent", {"content": {"parts": [{"text": "x"}]}}),
+        ("batchEmbedContents", {"requests": [{"model": "models/e", "content": {"parts": [{"text": "x"}]}}]}),
+    ],
+)
+def test_embeddings(verb: str, body: dict) -> None:
+    found = call("gemini", body, path=f"/v1beta/models/e:{verb}")
+    assert (found.kind, found.has_output, found.external, found.unbounded) == (Kind.EMBEDDINGS, False, (), ())
