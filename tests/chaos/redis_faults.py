@@ -1,4 +1,4 @@
-"""What clients notice while the meters' Redis is stopped, killed, reset or flushed under open-loop load.
+"""What clients notice while the meters' Redis is stopped, killed, reset, flushed or failed over under open-loop load.
 
     python -m tests.chaos.redis_faults                      every fault, 40 s each, 200 requests a second
     python -m tests.chaos.redis_faults stop --seconds 120   the one that is worst, for the full time
@@ -7,8 +7,6 @@
 Prints the figures and exits with 1 if a promise was not kept. tests/chaos/README.md says what is promised.
 """
 
-# ruff: noqa: T201 - it is a command
-
 import argparse
 import asyncio
 import contextlib
@@ -16,18 +14,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from tests.bench.openloop import arrive, percentile
+from tests.chaos.faults import FAULTS, Redis, alone, standing
 from tests.chaos.promises import GREEDY_LIMIT, RECOVERY_S, WORKERS, Finding, Run, flow_of, greedy_user_of, judged
 from tests.e2e.gateway import ROOT, Client, Gateway, bearer, get, once, reached, running
 from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
-from tests.store.servers import BINARIES, Server, server
 
 LATE_S: Final = 0.5  # after the fault's beginning the second greedy user comes
 USERS: Final = 40  # on the open and the closed route, each far below its limit
@@ -66,67 +64,22 @@ class _Echoes(dict[str, object]):
         return echo
 
 
-# --- faults: each takes the server and for how long, and returns when it is over ---
-
-Fault = Callable[[Server, float], Awaitable[None]]
-
-
-async def stop(redis: Server, seconds: float) -> None:
-    """It accepts and never answers: the worst case."""
-    redis.signal(signal.SIGSTOP)
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        redis.signal(signal.SIGCONT)
-
-
-async def kill(redis: Server, seconds: float) -> None:
-    """Ended by SIGKILL, and started again on its append-only file."""
-    await asyncio.to_thread(redis.kill)
-    await asyncio.sleep(seconds)
-    await asyncio.to_thread(redis.start)
-
-
-async def reset(redis: Server, seconds: float) -> None:
-    """Every connection is closed, ten times a second."""
-    until_s = time.monotonic() + seconds
-    with redis.client as client:
-        while time.monotonic() < until_s:
-            await asyncio.to_thread(client.client_kill_filter, _type="normal", skipme=True)
-            await asyncio.sleep(0.1)
-
-
-async def flush(redis: Server, _seconds: float) -> None:
-    """Everything is forgotten, scripts too."""
-    with redis.client as client:
-        await asyncio.to_thread(client.flushall)
-        await asyncio.to_thread(client.script_flush)
-
-
-FAULTS: Final[dict[str, Fault]] = {"stop": stop, "kill": kill, "reset": reset, "flush": flush}
-
-
 @contextlib.contextmanager
-def gateway_with_redis(
-    origin: Origin, sabotage: str | None, timeout: str = "250ms"
-) -> Iterator[tuple[Gateway, Server]]:
-    """Both on loopback; Redis keeps an append-only file, as its documentation asks of one that holds meters."""
-    binary = BINARIES[min(BINARIES)]
+def gateway_with(redis: Redis, origin: Origin, sabotage: str | None, timeout: str = "250ms") -> Iterator[Gateway]:
     env = {}
     if sabotage is not None:
         broken = Path(__file__).parent / "sabotage"
         env = {"SLUICEGATE_SABOTAGE": sabotage, "PYTHONPATH": f"{broken}{os.pathsep}{ROOT}"}
-    with server(binary, "--appendonly", "yes") as redis:
-        text = policy(origin.port, ROUTES, workers=WORKERS, redis=f'meters: "{redis.url}", timeout: {timeout}')
-        with running(text, env) as gateway:
-            yield gateway, redis
+    text = policy(origin.port, ROUTES, workers=WORKERS, redis=f'meters: "{redis.url}", timeout: {timeout}')
+    with running(text, env) as gateway:
+        yield gateway
 
 
 async def measure(fault: str | None, args: argparse.Namespace, sabotage: str | None = None) -> Run:
     """One run under load; the fault begins after a quarter of its time."""
     with running_origin() as origin:
         origin.answers = _Echoes()  # type: ignore[assignment]
-        with gateway_with_redis(origin, sabotage) as (gateway, redis):
+        with standing(fault) as redis, gateway_with(redis, origin, sabotage) as gateway:
             run = Run([], late_from=int(args.rate * (args.seconds / 4 + LATE_S)))
             fault_task: asyncio.Task[None] | None = None
 
@@ -134,11 +87,12 @@ async def measure(fault: str | None, args: argparse.Namespace, sabotage: str | N
                 assert fault is not None
                 await asyncio.sleep(max(0.0, start_s + args.seconds / 4 - time.monotonic()))
                 run.began_s = time.monotonic()
-                await FAULTS[fault](redis, args.fault_seconds)
+                await FAULTS[fault].harm(redis, args.fault_seconds)
                 run.ended_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
                     await reached(lambda: gateway.metric("sluicegate_redis_breaker_open") == 0, 3 * RECOVERY_S)
                 run.breaker_closed_s = time.monotonic() - run.ended_s
+                run.left_s = max(0.0, await FAULTS[fault].after(redis) - run.ended_s)
 
             def started(start_s: float) -> None:
                 nonlocal fault_task
@@ -157,7 +111,8 @@ async def measure(fault: str | None, args: argparse.Namespace, sabotage: str | N
             )
             if fault_task is not None:
                 await fault_task
-            run.added_limit = GREEDY_LIMIT if fault == "flush" else 0
+            if fault is not None:
+                run.outage, run.added_limit = FAULTS[fault].outage, FAULTS[fault].added_limit(args.rate)
             return run
 
 
@@ -169,7 +124,7 @@ async def give_up(sabotage: str | None = None) -> list[Finding]:
 
     The gateway waits longer for Redis than they do, so that it is they who give up.
     """
-    with running_origin() as origin, gateway_with_redis(origin, sabotage, timeout="2s") as (gateway, redis):
+    with running_origin() as origin, alone() as redis, gateway_with(redis, origin, sabotage, timeout="2s") as gateway:
         who = bearer(user="impatient")
         await once(gateway, get("/closed/first", who))
         redis.signal(signal.SIGSTOP)
@@ -200,21 +155,22 @@ def told(title: str, findings: list[Finding]) -> bool:
     return all(finding.kept for finding in findings)
 
 
-PROOFS: Final = {
-    "no-share": "admitted of a limit",
-    "no-breaker": "added at p99",
-    "wrong-word": "closed routes answer",
-    "no-return": "closed routes as before",
+PROOFS: Final = {  # what is broken: by which fault it shows, and as which promise
+    "no-share": ("stop", "admitted of a limit"),
+    "no-breaker": ("stop", "added at p99"),
+    "wrong-word": ("stop", "closed routes answer"),
+    "no-return": ("stop", "closed routes as before"),
+    "no-follow": ("handover", "closed routes as before"),
 }
 
 
 async def prove(args: argparse.Namespace) -> bool:
     """Whether each checker finds what was broken for it."""
-    short = argparse.Namespace(rate=args.rate, seconds=max(20.0, args.seconds / 2), fault_seconds=6.0)
+    short = argparse.Namespace(rate=args.rate, seconds=max(30.0, args.seconds / 2), fault_seconds=6.0)
     calm = await measure(None, short)
     noticed = True
-    for sabotage, promise in PROOFS.items():
-        findings = judged(calm, await measure("stop", short, sabotage))
+    for sabotage, (fault, promise) in PROOFS.items():
+        findings = judged(calm, await measure(fault, short, sabotage))
         told(f"broken on purpose: {sabotage}", findings)
         noticed &= any(not finding.kept and finding.promise.startswith(promise) for finding in findings)
     findings = await give_up("no-deadline")
@@ -238,8 +194,7 @@ async def run(args: argparse.Namespace) -> bool:
         if fault == "give-up":
             kept &= told("give-up: fifty clients leave a stopped Redis", await give_up())
         else:
-            title = f"{fault}: {(FAULTS[fault].__doc__ or '').strip()}"
-            kept &= told(title, judged(calm, await measure(fault, args)))
+            kept &= told(f"{fault}: {FAULTS[fault].says}", judged(calm, await measure(fault, args)))
     return kept
 
 

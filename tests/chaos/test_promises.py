@@ -94,3 +94,20 @@ def test_percentiles_are_of_the_values_themselves() -> None:
     assert percentile([3.0], 0.5) == 3.0
     assert percentile([float(value) for value in range(1, 101)], 0.99) == 100.0
     assert percentile([float(value) for value in range(1, 101)], 0.5) == 51.0
+
+
+def test_an_old_primary_that_is_not_left_is_found() -> None:
+    """It answers as ever, and loses what it counts: clients see nothing of it."""
+    run = outage()
+    run.left_s = 5.1
+    assert [promise[:14] for promise in broken(run)] == ["closed routes "]
+
+
+def test_without_an_outage_nothing_is_counted_alone() -> None:
+    """A fault that Redis answers through allows for no local shares, only for what it forgets."""
+    assert broken(Run(calm().samples, LATE, outage=False)) == []
+    twice = [replace(one, status=200) if flow_of(one.index) == "greedy" else one for one in calm().samples[:1000]]
+    run = Run(twice + calm().samples[1000:], LATE, outage=False)
+    assert [promise[:8] for promise in broken(run)] == ["admitted"]
+    run.added_limit = 60
+    assert broken(run) == []

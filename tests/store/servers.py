@@ -126,6 +126,8 @@ def server(binary: str, *options: str, port: int = 0) -> Iterator[Server]:
 @dataclass
 class Cluster:
     nodes: list[Server]
+    owner: Server  # of the meters' slot
+    replica: Server | None  # of the owner
 
     @property
     def url(self) -> str:
@@ -133,26 +135,35 @@ class Cluster:
 
 
 @contextmanager
-def cluster(binary: str) -> Iterator[Cluster]:
-    """Three primaries with all slots between them."""
+def cluster(binary: str, *options: str, replica: bool = False) -> Iterator[Cluster]:
+    """Three primaries with all slots between them, and a replica of the one that owns the meters' slot if wanted."""
     with ExitStack() as stack:
-        nodes = [
-            stack.enter_context(
-                server(binary, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", port=free_port())
-            )
-            for _ in range(3)
-        ]
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
+        nodes = [stack.enter_context(server(binary, *options, port=free_port())) for _ in range(3 + replica)]
         clients = [stack.enter_context(node.client) for node in nodes]
         edges = [0, 5461, 10923, 16384]
-        for index, client in enumerate(clients):
+        for index, client in enumerate(clients[:3]):
             client.execute_command("CLUSTER", "ADDSLOTS", *range(edges[index], edges[index + 1]))
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
         for node in nodes[1:]:
             clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
         for client in clients:
             eventually(lambda client=client: b"cluster_state:ok" in _raw_info(client), 20)
-            eventually(lambda client=client: b"cluster_known_nodes:3" in _raw_info(client), 20)
-        yield Cluster(nodes)
+            eventually(lambda client=client: b"cluster_known_nodes:%d" % len(nodes) in _raw_info(client), 20)
+        slot = clients[0].execute_command("CLUSTER", "KEYSLOT", "{m0}")
+        owner = next(index for index in range(3) if slot < edges[index + 1])
+        if replica:
+            name = clients[owner].execute_command("CLUSTER", "MYID").decode()
+            clients[3].execute_command("CLUSTER", "REPLICATE", name)
+            eventually(lambda: _is_in_sync(nodes[3]), 20)
+            for client in clients:  # who does not know that it is a replica gives it no vote
+                eventually(lambda client=client: _knows_a_replica(client), 20)
+        yield Cluster(nodes, nodes[owner], nodes[3] if replica else None)
+
+
+def _knows_a_replica(client: redis.Redis) -> bool:
+    client.set_response_callback("CLUSTER NODES", lambda reply, **_: reply)
+    return b"slave" in client.execute_command("CLUSTER NODES")
 
 
 def _raw_info(client: redis.Redis) -> bytes:

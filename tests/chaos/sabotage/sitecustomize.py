@@ -48,9 +48,16 @@ def no_deadline() -> None:
     Offset.deadline = lambda _self, _monotonic: 0.0
 
 
+def no_follow() -> None:
+    """A connection that works is taken for a sign that the node behind it is the primary."""
+    from proxy.store import client
+
+    client.FOLLOW_S = 3600.0
+
+
 SABOTAGE: dict[str, Callable[[], None]] = {
     function.__name__.replace("_", "-"): function
-    for function in (no_share, no_breaker, wrong_word, no_return, no_deadline)
+    for function in (no_share, no_breaker, wrong_word, no_return, no_deadline, no_follow)
 }
 
 if wanted := os.environ.get("SLUICEGATE_SABOTAGE"):
