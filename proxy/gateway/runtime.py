@@ -24,6 +24,7 @@ from proxy.policy.matching import Router
 from proxy.policy.model import Policy, Route, RouteMode
 from proxy.policy.target import matched_path
 from proxy.store.client import Store
+from proxy.store.errors import StoreAway
 from proxy.store.url import parse_store_url
 from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, Metrics
 from proxy.upstream.head import Block, block_of, via_contains, via_extended
@@ -70,12 +71,15 @@ class Shared:
         self._attempts_per_minute = per_minute
         self.attempts = AttemptMeter(per_minute)
 
-    def _breaker_changed(self, closed: bool) -> None:
-        self.metrics.set(BREAKER, 0 if closed else 1)
-        if closed:
+    def _breaker_changed(self, why: StoreAway | None) -> None:
+        self.metrics.set(BREAKER, 0 if why is None else 1)
+        if why is None:
             log.info("Redis is back")
         else:
-            log.error("Redis is away: routes that are open count alone, closed ones answer 503")
+            log.error(
+                "Redis is away: routes that are open count alone, closed ones answer 503",
+                extra={"fields": {"reason": why.reason.value, "detail": why.detail}},
+            )
 
     def _clock_was_reset(self) -> None:
         self.metrics.inc(CLOCK_RESETS)

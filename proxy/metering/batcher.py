@@ -68,7 +68,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._lane = self._loop.create_task(self._run(), name="admissions")
         try:
-            await self._learn_clock(self._store.timeout_ms)
+            await self._ask_nothing(self._store.timeout_ms)
         except StoreAway as away:
             self._failed(away, final=True)
 
@@ -162,15 +162,20 @@ class Batcher:
             reply = await self._store.run(self._script, keys, packed, timeout_ms=gives_up_ms - sent_ms)
         self._deliver(batch, reply, sent_ms)
 
-    def _deliver(self, batch: list[_Waiting], reply: bytes, sent_ms: float) -> None:
-        now_ms = self._monotonic_ms()
+    def _hear(self, reply: bytes, sent_ms: float, now_ms: float) -> tuple[int, int]:
+        """Flags and decisions of a reply; what it says of the store is learnt."""
         flags, count, clock_ms = unpack_head(reply)
         self.offset.learn(sent_ms, now_ms, clock_ms)
         self.breaker.succeeded()
-        self.batches += 1
-        self.decisions += count
         if flags and self._on_alarm is not None and flags & ReplyFlag.CLOCK_RESET:
             self._on_alarm()
+        return flags, count
+
+    def _deliver(self, batch: list[_Waiting], reply: bytes, sent_ms: float) -> None:
+        now_ms = self._monotonic_ms()
+        flags, count = self._hear(reply, sent_ms, now_ms)
+        self.batches += 1
+        self.decisions += count
         if count != len(batch):
             raise StoreAway(Away.REFUSED, "the store has seen a later batch of this worker")
         at = REPLY_HEAD
@@ -202,17 +207,21 @@ class Batcher:
         asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
     def _failed(self, away: StoreAway, *, final: bool = False) -> None:
-        self.breaker.failed(self._monotonic_ms(), final=final or away.reason is Away.TIMEOUT)
+        self.breaker.failed(self._monotonic_ms(), away, final=final or away.reason is Away.TIMEOUT)
         if not self.breaker.closed and (self._prober is None or self._prober.done()):
             self._prober = asyncio.create_task(self._probe(), name="store probe")
 
-    async def _learn_clock(self, timeout_ms: float) -> None:
+    async def _ask_nothing(self, timeout_ms: float) -> None:
+        """An admission without decisions. It writes as every one does: a store that answers but has no memory left, or
+        may not be written to, fails it too."""
+        self._sequence += 1
+        packed = pack_batch(self._sequence, (), memory_ms=MEMORY_MS)
         sent_ms = self._monotonic_ms()
-        clock_ms = await self._store.time_ms(timeout_ms)
-        self.offset.learn(sent_ms, self._monotonic_ms(), clock_ms)
+        reply = await self._store.run(self._script, self._keys, packed, timeout_ms=timeout_ms)
+        self._hear(reply, sent_ms, self._monotonic_ms())
 
     async def _probe(self) -> None:
-        """Asks until the store answers, so that no request has to find out."""
+        """Asks until the store admits, so that no request has to find out."""
         while not self.breaker.closed:
             now_ms = self._monotonic_ms()
             if not self.breaker.may_probe(now_ms):
@@ -221,7 +230,7 @@ class Batcher:
             answered = False
             try:
                 await self._store.forget()
-                await self._learn_clock(PROBE_MS)
+                await self._ask_nothing(PROBE_MS)
                 answered = True
             except StoreAway:
                 pass

@@ -29,12 +29,12 @@ class Meters:
         *,
         workers: int = 1,
         on_alarm: Callable[[], None] | None = None,
-        on_breaker: Callable[[bool], None] | None = None,
+        on_breaker: Callable[[StoreAway | None], None] | None = None,
     ) -> None:
         """``workers``: how many this gateway has, at least so many share a limit while the store is away.
 
         ``on_alarm`` is called when the store's clock was far behind what scripts had seen, and was believed;
-        ``on_breaker`` with whether the breaker is closed, when that has changed.
+        ``on_breaker`` with why the breaker has opened, and with None when it has closed.
         """
         self.batcher = Batcher(store, clock, on_alarm=on_alarm)
         self.batcher.breaker.on_change = on_breaker

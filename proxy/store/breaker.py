@@ -10,6 +10,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
+from proxy.store.errors import StoreAway
+
 FAILURES_TO_OPEN: Final = 2
 FIRST_PROBE_MS: Final = 100.0
 LAST_PROBE_MS: Final = 1_000.0  # far below the five seconds in which recovery must be noticed
@@ -24,12 +26,12 @@ class BreakerState(StrEnum):
 class Breaker:
     """Closed → open → half-open → closed. ``now_ms`` is monotonic throughout.
 
-    ``on_change`` hears whether it is closed, each time that becomes another.
+    ``on_change`` hears why it has opened, and None when it has closed.
     """
 
     __slots__ = ("_failures", "_probe_at_ms", "_wait_ms", "on_change", "opened", "state")
 
-    def __init__(self, on_change: Callable[[bool], None] | None = None) -> None:
+    def __init__(self, on_change: Callable[[StoreAway | None], None] | None = None) -> None:
         self.on_change = on_change
         self.state = BreakerState.CLOSED
         self.opened = 0  # how often, for the metric
@@ -45,7 +47,7 @@ class Breaker:
         """A request was answered. Says nothing about an open breaker: only its probe closes it."""
         self._failures = 0
 
-    def failed(self, now_ms: float, *, final: bool) -> None:
+    def failed(self, now_ms: float, why: StoreAway, *, final: bool) -> None:
         """A request was not answered. ``final``: it is a timeout, or known in another way to be no passing fault."""
         self._failures += 1
         if self.state is BreakerState.CLOSED and (final or self._failures >= FAILURES_TO_OPEN):
@@ -53,7 +55,7 @@ class Breaker:
             self.opened += 1
             self._wait_ms = FIRST_PROBE_MS
             self._probe_at_ms = now_ms + self._wait_ms
-            self._tell(closed=False)
+            self._tell(why)
 
     def may_probe(self, now_ms: float) -> bool:
         """Whether to send a probe now; the one who is told yes must report ``probed``."""
@@ -71,12 +73,12 @@ class Breaker:
         if answered:
             self.state = BreakerState.CLOSED
             self._failures = 0
-            self._tell(closed=True)
+            self._tell(None)
         else:
             self.state = BreakerState.OPEN
             self._wait_ms = min(self._wait_ms * 2, LAST_PROBE_MS)
             self._probe_at_ms = now_ms + self._wait_ms
 
-    def _tell(self, *, closed: bool) -> None:
+    def _tell(self, why: StoreAway | None) -> None:
         if self.on_change is not None:
-            self.on_change(closed)
+            self.on_change(why)

@@ -70,11 +70,6 @@ class Store:
         """Raises: StoreAway."""
         await self.command(b"PING", timeout_ms=timeout_ms)
 
-    async def time_ms(self, timeout_ms: float | None = None) -> int:
-        """The store's own clock, epoch milliseconds. Raises: StoreAway."""
-        seconds, micros = await self.command(b"TIME", timeout_ms=timeout_ms)
-        return int(seconds) * 1000 + int(micros) // 1000
-
     async def close(self) -> None:
         """Closes every connection; what is under way fails with StoreAway."""
         if self._following is not None:
@@ -104,7 +99,7 @@ class Store:
         except (AuthenticationError, NoPermissionError) as error:
             raise StoreAway(Away.REFUSED, f"{self.url} does not accept the credentials") from error
         except ResponseError as error:
-            raise StoreAway(Away.REFUSED, f"{self.url}: {str(error)[:200]}") from error
+            raise StoreAway(Away.REFUSED, f"{self.url}: {_told(error)}") from error
         except (RedisError, OSError, asyncio.IncompleteReadError) as error:
             raise StoreAway(Away.UNREACHABLE, f"no connection to {self.url}") from error
 
@@ -195,6 +190,11 @@ class Store:
     async def _drop(self, connection: Connection) -> None:
         self._opened.pop(connection, None)
         await connection.disconnect(nowait=True)
+
+
+def _told(error: ResponseError) -> str:
+    """Redis' own words but for what it repeats of a command that it does not know: AUTH's are secret."""
+    return str(error).partition(", with args")[0][:200]
 
 
 def _ran_elsewhere(error: ResponseError) -> bool:

@@ -19,6 +19,7 @@ class StoreAway(Exception):
     def __init__(self, reason: Away, detail: str = "") -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
+        self.detail = detail
 
 
 class StoreUrlError(ValueError):

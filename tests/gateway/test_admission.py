@@ -14,6 +14,7 @@ from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.runtime import Runtime, Shared
 from proxy.policy.model import Policy, RedisDown, Route
+from proxy.store.errors import Away, StoreAway
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.gateway.conftest import exchange_of
@@ -104,7 +105,7 @@ async def test_while_redis_is_away_the_route_says(gate: Gate, mode: RedisDown) -
     """Closed is 503 with Retry-After, never 429; open is counted by the worker alone."""
     gate.use(redis_down=mode)
     breaker = gate.runtime.shared.meters.batcher.breaker
-    breaker.failed(0, final=True)
+    breaker.failed(0, StoreAway(Away.TIMEOUT), final=True)
     assert not breaker.closed
     if mode is RedisDown.CLOSED:
         with pytest.raises(GatewayError) as refused:

@@ -1,5 +1,6 @@
-"""What a policy decides of a request before and after its identity is known."""
+"""What a policy decides of a request before and after its identity is known, and what a worker says of its store."""
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -16,6 +17,7 @@ from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.runtime import Runtime, Shared
 from proxy.policy.model import IpRules, Maintenance, Policy
+from proxy.store.errors import Away, StoreAway
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles
 from proxy.upstream.head import Block
@@ -154,3 +156,15 @@ async def test_what_is_told_is_kept_for_each_way_a_request_can_come(shared: Shar
     assert told("/ HTTP/1.1\r\nHost: b")[b"X-Forwarded-Host"] == b"b"
     assert told("/ HTTP/1.1\r\nHost: a\r\nVia: 1.1 lb")[b"Via"] == f"1.1 lb, 1.1 {NAME}".encode()
     assert told("/ HTTP/1.1\r\nHost: a") == plain
+
+
+async def test_a_store_that_is_away_is_logged_with_its_reason(shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
+    """What to mend: a full Redis, refused credentials and a dead one look the same to clients."""
+    caplog.set_level(logging.INFO, "sluicegate.worker")
+    changed = shared.meters.batcher.breaker.on_change
+    assert changed is not None
+    changed(StoreAway(Away.REFUSED, "standalone at r:6379: OOM command not allowed"))
+    changed(None)
+    away, back = caplog.records
+    assert away.fields == {"reason": "refused", "detail": "standalone at r:6379: OOM command not allowed"}  # type: ignore[attr-defined]
+    assert (away.levelname, back.levelname, back.getMessage()) == ("ERROR", "INFO", "Redis is back")

@@ -13,7 +13,7 @@ from proxy.metering.batcher import Batcher
 from proxy.metering.plan import Plan, Planner
 from proxy.metering.takes import MAX_BATCH, Outcome
 from proxy.policy.model import Limit, ScopeKind
-from proxy.store.breaker import BreakerState
+from proxy.store.breaker import FIRST_PROBE_MS, BreakerState
 from proxy.store.client import Store, connect
 from proxy.store.errors import Away, StoreAway
 from tests.metering.faults import lossy
@@ -145,6 +145,37 @@ async def test_killed_and_restarted(binary: str) -> None:
             fragile.start()
             await until(lambda: batcher.breaker.closed, 5)
             assert (await batcher.admit(a_plan(NARROW))).remaining(0) == 98_000
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong", "right", "says"),
+    [("maxmemory", 1, 0, "maxmemory"), ("min-replicas-to-write", 1, 0, "replicas")],
+)
+@each_binary
+async def test_a_store_that_answers_but_cannot_admit_is_away_once(
+    binary: str, setting: str, wrong: int, right: int, says: str
+) -> None:
+    """The probe asks for what admissions need: TIME is answered by a store without memory too. Its words are told."""
+    told: list[StoreAway | None] = []
+    with server(binary) as full, full.client as client:
+        store = await connect(full.url, 1_000)
+        async with batching(store) as batcher:
+            batcher.breaker.on_change = told.append
+            client.config_set(setting, wrong)
+            async with asyncio.timeout(5):
+                while (batcher.breaker.probe_in_ms(CLOCK.monotonic_ms()) or 0) < 2 * FIRST_PROBE_MS:
+                    with pytest.raises(StoreAway):  # a client that asks all the time, until several probes have failed
+                        await batcher.admit(a_plan(NARROW))
+                    await asyncio.sleep(0.005)
+            [why] = told
+            assert why is not None
+            assert why.reason is Away.REFUSED
+            assert says in why.detail.lower()
+            client.config_set(setting, right)
+            await until(lambda: batcher.breaker.closed, 5)
+            assert (await batcher.admit(a_plan(NARROW))).remaining(0) == 99_000
+            assert told == [why, None]
         await store.close()
 
 
