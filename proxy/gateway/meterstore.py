@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from proxy.core.storeurl import parse_store_url
 from proxy.policy.model import Policy
 from proxy.store.client import Store
 from proxy.store.embedded import EmbeddedRedis
 from proxy.store.errors import StoreAway
 from proxy.store.settings import check_settings
-from proxy.store.url import parse_store_url
 
 log = logging.getLogger("sluicegate")
 

@@ -9,6 +9,7 @@ from multidict import CIMultiDictProxy
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity
+from proxy.core.storeurl import parse_store_url
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.forward import Target
@@ -25,7 +26,6 @@ from proxy.policy.model import Policy, Route, RouteMode
 from proxy.policy.target import matched_path
 from proxy.store.client import Store
 from proxy.store.errors import StoreAway
-from proxy.store.url import parse_store_url
 from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, Metrics
 from proxy.upstream.head import Block, block_of, via_contains, via_extended
 from proxy.upstream.upstreams import Upstreams

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from proxy.core.headers import is_token
+from proxy.core.storeurl import parse_store_url
 from proxy.core.units import DURATIONS_MS, UnitError, parse_count, parse_duration_ms
 from proxy.policy.model import MILLI, Address, Network, Origin, Period, Scope, ScopeKind
 from proxy.policy.patterns import PatternError, normal_path
@@ -303,6 +304,7 @@ def _read_redis(raw: object) -> str:
         raise ValueError(f"must be 'embedded' or a URL that begins with one of {known}")
     if not rest or any(char <= " " for char in spelled):
         raise ValueError(f"must name a {'path' if scheme == 'unix' else 'host'}, without white space")
+    parse_store_url(spelled)
     return spelled
 
 

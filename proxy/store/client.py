@@ -31,10 +31,10 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from proxy.core.storeurl import StoreUrl, parse_store_url
 from proxy.store.errors import Away, StoreAway
 from proxy.store.nodes import Address, connection_to, exchange, finder_of, pack
 from proxy.store.scripts import Script
-from proxy.store.url import StoreUrl, parse_store_url
 
 REDIRECTIONS: Final = 3
 IDLE: Final = 4  # connections kept: admissions and leases each use one at a time

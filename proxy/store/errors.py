@@ -20,7 +20,3 @@ class StoreAway(Exception):
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
         self.detail = detail
-
-
-class StoreUrlError(ValueError):
-    """The URL cannot be a store; the message says what would be right and never repeats the URL's password."""

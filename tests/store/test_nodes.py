@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.core.storeurl import parse_store_url
 from proxy.store import nodes
 from proxy.store.errors import StoreAway
 from proxy.store.nodes import Address, Finder, finder_of, heard, pack
-from proxy.store.url import parse_store_url
 from tests.store.conftest import each_binary
 from tests.store.servers import cluster, free_port
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from proxy.store.errors import StoreUrlError
-from proxy.store.url import Topology, parse_store_url
+from proxy.core.storeurl import StoreUrlError, Topology, parse_store_url
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,16 @@ def test_credentials_are_unquoted_and_never_shown() -> None:
         ("redis+sentinel://:hush@a", "name of its set"),
         ("redis+cluster://a/1", "no databases"),
         ("unix://", "names a socket"),
+        ("unix://run/redis.sock", "names a socket"),
         ("redis://:hush@h?timeout=1", "no option 'timeout'"),
+        ("redis://h?timeout", "no option 'timeout'"),
+        ("redis://:a?hush=1@h", "password is written as"),
+        ("redis://:a/hush@h", "password is written as"),
+        ("redis://:a#hush@h", "password is written as"),
+        ("redis://:hush@[::1", "not host or host:port"),
+        ("redis://:hush\u2100@h", "not host or host:port"),
+        ("redis://h/\u00b2", "database is a number"),
+        ("redis://h:\u00b2", "not host or host:port"),
     ],
 )
 def test_a_wrong_url_says_what_would_be_right(text: str, message: str) -> None:

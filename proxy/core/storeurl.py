@@ -1,4 +1,4 @@
-"""What a store's URL says. Pure.
+"""What a store's URL says: the policy refuses a wrong one, the store connects to a right one. Pure.
 
 ``redis://[user:password@]host[:6379][/db]`` · ``rediss://…`` (TLS) · ``unix:///path/to/socket[?db=0]`` ·
 ``redis+sentinel://[user:password@]host[:26379][,host…]/name[/db]`` ·
@@ -7,12 +7,17 @@ nodes. The credentials are the nodes'; sentinels that ask for their own get
 ``?sentinel_username=…&sentinel_password=…``.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from proxy.store.errors import StoreUrlError
+_ESCAPES: Final = "a '/', '?' or '#' in a Redis URL's password is written as %2F, %3F or %23"
+
+
+class StoreUrlError(ValueError):
+    """The URL cannot be a store; the message says what would be right and never repeats the URL's password."""
 
 
 class Topology(StrEnum):
@@ -31,6 +36,7 @@ _SCHEMES: Final = {
     "redis+cluster": (Topology.CLUSTER, False, 6379),
     "rediss+cluster": (Topology.CLUSTER, True, 6379),
 }
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +62,40 @@ def _host(text: str, default: int) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(default)
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not _NUMBER.fullmatch(port) or not 0 < int(port) < 65536:
         raise StoreUrlError("a Redis URL has a place that is not host or host:port")
     return host.strip("[]"), int(port)
 
 
 def _db(text: str) -> int:
-    if text and not text.isdigit():
+    if text and not _NUMBER.fullmatch(text):
         raise StoreUrlError("a Redis URL's database is a number")
     return int(text or 0)
 
 
 def parse_store_url(text: str) -> StoreUrl:
     """Raises: StoreUrlError with what would be right."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # its message may quote the credentials
+        raise StoreUrlError("a Redis URL has a place that is not host or host:port") from None
     if parts.scheme not in _SCHEMES:
         raise StoreUrlError(f"a Redis URL begins with one of {', '.join(s + '://' for s in _SCHEMES)}")
     topology, tls, port = _SCHEMES[parts.scheme]
+    if parts.fragment or (topology is not Topology.UNIX and "@" in parts.path):
+        raise StoreUrlError(_ESCAPES)
     credentials, _, places = parts.netloc.rpartition("@")
     username, _, password = credentials.partition(":")
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     known = {Topology.UNIX: {"db"}, Topology.SENTINEL: {"sentinel_username", "sentinel_password"}}.get(topology, set())
     if unknown := set(query) - known:
-        raise StoreUrlError(f"a {parts.scheme} URL has no option {min(unknown)!r}")
+        # With an '@' it may be the rest of a password.
+        raise StoreUrlError(_ESCAPES if "@" in parts.query else f"a {parts.scheme} URL has no option {min(unknown)!r}")
     steps = [step for step in parts.path.split("/") if step]
     master, db = "", ""
     if topology is Topology.UNIX:
         db = query.get("db", "")
-        if not parts.path:
+        if not parts.path or places:  # of unix://run/redis.sock the first step would be taken for a host
             raise StoreUrlError("a unix URL names a socket: unix:///run/redis.sock")
     elif topology is Topology.SENTINEL:
         if not 1 <= len(steps) <= 2:
