@@ -134,6 +134,7 @@ def _issuers(
 
 
 def _check_keys(path: KeyPath, issuer: schema.Issuer, findings: Findings) -> None:
+    findings.check_filled(path, issuer, {"audience": "tokens for anyone", "algorithms": "those that fit each key"})
     key_set = issuer.jwks or issuer.jwks_file
     if issuer.jwks and issuer.jwks_file:
         findings.error((*path, "jwks_file"), "an issuer has jwks or jwks_file, not both")

@@ -1,10 +1,12 @@
 """Where the compiler notes what is wrong and what is odd, with the lines of the document it looks at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.policy.document import Document
 from proxy.policy.names import name_flaw
 from proxy.policy.problems import KeyPath, PolicyProblem
+from proxy.policy.schema import Section
 
 
 @dataclass(slots=True)
@@ -29,6 +31,15 @@ class Findings:
         flaw = name_flaw(name)
         if flaw is not None:
             self.error(path, flaw)
+
+    def check_filled(self, path: KeyPath, section: Section, meanings: Mapping[str, str]) -> None:
+        """Notes lists that are written and empty, though without them ``meanings`` holds: that is said by leaving out.
+
+        A template that fills in nothing must not open what it was to narrow.
+        """
+        for key, meaning in meanings.items():
+            if key in section.model_fields_set and not getattr(section, key):
+                self.error((*path, key), f"is an empty list; leave the key out for {meaning}")
 
     def names(self, *path: str) -> list[str]:
         """The keys of a map as the file has it, faulty entries too: what refers to one of them is not wrong itself."""

@@ -31,6 +31,8 @@ def compile_limits(config: schema.Config, amounts: Mapping[str, int], findings: 
         key = "concurrent" if kind is MeterKind.CONCURRENCY else "rate"
         by_tier = written.concurrent if kind is MeterKind.CONCURRENCY else written.rate
         assert by_tier is not None
+        if not written.scope:
+            findings.error((*path, "scope"), "names no scope: all callers together would share one count")
         if len(set(written.scope)) != len(written.scope):
             findings.error((*path, "scope"), "names a scope twice")
         # A request in flight is one, whatever it weighs.

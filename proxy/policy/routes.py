@@ -60,6 +60,7 @@ def compile_routes(
                 (*path, "upstream"), f"unknown upstream {written.upstream!r}{meant(written.upstream, known)}"
             )
         route = _route(config, index, tuple(limits[name] for name in names[index] if name in limits), findings)
+        findings.check_filled((*path, "match"), written.match, {"methods": "all methods", "hosts": "all hosts"})
         for field in written.match.headers:
             if not is_token(field.encode()):
                 findings.error((*path, "match", "headers", field), f"{field!r} is not the name of a header field")
@@ -111,6 +112,7 @@ def compile_cors(written: schema.Cors | None, path: KeyPath, findings: Findings)
         return None
     if not written.origins:
         findings.error((*path, "origins"), "names no origin; write cors: off for none")
+    findings.check_filled(path, written, {"headers": "those that the preflight asks for"})
     if written.credentials and "*" in written.origins:
         findings.error(
             (*path, "origins"), "'*' and credentials don't go together: browsers refuse it (Fetch, CORS protocol)"

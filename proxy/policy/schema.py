@@ -58,6 +58,8 @@ Flag = Annotated[bool, flag()]
 Name = Annotated[str, text("a name")]
 Text = Annotated[str, text()]
 Secret = Annotated[str, words.SECRET]
+# Where leaving a key out means "all", an empty list does not: the compiler refuses it (``Findings.check_filled``), but for
+# `ip.allow`, which stands empty beside `deny`. Elsewhere an empty list is what it says: nobody, nothing, nowhere.
 Networks = list[Annotated[Network, words.NETWORK]]
 FieldName = Annotated[str, words.FIELD_NAME]
 Tenants = Annotated[list[Text], any_for(["*"])]

@@ -222,6 +222,21 @@ def test_numbers_and_words_may_come_from_variables(policy):
     assert compiled.limits["a"].tenants["acme"][1] == 1_798_761_600_000
 
 
+def test_empty_lists_that_may_be_written_open_nothing(policy):
+    """Nobody is trusted, nobody may be named, no route is open; `ip.allow` alone is the absence of a rule."""
+    compiled = policy(
+        "listen: {trusted_proxies: []}\nip: {allow: [], deny: []}\nmaintenance: {allow_ips: []}\n"
+        "cors: {origins: ['*'], methods: [], expose: []}\n"
+        "identity:\n"
+        "  issuers: [{issuer: a, jwks: 'https://a', tenants: []}]\n"
+        f"  keys: {{k: {{sha256: {'a' * 64}, may_act_for: [], routes: []}}}}\n"
+    )
+    (key,), (issuer,) = compiled.identity.keys, compiled.identity.issuers
+    assert (key.may_act_for, key.routes, issuer.tenants) == ((), (), ())
+    assert compiled.listen.trusted_proxies == compiled.maintenance.allow_ips == compiled.ip.allow == ()
+    assert (compiled.routes[0].cors.methods, compiled.routes[0].cors.expose) == ((), ())
+
+
 def test_free_keys_are_homes_for_anchors(policy):
     """x- keys are looked at by nobody."""
     compiled = policy("x-any: [1, {a: }]\nx-rates: &rates {default: 5/1m}\nlimits: {a: {scope: ip, rate: *rates}}\n")
