@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from proxy.ai.dialects.anthropic import GEO_FACTOR
+from proxy.ai.costs import USUAL, Account, asked_for, geo_factor
 from proxy.ai.dialects.call import AiCall
-from proxy.ai.prices.table import Context, ModelPrices
+from proxy.ai.prices.table import ModelPrices
 from proxy.ai.prices.units import Rate, Rates, Unit
 
 
@@ -47,58 +47,48 @@ class Hold:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What a request gets where it does not choose: the provider's settings for the account, as the policy knows them.
-
-    ``context``: the service tier of the project, say; ``geo``: the workspace's default.
-    """
-
-    context: Context = ()
-    geo: str | None = None
-
-
-USUAL = Account()
-
-
 def hold(
     call: AiCall,
-    prices: ModelPrices,
+    prices: ModelPrices | None,
     at_ms: int,
     *,
     account: Account = USUAL,
     factor: Fraction = Fraction(1),
     fixed_nanousd: int | None = None,
 ) -> Hold | Refused:
-    """The upper bound of ``call`` at ``at_ms``, which the settlement's prices must be of too.
+    """The upper bound of ``call`` at ``at_ms``, at whose prices it is to be settled too.
 
-    ``factor`` is the contract's; ``fixed_nanousd`` is the policy's hold for what has no bound.
+    ``prices`` None: nobody knows the model's; ``factor`` is the contract's; ``fixed_nanousd`` is the policy's hold for
+    what has no bound.
     """
+    found = _bound(call, prices, at_ms, account, factor)
+    if isinstance(found, Refused) and fixed_nanousd is not None:
+        return Hold(fixed_nanousd, 0, 0, fixed=True)
+    return found
+
+
+def _bound(call: AiCall, prices: ModelPrices | None, at_ms: int, account: Account, factor: Fraction) -> Hold | Refused:
+    if call.unbounded:
+        return Refused(NoBound.UNBOUNDED, call.unbounded)
+    if prices is None:
+        return Refused(NoBound.UNPRICED, ("model",))
     size = _size(call, prices)
     if isinstance(size, Refused):
-        return size if fixed_nanousd is None else Hold(fixed_nanousd, 0, 0, fixed=True)
+        return size
     total_input, total_output = size
     factor = factor * geo_factor(call.geo or account.geo)
-    asked = dict(account.context) | dict(call.context)
     most = 0
     # A tier may be answered with the usual one, and is then billed so.
-    for context in {(), tuple(sorted(asked.items()))}:
+    for context in {(), asked_for(call, account)}:
         cost = _cost(call, prices.rates(at_ms, context), total_input, total_output, factor)
         if isinstance(cost, Refused):
-            return cost if fixed_nanousd is None else Hold(fixed_nanousd, 0, 0, fixed=True)
+            return cost
         most = max(most, cost)
     return Hold(most, total_input, total_output)
 
 
-def geo_factor(geo: str | None) -> Fraction:
-    """What a region costs more; one that is not known costs as the dearest."""
-    return Fraction(1) if geo in (None, "", "global", "not_available") else GEO_FACTOR
-
-
 def _size(call: AiCall, prices: ModelPrices) -> tuple[int, int] | Refused:
     """Tokens of input and of output."""
-    if call.unbounded:
-        return Refused(NoBound.UNBOUNDED, call.unbounded)
     each = call.input_tokens
     if call.external:
         if prices.window is None and not call.long_window:

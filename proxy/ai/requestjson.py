@@ -86,6 +86,8 @@ _scan: Final[Callable[[str, int], tuple[Any, int]]] = _DECODER.raw_decode
 
 def _member(text: str, at: int, name: str) -> tuple[int, int] | None:
     """Where the value of ``name`` stands in the object that begins at ``at`` (as indexes of text)."""
+    if f'"{name}"' not in text and "\\u" not in text:
+        return None  # nowhere, so not here either: the members need not be read
     at = _after_space(text, at + 1)
     while text[at] != "}":
         found, at = _scan(text, at)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ai.bounds import Account, Hold, NoBound, Refused, geo_factor, hold
+from proxy.ai.bounds import Hold, NoBound, Refused, hold
+from proxy.ai.costs import Account
 from proxy.ai.dialects.call import AiCall, Kind, Refusal
 from proxy.ai.dialects.edits import edit
 from proxy.ai.dialects.reading import read_request
@@ -180,8 +181,9 @@ def test_a_contract_multiplies_and_is_rounded_up_once(factor: Fraction) -> None:
 
 def test_a_batch_is_held_only_at_what_the_policy_fixed() -> None:
     batch = AiCall("openai", "openai", Kind.OPAQUE, "", unbounded=("batch",))
-    assert hold(batch, priced("openai", "gpt-5"), AT_MS) == Refused(NoBound.UNBOUNDED, ("batch",))
+    assert hold(batch, None, AT_MS) == Refused(NoBound.UNBOUNDED, ("batch",))
+    assert hold(batch, None, AT_MS, fixed_nanousd=9) == Hold(9, 0, 0, fixed=True)
 
 
-def test_regions() -> None:
-    assert [geo_factor(geo) for geo in (None, "global", "us", "mars")] == [1, 1, Fraction(11, 10), Fraction(11, 10)]
+def test_a_model_that_nobody_priced_is_never_free() -> None:
+    assert hold(call("openai", CHAT), None, AT_MS) == Refused(NoBound.UNPRICED, ("model",))

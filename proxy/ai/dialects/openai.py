@@ -13,6 +13,8 @@ TIERS: Final = Choice(
     priced=frozenset({"flex", "priority", "fast"}),  # scale is bought by contract: name it in the policy's overrides
 )
 
+_UNPRICED: Final = {"12h": "prompt cache of 12h"}
+
 CHAT: Final = Shape(
     Kind.CHAT,
     fields=words(
@@ -36,6 +38,7 @@ CHAT: Final = Shape(
     ),
     tools=Tools(client=frozenset({"function", "custom"}), default_type="function"),
     unbounded=frozenset({"web_search_options"}),
+    unpriced_words=_UNPRICED,
     asks_usage=True,
 )
 
@@ -71,6 +74,7 @@ RESPONSES: Final = Shape(
     external=frozenset({"previous_response_id", "conversation", "prompt"}),
     # Compaction reads the context once more, as often as it likes.
     unbounded=frozenset({"background", "context_management"}),
+    unpriced_words=_UNPRICED,
 )
 
 EMBEDDINGS: Final = Shape(
@@ -93,6 +97,7 @@ FREE_AND_PRICED: Final = (
     Endpoint("POST", "/chat/completions/{id}"),
     Endpoint("DELETE", "/chat/completions/{id}"),
     Endpoint("GET", "/chat/completions/{id}/messages"),
+    Endpoint("POST", "/moderations"),
     Endpoint("POST", "/batches", opaque="batch"),
     Endpoint("GET", "/batches"),
     Endpoint("GET", "/batches/{id}"),

@@ -70,16 +70,16 @@ def read_request(
         return Refusal(Why.NO_MODEL if bad.field == "model" else Why.BAD_FIELD, bad.field)
 
 
-def most_tokens(text: str, value: dict[str, Any]) -> int:
-    """At most so many tokens are in a body of ``text`` that means ``value``."""
-    if text.isascii():
-        if "\\u" not in text:
-            return len(text)
-        most = len(text)
-    else:
-        most = len(text.encode())
-    meant = json.dumps(value, ensure_ascii=False)
-    return max(most, len(normalize("NFKC", meant).encode()))
+def without_escapes(text: str, value: dict[str, Any]) -> str:
+    """A body's JSON with every character written as itself, so that words can be looked for in it."""
+    return json.dumps(value, ensure_ascii=False) if "\\u" in text else text
+
+
+def most_tokens(text: str, meant: str) -> int:
+    """At most so many tokens are in a body of ``text`` that is ``meant`` without its escapes."""
+    if meant.isascii():
+        return max(len(text), len(meant))
+    return max(len(text.encode()), len(meant.encode()), len(normalize("NFKC", meant).encode()))
 
 
 class _Reader:
@@ -105,6 +105,8 @@ class _Reader:
         )
         unbounded += sorted(name for name in shape.unbounded if self.member(body, name) not in (None, False, [], {}))
         external = sorted(name for name in shape.external if self.member(body, name) not in (None, [], {}))
+        meant = without_escapes(text, body)
+        unbounded += [name for word, name in shape.unpriced_words.items() if f'"{word}"' in meant]
         if not all_in_body(body, shape.content):
             external.append("content")
         tools = _Tools(self, model)
@@ -125,7 +127,7 @@ class _Reader:
             model=model,
             stream=stream,
             output_cap=cap,
-            input_tokens=most_tokens(text, body)
+            input_tokens=most_tokens(text, meant)
             + self.dialect.overhead_tokens
             + tools.count * self.dialect.tool_tokens,
             choices=self.count(shape.choices, 1),
@@ -135,8 +137,7 @@ class _Reader:
             has_output=bool(shape.caps),
             audio_output=audio,
             image_output=image,
-            # The words may be escaped: then they count as said.
-            cache_write_1h="1h" in text or "\\u" in text,
+            cache_write_1h='"1h"' in meant,  # wherever a cache's lifetime may stand
             long_window=self.long_window(headers),
             geo=self.text(shape.geo),
             context=context,

@@ -11,7 +11,8 @@ class Usage:
     """What one answer said.
 
     ``counts``: unit → amount; ``input_tokens`` and ``output_tokens`` are totals, every other unit of tokens is a part
-    of one of them. ``complete``: no more could have come. ``context`` and ``geo``: as billed, where the answer says so.
+    of one of them. ``complete``: no more could have come. ``context`` and ``geo``: as billed, where the answer says so,
+    the usual price included, which may not be what was asked for.
     ``streamed_bytes``: of the body, up to when this was asked.
     """
 

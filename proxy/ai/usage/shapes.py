@@ -125,7 +125,6 @@ SHAPES: Final[dict[Kind, UsageShape]] = {
         units=_ANTHROPIC_UNITS,
         needed=("input_tokens", "output_tokens"),
         tier_path=("usage", "service_tier"),
-        tiers={"batch": "batch", "standard": "", "priority": ""},
         speed_path=("usage", "speed"),
         geo_path=("usage", "inference_geo"),
         counted=_anthropic_compaction,
@@ -142,7 +141,7 @@ SHAPES: Final[dict[Kind, UsageShape]] = {
         id_path=("responseId",),
         model_path=("modelVersion",),
         tier_path=("usageMetadata", "serviceTier"),
-        tiers={"standard": "", "STANDARD": "", "FLEX": "flex", "PRIORITY": "priority"},
+        tiers={"FLEX": "flex", "PRIORITY": "priority"},
         counted=_gemini_parts,
     ),
 }
@@ -166,10 +165,10 @@ def usage_of(kind: Kind, answer: Any, *, complete: bool, streamed_bytes: int) ->
     counts.setdefault("output_tokens", 0)
     context = []
     tier = _word(answer, shape.tier_path)
-    if tier is not None and (priced := shape.tiers.get(tier, tier)):
-        context.append(("service_tier", priced))
+    if tier is not None:
+        context.append(("service_tier", shape.tiers.get(tier, tier)))
     speed = _word(answer, shape.speed_path)
-    if speed is not None and speed != "standard":
+    if speed is not None:
         context.append(("speed", speed))
     return Usage(
         counts=counts,

@@ -58,6 +58,7 @@ def test_price_effects_are_seen() -> None:
     found = call("anthropic", BODY | {"speed": "fast", "inference_geo": "us", "service_tier": "auto"})
     assert (found.context, found.geo, found.cache_write_1h) == ((("speed", "fast"),), "us", False)
     assert call("anthropic", BODY | {"cache_control": {"type": "ephemeral", "ttl": "1h"}}).cache_write_1h
+    assert not call("anthropic", BODY | {"system": "é 1h"}).cache_write_1h
     assert call("anthropic", BODY | {"speed": "warp"}).unbounded == ("speed",)
 
 

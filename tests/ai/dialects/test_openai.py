@@ -1,5 +1,7 @@
 """OpenAI's requests, as its own package makes them."""
 
+import json
+
 import pytest
 from openai.types import embedding_create_params
 from openai.types.chat import completion_create_params
@@ -72,6 +74,14 @@ def test_arguments_of_tools_are_data_whatever_they_look_like() -> None:
 )
 def test_what_has_no_bound_in_a_chat(more: dict, unbounded: tuple) -> None:
     assert call("openai", {"model": "m", "messages": QUESTION} | more).unbounded == unbounded
+
+
+@pytest.mark.parametrize("ttl", ['"12h"', '"\\u00312h"'])
+def test_a_lifetime_of_a_cache_that_nobody_priced_has_no_bound(ttl: str) -> None:
+    """However it is spelled, and wherever it stands."""
+    part = {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "TTL"}}
+    raw = json.dumps({"model": "m", "messages": [{"role": "user", "content": [part]}]}).replace('"TTL"', ttl)
+    assert call("openai", raw.encode()).unbounded == ("prompt cache of 12h",)
 
 
 def test_sound_is_made_only_when_asked_for() -> None:

@@ -107,7 +107,7 @@ def test_anthropics_input_leaves_out_its_cache_and_ours_does_not() -> None:
         "output_tokens": 7,
         "web_searches": 2,
     }
-    assert usage.context == (("speed", "fast"),)
+    assert usage.context == (("service_tier", "priority"), ("speed", "fast"))
     assert usage.tokens.input == 10
 
 
