@@ -58,7 +58,7 @@ Flag = Annotated[bool, flag()]
 Name = Annotated[str, text("a name")]
 Text = Annotated[str, text()]
 Secret = Annotated[str, words.SECRET]
-# Where leaving a key out means "all", an empty list does not: the compiler refuses it (``Findings.check_filled``), but for
+# Where leaving a key out means "all", an empty list is refused by the compiler (``Findings.check_filled``), but for
 # `ip.allow`, which stands empty beside `deny`. Elsewhere an empty list is what it says: nobody, nothing, nowhere.
 Networks = list[Annotated[Network, words.NETWORK]]
 FieldName = Annotated[str, words.FIELD_NAME]

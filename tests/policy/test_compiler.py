@@ -233,7 +233,7 @@ def test_empty_lists_that_may_be_written_open_nothing(policy):
     )
     (key,), (issuer,) = compiled.identity.keys, compiled.identity.issuers
     assert (key.may_act_for, key.routes, issuer.tenants) == ((), (), ())
-    assert compiled.listen.trusted_proxies == compiled.maintenance.allow_ips == compiled.ip.allow == ()
+    assert compiled.listen.trusted_proxies == compiled.maintenance.allow == compiled.ip.allow == ()
     assert (compiled.routes[0].cors.methods, compiled.routes[0].cors.expose) == ((), ())
 
 
