@@ -10,7 +10,7 @@ from typing import Final
 from proxy.core.storeurl import parse_store_url
 from proxy.policy.model import Policy
 from proxy.store.client import Store
-from proxy.store.embedded import EmbeddedRedis
+from proxy.store.embedded import EmbeddedRedis, Turn
 from proxy.store.errors import StoreAway
 from proxy.store.settings import check_settings
 
@@ -28,7 +28,7 @@ async def meters_redis(policy: Policy) -> AsyncIterator[str]:
         return
     server = EmbeddedRedis(Path(policy.data_dir))
     await server.start()
-    watch = asyncio.create_task(server.watch(_redis_restarted))
+    watch = asyncio.create_task(server.watch(_log_turn))
     try:
         yield server.url
     finally:
@@ -57,5 +57,6 @@ async def warn_of_settings(policy: Policy, redis_url: str) -> None:
         await store.close()
 
 
-def _redis_restarted(pid: int) -> None:
-    log.error("the embedded Redis died and was started again", extra={"fields": {"pid": pid}})
+def _log_turn(turn: Turn, fields: dict[str, object]) -> None:
+    level = logging.INFO if turn is Turn.STARTED else logging.ERROR
+    log.log(level, "the embedded Redis %s", turn.value, extra={"fields": fields})

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -30,11 +31,21 @@ LONGEST_PAUSE_S: Final = 5.0
 STOP_S: Final = 5.0
 
 _PR_SET_PDEATHSIG: Final = 1
+_RUNTIME_PREFIX: Final = "sluicegate-"
+_LONGEST_PATH: Final = 4096
 _VERSION = re.compile(r"v=(\d+)\.(\d+)\.(\d+)")
 
 
 class EmbeddedError(Exception):
     """An embedded Redis cannot be had; the message says what to do."""
+
+
+class Turn(StrEnum):
+    """What ``watch`` tells."""
+
+    DIED = "died"  # with its ``status``: the exit code, or minus the signal
+    STARTED = "started again"  # with its ``pid``
+    FAILED = "could not be started again"  # with the ``error``; it is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,9 @@ class EmbeddedRedis:
             )
         await self._take_lock()
         # Not in the data directory: a socket's path has at most 107 bytes, and volumes may not take sockets.
-        self._runtime = Path(tempfile.mkdtemp(prefix="sluicegate-"))
+        self._sweep()
+        self._runtime = Path(tempfile.mkdtemp(prefix=_RUNTIME_PREFIX))
+        os.pwrite(self._lock_fd, os.fsencode(self._runtime), 0)
         try:
             await self._spawn(within_s)
         except BaseException:
@@ -129,23 +142,32 @@ class EmbeddedRedis:
             shutil.rmtree(self._runtime, ignore_errors=True)
             self._runtime = None
         if self._lock is not None:
+            os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
 
-    async def watch(self, on_restart: Callable[[int], None], *, within_s: float = 30.0) -> None:
-        """Runs until cancelled; starts the server again whenever it has ended, and tells its exit code."""
+    async def watch(self, tell: Callable[[Turn, dict[str, object]], None], *, within_s: float = 30.0) -> None:
+        """Runs until cancelled; starts the server again whenever it has ended, and tells each turn when it was taken.
+
+        What fails is tried again after pauses that double up to LONGEST_PAUSE_S.
+        """
         pause_s = POLL_S
+        down = False
         while True:
-            await asyncio.sleep(POLL_S)
-            if self._child is None or (code := self._child.poll()) is None:
-                pause_s = POLL_S
-                continue
-            on_restart(code)
+            await asyncio.sleep(pause_s)
+            if not down:
+                if self._child is None or (status := self._child.poll()) is None:
+                    continue
+                down = True
+                tell(Turn.DIED, {"status": status})
             try:
                 await self._spawn(within_s)
-            except EmbeddedError:
-                await asyncio.sleep(pause_s)
+            except EmbeddedError as error:
+                tell(Turn.FAILED, {"error": str(error)})
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                tell(Turn.STARTED, {"pid": self.pid})
+                pause_s, down = POLL_S, False
 
     @property
     def _socket(self) -> Path:
@@ -173,8 +195,27 @@ class EmbeddedRedis:
             self._lock = lock
             return
 
+    def _sweep(self) -> None:
+        """Removes the socket's folder of a gateway that was killed: its name is in the lock file, and it is dead since
+        the lock is ours."""
+        left = Path(os.fsdecode(os.pread(self._lock_fd, _LONGEST_PATH, 0)))
+        os.ftruncate(self._lock_fd, 0)
+        if left.parent == Path(tempfile.gettempdir()) and left.name.startswith(_RUNTIME_PREFIX):
+            shutil.rmtree(left, ignore_errors=True)
+
+    @property
+    def _lock_fd(self) -> int:
+        assert self._lock is not None
+        return self._lock
+
     async def _spawn(self, within_s: float) -> None:
-        child = self._child = self._fork()
+        """Raises: EmbeddedError. A server that runs and has not answered in time is waited for again, not replaced."""
+        child = self._child
+        if child is None or child.poll() is not None:
+            try:
+                child = self._child = self._fork()
+            except (OSError, subprocess.SubprocessError) as error:  # no memory, too many processes, no such file
+                raise EmbeddedError(f"{self._data}: the embedded Redis could not be run: {error}") from error
         deadline = time.monotonic() + within_s
         while not await self._answers():
             if child.poll() is not None or time.monotonic() > deadline:
@@ -184,7 +225,6 @@ class EmbeddedRedis:
 
     def _fork(self) -> subprocess.Popen[bytes]:
         assert self._server is not None
-        assert self._lock is not None
         prctl = ctypes.CDLL(None, use_errno=True).prctl
         parent = os.getpid()
 
@@ -212,7 +252,7 @@ class EmbeddedRedis:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one C function, looked up before the fork
-            pass_fds=(self._lock,),
+            pass_fds=(self._lock_fd,),
             start_new_session=True,  # Ctrl-C is for the gateway: Redis ends after the last request
         )
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,32 @@ async def test_an_embedded_one_answers_inside_and_is_gone_outside(tmp_path: Path
         await store.close()
     with pytest.raises(FileNotFoundError):
         await asyncio.open_unix_connection(url.removeprefix("unix://"))
+
+
+async def test_a_death_of_the_embedded_one_and_its_return_are_logged_apart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not before it has been started; and an exit status is no pid."""
+    caplog.set_level(logging.INFO, "sluicegate")
+    policy = replace(POLICY, redis=replace(POLICY.redis, meters="embedded"), data_dir=str(tmp_path / "data"))
+    async with meters_redis(policy) as url:
+        store = await connect(url, 1000)
+        for line in (await store.command(b"INFO", b"server")).splitlines():
+            if line.startswith(b"process_id:"):
+                os.kill(int(line.partition(b":")[2]), signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while len(caplog.records) < 2:  # noqa: ASYNC110 - what is waited for is a log line
+                await asyncio.sleep(0.01)
+        await store.forget()
+        await store.ping()
+        await store.close()
+    died, started = caplog.records
+    assert (died.getMessage(), died.levelname, died.fields) == (  # type: ignore[attr-defined]
+        "the embedded Redis died",
+        "ERROR",
+        {"status": -signal.SIGKILL},
+    )
+    assert (started.getMessage(), started.levelname) == ("the embedded Redis started again", "INFO")
 
 
 async def test_the_policys_own_is_not_touched() -> None:

