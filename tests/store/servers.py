@@ -1,5 +1,6 @@
 """Real Redis for tests: lone servers, Sentinel sets, three-node clusters, each ended by its own pid."""
 
+import os
 import shutil
 import signal
 import socket
@@ -81,7 +82,7 @@ class Server:
     def start(self) -> None:
         command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket]
         command += ["--save", "", "--dir", str(self.folder), "--logfile", str(self.folder / "log"), *self.options]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
         eventually(self._answers)
 
     def _answers(self) -> bool:
@@ -103,9 +104,10 @@ class Server:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, also of a stopped one."""
+        """SIGKILL, also of a stopped one, and of its children: one that writes a dump or a new append-only file would
+        go on in a folder that is being removed."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 
@@ -113,8 +115,7 @@ class Server:
 @contextmanager
 def server(binary: str, *options: str, port: int = 0) -> Iterator[Server]:
     # Not tmp_path: a unix socket's path has at most 107 bytes.
-    # A child that rewrites the append-only file may still be writing when its server was killed.
-    with tempfile.TemporaryDirectory(prefix="sg-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="sg-") as folder:
         started = Server(binary, Path(folder), port, options)
         started.start()
         try:
@@ -224,7 +225,9 @@ def sentinels(binary: str, *options: str, count: int = 1) -> Iterator[SentinelSe
                 f"sentinel monitor meters 127.0.0.1 {primary.port} {count // 2 + 1}\n"
                 "sentinel down-after-milliseconds meters 1000\nsentinel failover-timeout meters 3000\n"
             )
-            watcher.process = subprocess.Popen([binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+            watcher.process = subprocess.Popen(
+                [binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL, process_group=0
+            )
             stack.callback(watcher.kill)
             eventually(watcher._answers)
             watchers.append(watcher)
