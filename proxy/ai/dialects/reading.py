@@ -93,9 +93,7 @@ class _Reader:
         self.shape = shape
         self.body = body
 
-    def call(
-        self, model: str, text: str, query: str, headers: Mapping[str, str], also: frozenset[str]
-    ) -> AiCall | Refusal:
+    def call(self, model: str, text: str, query: str, headers: Mapping[str, str], also: frozenset[str]) -> AiCall:
         shape, body = self.shape, self.body
         model = self.model(model)
         stream = self.stream()
@@ -103,8 +101,9 @@ class _Reader:
         unbounded = sorted(
             f"unlisted:{name}" if name.isascii() and len(name) <= 40 else "unlisted" for name in unlisted
         )
-        unbounded += sorted(name for name in shape.unbounded if self.member(body, name) not in (None, False, [], {}))
-        external = sorted(name for name in shape.external if self.member(body, name) not in (None, [], {}))
+        # An empty object is no absence: it switches on what it would configure.
+        unbounded += sorted(name for name in shape.unbounded if self.member(body, name) not in (None, False, []))
+        external = sorted(name for name in shape.external if self.member(body, name) not in (None, []))
         meant = without_escapes(text, body)
         unbounded += [name for word, name in shape.unpriced_words.items() if f'"{word}"' in meant]
         if not all_in_body(body, shape.content):
@@ -198,7 +197,9 @@ class _Reader:
         if value is None:
             return None
         if self.dialect.snake_too and isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value[:11])  # protocol buffers' JSON takes numbers in quotes
+            value = int(value[:20])  # protocol buffers' JSON takes numbers in quotes
+            if len(str(value)) != len(self.at(path)):
+                raise _Bad(".".join(path))
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
             raise _Bad(".".join(path))
         return value

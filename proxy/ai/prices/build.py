@@ -1,8 +1,8 @@
 """Compiles the installed genai-prices into ``table.json``: ``python -m proxy.ai.prices.build``. Needs that library.
 
-The table states what the library's data (MIT, see ``table.LICENSE``) states, and no more: prices as decimal text, rules of
-matching, dates. Its version is the library's and the digest of the content, so that a record in the ledger names the
-prices that it was made with.
+The table states what the library's data (MIT, see ``table.LICENSE``) states, and no more: prices as decimal text,
+rules of matching, dates. Its version is the library's and the digest of the content, so that a record in the ledger
+names the prices that it was made with.
 """
 
 import sys

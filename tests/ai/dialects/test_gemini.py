@@ -32,6 +32,12 @@ def test_both_spellings_are_read(body: dict, cap: int | None, choices: int, path
     assert (found.output_cap, found.choices, found.cap_path) == (cap, choices, path)
 
 
+@pytest.mark.parametrize("cap", ["", "-1", "1e2", "00000000000000000000012", "99999999999999999999999", "²", 1.0])
+def test_a_cap_that_readers_may_read_differently_is_refused(cap: object) -> None:
+    body = {"contents": CONTENTS, "generationConfig": {"maxOutputTokens": cap}}
+    assert read("gemini", body) == Refusal(Why.BAD_FIELD, "generationConfig.maxOutputTokens")
+
+
 @pytest.mark.parametrize(
     "body",
     [
