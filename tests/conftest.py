@@ -24,9 +24,12 @@ MEANT = {
     "os.listdir": (("<frozen importlib._bootstrap_external>", {"_fill_cache"}),),
     "io.BufferedReader.read": (
         ("proxy/identity/keyfetch.py", {"read_file"}),  # a local file, once a policy
+        ("proxy/metering/journal.py", {"_read"}),  # once a worker, at its start
         ("proxy/store/scripts.py", {"load"}),  # once a process
     ),
+    "os.replace": (("proxy/metering/journal.py", {"_rewrite"}),),  # when most of a megabyte is dead
     "os.write": (
+        ("proxy/metering/journal.py", {"_append", "_rewrite"}),  # a regular file, never synced: a microsecond or two
         ("proxy/telemetry/log.py", {"_write_all"}),  # a regular file takes it at once; others have a thread
         ("proxy/telemetry/sheet.py", {"slot"}),  # anonymous memory, once a series
     ),

@@ -13,12 +13,24 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.core.clock import Clock
-from proxy.metering.decision import Decision
-from proxy.metering.keys import CLOCK, GONE, sender_key
+from proxy.metering.decision import Decision, Holding
+from proxy.metering.epoch import Standing
+from proxy.metering.holds import Hold, pack_hold_ask, pack_takes, sums_struct
+from proxy.metering.keys import CLOCK, DUE, GONE, HOLDS, OUTBOX, STATE, sender_key, tombs_key
 from proxy.metering.offset import Offset
 from proxy.metering.plan import Plan
 from proxy.metering.refusals import Refusals
-from proxy.metering.takes import MAX_BATCH, REPLY_HEAD, Outcome, ReplyFlag, pack_ask, pack_batch, unpack_head
+from proxy.metering.settlement import unpack_trailer
+from proxy.metering.takes import (
+    MAX_BATCH,
+    REPLY_HEAD,
+    Outcome,
+    ReplyFlag,
+    answer_struct,
+    pack_ask,
+    pack_batch,
+    unpack_head,
+)
 from proxy.store.breaker import Breaker
 from proxy.store.client import Store
 from proxy.store.errors import Away, StoreAway
@@ -26,6 +38,9 @@ from proxy.store.scripts import load
 
 MEMORY_MS: Final = 60_000  # how long the store remembers a sender's last reply: longer than any deadline
 PROBE_MS: Final = 1_000
+OUTBOX_BOUND: Final = 200_000  # records that may wait for the ledger: about 250 MB of the store's memory
+
+_MONEY: Final = [STATE, HOLDS, DUE, OUTBOX]  # the last keys of a batch with holds
 
 _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}  # a look-up costs a tenth of Outcome(…)
 
@@ -33,21 +48,68 @@ _OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}  # a look-up c
 class _Waiting:
     """One decision that waits for its batch."""
 
-    __slots__ = ("arrived_ms", "future", "lease", "plan", "tries")
+    __slots__ = ("arrived_ms", "future", "hold", "lease", "plan", "tries")
 
-    def __init__(self, plan: Plan, lease: bytes | None, arrived_ms: float, future: asyncio.Future[Decision]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        lease: bytes | None,
+        hold: Hold | None,
+        arrived_ms: float,
+        future: asyncio.Future[Decision],
+    ) -> None:
         self.plan = plan
         self.lease = lease
+        self.hold = hold
         self.arrived_ms = arrived_ms
         self.future = future
         self.tries = 0
 
 
+def _with_hold(
+    waiting: _Waiting, hold: Hold, deadline_ms: float, indices: list[int], places: dict[bytes, int], keys: list[bytes]
+) -> bytes:
+    """The ask of a decision that holds; names its keys in ``places`` and ``keys``."""
+    found = []
+    for key in (*hold.plan.keys, tombs_key(hold.id)):
+        place = places.get(key)
+        if place is None:
+            place = places[key] = len(places)
+            keys.append(key)
+        found.append(place)
+    meters = len(hold.plan.meters)
+    packed = pack_hold_ask(hold, found[-1], found[meters:-1])
+    takes = waiting.plan.packed + pack_takes(hold)
+    return pack_ask(deadline_ms, indices + found[:meters], takes, waiting.lease, packed)
+
+
+def _read_holding(plan: Plan, hold: Hold, reply: bytes, at: int) -> tuple[int, list[float], Holding, int]:
+    """The outcome, what the plan's meters say, what the hold's say, and where the next answer begins."""
+    held = len(hold.plan.meters)
+    layout, sums_layout = answer_struct(len(plan.takes) + held), sums_struct(held)
+    outcome, *meters = layout.unpack_from(reply, at)
+    at += layout.size
+    taken_ms, *sums = sums_layout.unpack_from(reply, at)
+    mine = tuple(meters[3 * len(plan.takes) :])
+    if taken_ms:
+        hold = hold.taken(taken_ms, mine[::3])
+    return outcome, meters[: 3 * len(plan.takes)], Holding(hold, mine, tuple(sums)), at + sums_layout.size
+
+
 class Batcher:
     """A worker's admissions. Of one event loop; ``start`` before use, ``stop`` after."""
 
-    def __init__(self, store: Store, clock: Clock, *, on_alarm: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        on_alarm: Callable[[], None] | None = None,
+        outbox_bound: int = OUTBOX_BOUND,
+    ) -> None:
         self.breaker = Breaker()
+        self.standing = Standing()
+        self.outbox_bound = outbox_bound
         self.refusals = Refusals()
         self.offset = Offset()
         self.batches = 0
@@ -81,22 +143,24 @@ class Batcher:
         self._give_up(list(self._queue), StoreAway(Away.BREAKER, "the worker ends"))
         self._queue.clear()
 
-    def admit(self, plan: Plan, lease: bytes | None = None) -> asyncio.Future[Decision]:
+    def admit(self, plan: Plan, lease: bytes | None = None, hold: Hold | None = None) -> asyncio.Future[Decision]:
         """The decision on a plan; bounded by the store's timeout. ``lease``: 16 bytes, wanted by plans that are leased.
+
+        With a ``hold`` both are taken or neither is, and the decision has a ``holding``.
 
         A future and no coroutine, since each request awaits one. It raises StoreAway; what the store has not decided
         by then takes nothing.
         """
         future: asyncio.Future[Decision] = self._loop.create_future()
         now_ms = self._monotonic_ms()
-        if not plan.keys:
+        if not plan.keys and hold is None:
             future.set_result(Decision(plan, Outcome.ADMITTED, ()))
         elif self.refusals and (meters := self.refusals.recall(plan, now_ms)) is not None:
             future.set_result(Decision(plan, Outcome.REFUSED, meters, remembered=True))
         elif not self.breaker.closed:
             future.set_exception(StoreAway(Away.BREAKER))
         else:
-            self._queue.append(_Waiting(plan, lease, now_ms, future))
+            self._queue.append(_Waiting(plan, lease, hold, now_ms, future))
             self._wake.set()
         return future
 
@@ -136,6 +200,7 @@ class Batcher:
         keys = self._keys.copy()
         places: dict[bytes, int] = {}
         asks = []
+        holding = False
         for waiting in batch:
             plan = waiting.plan
             indices = []
@@ -146,9 +211,18 @@ class Batcher:
                     keys.append(key)
                 indices.append(place)
             deadline_ms = self.offset.deadline(waiting.arrived_ms + timeout_ms)
-            asks.append(pack_ask(deadline_ms, indices, plan.packed, waiting.lease))
+            if waiting.hold is None:
+                asks.append(pack_ask(deadline_ms, indices, plan.packed, waiting.lease))
+            else:
+                holding = True
+                asks.append(_with_hold(waiting, waiting.hold, deadline_ms, indices, places, keys))
         self._sequence += 1
-        packed = pack_batch(self._sequence, asks, memory_ms=MEMORY_MS)
+        if holding:
+            keys += _MONEY
+            standing = (self.standing.epoch, self.standing.sequence, self.outbox_bound)
+            packed = pack_batch(self._sequence, asks, memory_ms=MEMORY_MS, standing=standing)
+        else:
+            packed = pack_batch(self._sequence, asks, memory_ms=MEMORY_MS)
         gives_up_ms = batch[0].arrived_ms + timeout_ms  # the one that waits longest bounds them all
         sent_ms = self._monotonic_ms()
         try:
@@ -178,17 +252,26 @@ class Batcher:
         self.decisions += count
         if count != len(batch):
             raise StoreAway(Away.REFUSED, "the store has seen a later batch of this worker")
-        at = REPLY_HEAD
+        at, held = REPLY_HEAD, False
         for waiting in batch:
             plan = waiting.plan
-            outcome, *meters = plan.layout.unpack_from(reply, at)
-            at += plan.layout.size
+            holding = None
+            if waiting.hold is None:
+                outcome, *meters = plan.layout.unpack_from(reply, at)
+                at += plan.layout.size
+            else:
+                outcome, meters, holding, at = _read_holding(plan, waiting.hold, reply, at)
+                held = True
             if outcome == Outcome.REFUSED:
                 self.refusals.learn(plan, outcome, tuple(meters), now_ms)
             if outcome == Outcome.EXPIRED:
                 self._expired(waiting)
             elif not waiting.future.done():
-                waiting.future.set_result(Decision(plan, _OUTCOMES[outcome], meters))
+                decision = Decision(plan, _OUTCOMES[outcome], meters)
+                decision.holding = holding
+                waiting.future.set_result(decision)
+        if held:
+            self.standing.learn(flags, unpack_trailer(reply))
 
     def _expired(self, waiting: _Waiting) -> None:
         """Nothing was taken. If its caller still waits, the store's clock has stepped: once more, by its new time."""

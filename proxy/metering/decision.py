@@ -1,11 +1,37 @@
 """What admission found: one value that the gateway answers, logs and counts by. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 from proxy.metering.answers import Field, rate_limit_fields, retry_fields, violated
+from proxy.metering.holds import Hold, HoldMeter
 from proxy.metering.plan import Plan
 from proxy.metering.takes import Outcome, Verdict
 from proxy.policy.model import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a decision says of its hold. ``hold``: as it was taken, or as it was asked for where it was refused.
+
+    ``meters`` is (verdict, remaining, delay_ms) and ``sums`` (settled, held) of each of its meters, flat, in the
+    meter's unit; a window has no sums (0).
+    """
+
+    hold: Hold
+    meters: tuple[float, ...]
+    sums: tuple[float, ...]
+
+    def refused_by(self, *, shadow: bool = False) -> list[HoldMeter]:
+        """The meters that refused; those in shadow would have."""
+        verdicts = zip(self.hold.plan.meters, self.meters[::3], strict=True)
+        return [meter for meter, verdict in verdicts if verdict != Verdict.FITS and meter.shadow is shadow]
+
+    def delays(self) -> list[float]:
+        """Milliseconds until each refusing meter would admit this, if nothing is given back."""
+        looked = zip(self.hold.plan.meters, self.meters[::3], self.meters[2::3], strict=True)
+        return [delay for meter, verdict, delay in looked if verdict != Verdict.FITS and not meter.shadow]
 
 
 class Decision:
@@ -15,7 +41,7 @@ class Decision:
     that needed no asking.
     """
 
-    __slots__ = ("lease", "local", "meters", "outcome", "plan", "remembered")
+    __slots__ = ("holding", "lease", "local", "meters", "outcome", "plan", "remembered")
 
     def __init__(
         self, plan: Plan, outcome: Outcome, meters: Sequence[float], *, local: bool = False, remembered: bool = False
@@ -25,6 +51,7 @@ class Decision:
         self.meters = meters
         self.local = local
         self.lease: bytes | None = None  # of an admitted one that counts as in flight
+        self.holding: Holding | None = None
         self.remembered = remembered
 
     @property
@@ -51,7 +78,7 @@ class Decision:
             for place, take in enumerate(self.plan.takes)
             if self.meters[3 * place] != Verdict.FITS and not take.shadow
         ]
-        return int(max(delays))
+        return int(max(chain(delays, self.holding.delays() if self.holding is not None else ())))
 
     def remaining(self, place: int) -> float:
         """Thousandths of a request left of the plan's limit at ``place``; -1 where it is not known."""

@@ -89,7 +89,9 @@ class Leases:
         renew_at_ms = self._monotonic_ms() + RENEW_MS
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), max(0.0, renew_at_ms - self._monotonic_ms()) / 1000)
+                # Not wait_for: on 3.11 it swallows a cancellation that comes as it is woken.
+                async with asyncio.timeout(max(0.0, renew_at_ms - self._monotonic_ms()) / 1000):
+                    await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()

@@ -11,6 +11,7 @@ from proxy.core.clock import Clock
 from proxy.metering.batcher import Batcher
 from proxy.metering.decision import Decision
 from proxy.metering.heartbeats import Heartbeats
+from proxy.metering.holds import Hold
 from proxy.metering.leases import Leases
 from proxy.metering.local import LocalMeters
 from proxy.metering.plan import Plan
@@ -58,17 +59,18 @@ class Meters:
     def breaker_state(self) -> BreakerState:
         return self.batcher.breaker.state
 
-    def admit(self, plan: Plan) -> Awaitable[Decision]:
+    def admit(self, plan: Plan, hold: Hold | None = None) -> Awaitable[Decision]:
         """The decision on a plan: one round trip, shared with others, bounded by the store's timeout.
 
-        Awaited, it raises StoreAway; what the store has not decided by then takes nothing.
+        Awaited, it raises StoreAway; what the store has not decided by then takes nothing. Whoever asks for a ``hold``
+        ends it: ``Money.admit`` sees to that.
         """
-        return self._admit_leased(plan) if plan.leased else self.batcher.admit(plan)
+        return self._admit_leased(plan, hold) if plan.leased else self.batcher.admit(plan, None, hold)
 
-    async def _admit_leased(self, plan: Plan) -> Decision:
+    async def _admit_leased(self, plan: Plan, hold: Hold | None) -> Decision:
         lease = self.leases.new()
         try:
-            decision = await self.batcher.admit(plan, lease)
+            decision = await self.batcher.admit(plan, lease, hold)
         except StoreAway as away:
             if away.reason is not Away.BREAKER:
                 self.leases.release(lease, plan)
