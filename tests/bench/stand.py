@@ -1,6 +1,6 @@
 """What every measurement stands on: an origin, a Redis and the gateway by bench.yaml, each pinned, ended together.
 
-The gateway has CPU 0 for itself; origin, Redis and the load share CPU 1.
+The gateway runs on CPU 0, the load on CPU 1; origin and Redis go where there is room.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from proxy.store.embedded import find_server
 BODY = b'{"a":"' + b"x" * 1016 + b'"}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 CONFIG = Path(__file__).with_name("bench.yaml")
-GATEWAY_CPU, OTHER_CPU = {0}, {1}
+GATEWAY_CPU, LOAD_CPU, BOTH = {0}, {1}, {0, 1}
 
 
 class Origin(asyncio.Protocol):
@@ -112,8 +112,8 @@ def standing() -> Iterator[Stand]:
     origin = [sys.executable, "-m", "tests.bench.stand", str(origin_port)]
     gateway = [sys.executable, "-m", "proxy", "run", "--config", str(CONFIG)]
     env = {"BENCH_REDIS": f"redis://127.0.0.1:{redis_port}", "BENCH_ORIGIN": f"http://127.0.0.1:{origin_port}"}
-    os.sched_setaffinity(0, OTHER_CPU)
-    with _running(redis, OTHER_CPU), _running(origin, OTHER_CPU):
+    os.sched_setaffinity(0, LOAD_CPU)
+    with _running(redis, BOTH), _running(origin, BOTH):
         _wait_for(origin_port)
         _wait_for(redis_port)
         with _running(gateway, GATEWAY_CPU, env) as parent:
