@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -161,8 +162,10 @@ async def test_no_listener_tells_a_secret(gateway: Gateway) -> None:
 
 
 async def test_while_draining_it_is_live_and_not_ready() -> None:
+    asked = threading.Event()
+
     async def slow(exchange: Exchange) -> None:
-        await asyncio.sleep(1.0)
+        await asyncio.to_thread(asked.wait, 20)
         await exchange.send(OK)
 
     with running_origin() as origin:
@@ -177,6 +180,7 @@ async def test_while_draining_it_is_live_and_not_ready() -> None:
             status, body = await asyncio.to_thread(fetch, base + "/health/ready")
             assert (status, "draining" in body) == (503, True)
             assert (await asyncio.to_thread(fetch, base + "/health/live"))[0] == 200
+            asked.set()
             assert (await request).status == 200
 
 

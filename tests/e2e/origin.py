@@ -104,6 +104,8 @@ class Origin:
                     await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
             pass
+        except asyncio.CancelledError:
+            pass  # the origin ends, and asyncio's streams would report the task that served
         finally:
             self.open_connections -= 1
             writer.close()
@@ -137,9 +139,10 @@ def running_origin() -> Iterator[Origin]:
         started.set()
         async with server:
             await stop.wait()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            serving = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in serving:
                 task.cancel()
-        await asyncio.sleep(0)
+            await asyncio.gather(*serving, return_exceptions=True)
 
     stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)

@@ -69,7 +69,7 @@ async def all_workers_say(gateway: Gateway, wanted: str) -> bool:
     return {await quota(gateway) for _ in range(12)} == {wanted}
 
 
-async def test_sighup_puts_the_file_in_force_in_every_worker(first: tuple[Origin, Gateway]) -> None:
+async def test_40_sighup_puts_the_file_in_force_in_every_worker(first: tuple[Origin, Gateway]) -> None:
     origin, gateway = first
     before = gateway.metric(APPLIED)
     assert await all_workers_say(gateway, "10000")
@@ -111,7 +111,7 @@ BROKEN = {
 }
 
 
-async def test_a_bad_file_leaves_the_old_policy_in_force(first: tuple[Origin, Gateway]) -> None:
+async def test_40_a_bad_file_leaves_the_old_policy_in_force(first: tuple[Origin, Gateway]) -> None:
     """Log and metrics say so; a good file afterwards is taken."""
     origin, gateway = first
     before = gateway.metric(REJECTED)
@@ -130,7 +130,7 @@ async def test_a_bad_file_leaves_the_old_policy_in_force(first: tuple[Origin, Ga
     assert await all_workers_say(gateway, "20000")
 
 
-async def test_a_file_that_vanishes_leaves_the_old_policy_in_force(first: tuple[Origin, Gateway]) -> None:
+async def test_40_a_file_that_vanishes_leaves_the_old_policy_in_force(first: tuple[Origin, Gateway]) -> None:
     origin, gateway = first
     gateway.config.unlink()
     await reached(lambda: gateway.metric(NEWEST) == 0, 5)
@@ -140,7 +140,7 @@ async def test_a_file_that_vanishes_leaves_the_old_policy_in_force(first: tuple[
     assert await all_workers_say(gateway, "20000")
 
 
-async def test_what_only_a_restart_can_change_is_rejected_by_name(first: tuple[Origin, Gateway]) -> None:
+async def test_40_what_only_a_restart_can_change_is_rejected_by_name(first: tuple[Origin, Gateway]) -> None:
     origin, gateway = first
     gateway.write_policy(limited(origin, "20000/1m", address="127.0.0.1:1").replace("workers: 2", "workers: 3"))
     gateway.process.send_signal(signal.SIGHUP)
@@ -190,7 +190,7 @@ WINDOWS = {"300ms": (300, 30), "1s": (1000, 60), "2s": (2000, 110), "3s": (3000,
 ORDER = random.Random(2).choices(list(WINDOWS), k=30)
 
 
-async def test_a_reload_every_200_ms_fails_no_request_and_windows_stay_strict(origin: Origin) -> None:
+async def test_40_a_reload_every_200_ms_fails_no_request_and_windows_stay_strict(origin: Origin) -> None:
     """Truth 2 across reloads (proxy/metering/reference.py): what is admitted under a window W at t, with the takes in
     (t-W, t] that no admission under a shorter window had seen leave before, is never more than its capacity.
 
@@ -265,7 +265,7 @@ def test_the_judge_of_windows_finds_a_limit_that_was_exceeded() -> None:
     assert overfull(short + longer + [(0.7, 0.701, 1000, 9)] * 2) != []
 
 
-async def test_a_reload_fails_no_request_under_load(first: tuple[Origin, Gateway]) -> None:
+async def test_40_a_reload_fails_no_request_under_load(first: tuple[Origin, Gateway]) -> None:
     """Old routes are answered by the old policy, new ones by the new; nothing in between is an error."""
     origin, gateway = first
     stop = asyncio.Event()

@@ -260,7 +260,7 @@ async def test_a_reader_that_dawdles_is_not_the_upstreams_fault(gate: Gate, orig
 
     await gate.use((await origin(script)).model, timeouts=SHORT)
     response = await gate.send()
-    await asyncio.sleep(0.4)  # longer than the idle time and a sweep
+    await asyncio.sleep(0.4)  # time is what is tested: longer than the idle time and a sweep
     rest.set()
     assert await whole(response) == b"hello"
 

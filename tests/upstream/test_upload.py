@@ -255,7 +255,7 @@ async def test_the_first_byte_time_begins_when_the_upload_has_ended(gate: Gate, 
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"a"
-        await asyncio.sleep(0.4)  # longer than the first-byte time and a sweep
+        await asyncio.sleep(0.4)  # time is what is tested: longer than the first-byte time and a sweep
         yield b"b"
 
     await gate.use((await origin(script)).model, timeouts=SHORT)
