@@ -4,6 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+from tests.fuzz import FUZZ
+
+# Before any test module: their own settings take from it what they do not say.
+settings.load_profile("fuzz" if FUZZ else "quick")
 
 # Of the parent and the command line alone, which answer no client.
 NOT_IN_A_WORKER = [

@@ -7,6 +7,7 @@ import redis
 
 from proxy.metering.takes import Ask, Outcome, ReplyFlag, Take, window_width
 from proxy.policy.model import MILLI, MeterKind
+from tests.fuzz import named, seeds
 from tests.lua.checkers import StrictWindows
 from tests.lua.subjects import Scripted, Twin, TwoBuckets
 
@@ -51,10 +52,11 @@ def test_the_checker_fails_a_two_bucket_counter() -> None:
 @pytest.mark.parametrize("reloads", [False, True], ids=["one policy", "reloads"])
 def test_no_trailing_window_holds_more_than_its_capacity(client: redis.Redis, reloads: bool, jumps: bool) -> None:
     """Truth 2, for the script and for its twin."""
-    for seed in range(8):
+    for seed in seeds(8):
         client.flushall()
-        bursts(Scripted(client), random.Random(seed), reloads=reloads, jumps=jumps)
-        bursts(Twin(), random.Random(seed), reloads=reloads, jumps=jumps)
+        for subject in (Scripted(client), Twin()):
+            with named(seed) as rng:
+                bursts(subject, rng, reloads=reloads, jumps=jumps)
 
 
 def decide(subject, sequence: int, takes: list[Take], clock: int = T0, deadline_ms: int = 0):

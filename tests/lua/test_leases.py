@@ -13,6 +13,7 @@ from proxy.metering.leases import RELEASE, RENEW, Operation, pack_operations
 from proxy.metering.takes import Ask, Outcome, ReplyFlag, Take, unpack_head
 from proxy.policy.model import MILLI, MeterKind
 from proxy.store.scripts import load
+from tests.fuzz import examples
 from tests.lua.subjects import Scripted, Twin
 
 T0 = 1_790_000_000_000
@@ -100,7 +101,7 @@ class Lives(RuleBasedStateMachine):
 
 def test_leases_agree_with_their_twin(client: redis.Redis) -> None:
     machine = type("OnThisServer", (Lives,), {"client": client})
-    limits = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
+    limits = settings(max_examples=examples(40), stateful_step_count=25)
     run_state_machine_as_test(machine, settings=limits)
 
 

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from proxy.metering.takes import Ask, Take, window_width
 from proxy.policy.model import MILLI, MeterKind
+from tests.fuzz import examples
 from tests.lua.subjects import Scripted, Twin
 
 T0 = 1_790_000_000_000
@@ -18,7 +19,7 @@ DAY_MS = 86_400_000
 LEASE_MS = 30_000
 SENDERS = (b"one", b"two")
 
-SETTINGS = settings(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=examples(40), stateful_step_count=30)
 
 amounts = st.sampled_from((100, MILLI, MILLI, 3 * MILLI, 40 * MILLI))
 capacities = st.sampled_from((MILLI, 5 * MILLI, 64 * MILLI, 65 * MILLI, 1_000 * MILLI))
