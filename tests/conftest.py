@@ -35,7 +35,7 @@ MEANT = {
     ),
     "os.replace": (("proxy/metering/journal.py", {"_rewrite"}),),  # when most of a megabyte is dead
     "os.write": (
-        ("proxy/metering/journal.py", {"_append", "_rewrite"}),  # a regular file, never synced: a microsecond or two
+        ("proxy/metering/journal.py", {"_flush", "_rewrite"}),  # a regular file, never synced: a microsecond or two
         ("proxy/telemetry/log.py", {"_write_all"}),  # a regular file takes it at once; others have a thread
         ("proxy/telemetry/sheet.py", {"slot"}),  # anonymous memory, once a series
     ),

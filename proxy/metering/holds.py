@@ -173,11 +173,16 @@ def pack_hold_ask(hold: Hold, tombs: int, following: Sequence[int]) -> bytes:
     return head + _indices(len(following)).pack(*following) + _LENGTH.pack(len(kept)) + kept
 
 
-def kept_bytes(hold: Hold) -> bytes:
+def kept_bytes(hold: Hold, *, with_record: bool = True) -> bytes:
     """What the store keeps of a hold, and a journal."""
     state = SENT if hold.sent else HELD
     head = _KEPT.pack(state, hold.taken_ms, hold.lease_ms, hold.so_far, len(hold.amounts))
-    return head + struct.pack(f"<{len(hold.amounts)}d", *hold.amounts) + hold.plan.kept + hold.record
+    return (
+        head
+        + struct.pack(f"<{len(hold.amounts)}d", *hold.amounts)
+        + hold.plan.kept
+        + (hold.record if with_record else NO_RECORD)
+    )
 
 
 def read_kept(hold_id: bytes, kept: bytes) -> Hold:

@@ -59,11 +59,13 @@ class Journal:
         self._least_bytes = least_bytes
         self._size = 0
         self._live_bytes = 0
+        self._pending: list[bytes] = []
         self._read()
         self._file = -1
         self._rewrite()
 
     def close(self) -> None:
+        self._flush()
         os.close(self._file)
 
     def hold(self, hold: Hold) -> None:
@@ -86,7 +88,7 @@ class Journal:
             self.forget(hold_id)
             return
         self.ended[hold_id] = replace(end, epoch=epoch, entry=entry)
-        self._append(Line.POSTED, _POSTED.pack(hold_id, epoch, *entry))
+        self._later(Line.POSTED, _POSTED.pack(hold_id, epoch, *entry))
 
     def landed(self, epoch: int, beyond: tuple[int, int]) -> None:
         """Every entry of this epoch below ``beyond`` has left the outbox for the ledger."""
@@ -98,7 +100,7 @@ class Journal:
         """The ledger has it, or nobody needs it any more."""
         gone = self.held.pop(hold_id, None) or self.ended.pop(hold_id, None)
         if gone is not None:
-            self._append(Line.GONE, hold_id)
+            self._later(Line.GONE, hold_id)
 
     def seen(self, epoch: int, sequence: int) -> None:
         """The store's last known epoch and sequence, to tell one that came back older while nobody looked."""
@@ -106,12 +108,21 @@ class Journal:
             self.epoch, self.sequence = epoch, sequence
             self._append(Line.SEEN, _SEEN.pack(epoch, sequence))
 
+    def _later(self, kind: Line, data: bytes) -> None:
+        """With the next line: without it an end is only posted once more, to a tombstone."""
+        self._pending.append(_line(kind, data))
+
     def _append(self, kind: Line, data: bytes) -> None:
-        line = _line(kind, data)
-        os.write(self._file, line)
-        self._size += len(line)
+        self._later(kind, data)
+        self._flush()
         if self._size > max(self._least_bytes, DEAD_FACTOR * self._live_bytes):
             self._rewrite()
+
+    def _flush(self) -> None:
+        lines = b"".join(self._pending)
+        self._pending.clear()
+        os.write(self._file, lines)
+        self._size += len(lines)
 
     def _rewrite(self) -> None:
         fresh = self._path.with_suffix(".new")
@@ -174,7 +185,8 @@ def _line(kind: Line, data: bytes) -> bytes:
 def _packed(operation: Operation) -> bytes:
     amounts = operation.amounts
     head = _END.pack(operation.hold.id, operation.what, len(amounts), len(operation.record))
-    return head + struct.pack(f"<{len(amounts)}d", *amounts) + operation.record + kept_bytes(operation.hold)
+    kept = kept_bytes(operation.hold, with_record=False)  # that was for who never heard of an end
+    return head + struct.pack(f"<{len(amounts)}d", *amounts) + operation.record + kept
 
 
 def _unpacked(body: bytes) -> Operation:

@@ -161,13 +161,14 @@ class Settler:
             if one.effect is Effect.CLOSED:
                 again.append((operation, future))
             else:
-                self._answered(operation, future, one)
+                self._answered(operation, future, one, reply.clock_ms)
         self._queue.extendleft(reversed(again))
         return not again
 
-    def _answered(self, operation: Operation, future: asyncio.Future[Settled], settled: Settled) -> None:
+    def _answered(self, operation: Operation, future: asyncio.Future[Settled], settled: Settled, clock_ms: int) -> None:
         if self._journal is not None and operation.what is not What.RENEW:
-            self._journal.posted(operation.hold.id, self.standing.epoch, settled.entry)
+            entry = _entry(operation, settled, clock_ms)
+            self._journal.posted(operation.hold.id, self.standing.epoch, entry)
         if not future.done():
             future.set_result(settled)
         if self._on_settled is not None:
@@ -214,14 +215,18 @@ class Settler:
             reply = await self._call(chunk, epoch)
             for operation, settled in zip(chunk, reply.settled, strict=True):
                 if self._journal is not None and operation.what is not What.RENEW:
-                    # One that is there already was added by now: a little later than now is surely beyond it.
-                    known = settled.effect is Effect.ENDED and bool(operation.record)
-                    entry = (reply.clock_ms + ENTRY_SLACK_MS, 0) if known else settled.entry
-                    self._journal.posted(operation.hold.id, epoch, entry)
+                    self._journal.posted(operation.hold.id, epoch, _entry(operation, settled, reply.clock_ms))
         if closed:
             self._told_again = True
         elif self.standing.offered == offered:  # else it was rebuilt once more
             self.standing.adopt()
+
+
+def _entry(operation: Operation, settled: Settled, clock_ms: int) -> tuple[int, int]:
+    """Where its record is in the outbox. One that had been posted before was added by now: a little later than now is
+    surely beyond it."""
+    known = settled.effect is Effect.ENDED and bool(operation.record)
+    return (clock_ms + ENTRY_SLACK_MS, 0) if known else settled.entry
 
 
 def _landed(operation: Operation, future: asyncio.Future[Settled], has: set[bytes]) -> bool:

@@ -33,7 +33,8 @@ def test_it_is_read_as_it_was_left(tmp_path: Path) -> None:
     assert set(again.ended) == {holds[0].id, holds[2].id}
     end = again.ended[holds[0].id]
     assert (end.epoch, end.entry, end.operation.what) == (9, (100, 1), What.SETTLE)
-    assert (end.operation.amounts, end.operation.record, end.operation.hold.record) == ((7,), RECORD, ORPHAN)
+    assert (end.operation.amounts, end.operation.record, end.operation.hold.record) == ((7,), RECORD, b"")
+    assert again.held[holds[3].id].record == ORPHAN
     assert (again.epoch, again.sequence) == (9, 44)
     again.close()
 
