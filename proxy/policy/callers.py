@@ -62,13 +62,14 @@ def _check_tiers(config: schema.Config, findings: Findings) -> None:
             findings.error(("tiers", n), f"a tier cannot be called {DEFAULT!r}: in limits it stands for all the others")
         if tier in tiers[:n]:
             findings.error(("tiers", n), f"the tier {tier!r} is there twice")
+    rests: tuple[KeyPath, ...] = (("tiers",), ("identity", "anonymous_tier"))
     if anonymous not in tiers:
-        findings.error(("tiers",), f"lacks the tier of anonymous callers, {anonymous!r}; put it last")
+        findings.error(("tiers",), f"lacks the tier of anonymous callers, {anonymous!r}; put it last", *rests)
     elif tiers[-1] != anonymous:
-        findings.error(("tiers",), f"must end with the tier of anonymous callers, {anonymous!r}")
+        findings.error(("tiers",), f"must end with the tier of anonymous callers, {anonymous!r}", *rests)
     unknown = config.identity.unknown_tier
     if unknown is not None and unknown not in tiers:
-        findings.error(("identity", "unknown_tier"), f"unknown tier {unknown!r}{meant(unknown, tiers)}")
+        findings.error(("identity", "unknown_tier"), f"unknown tier {unknown!r}{meant(unknown, tiers)}", ("tiers",))
 
 
 def _check_forward(forward: schema.Forward, findings: Findings) -> None:
@@ -79,12 +80,13 @@ def _check_forward(forward: schema.Forward, findings: Findings) -> None:
             findings.error(("identity", "forward", key), f"the field {name!r} is the gateway's own; take another name")
         if name in seen:
             findings.error(("identity", "forward", key), f"the field {name!r} is used for {seen[name]} already")
-        seen[name] = key
+        if findings.sure(("identity", "forward", key)):
+            seen[name] = key
 
 
 def _source(path: KeyPath, written: schema.TokenSource, findings: Findings) -> TokenSource:
     if (written.header is None) == (written.cookie is None):
-        findings.error(path, "takes a header field or a cookie, one of the two")
+        findings.error(path, "takes a header field or a cookie, one of the two", (*path, "header"), (*path, "cookie"))
     return TokenSource(written.header.lower() if written.header else None, written.cookie)
 
 
@@ -98,7 +100,12 @@ def _rules(path: KeyPath, written: list[schema.ClaimRule], findings: Findings) -
             except ValueError as error:
                 findings.error((*path, n, "claims", claim), str(error))
         if not rule.claims and rule.equals_header is None:
-            findings.error((*path, n), "matches every token; name claims or equals_header")
+            findings.error(
+                (*path, n),
+                "matches every token; name claims or equals_header",
+                (*path, n, "claims"),
+                (*path, n, "equals_header"),
+            )
         out.append(ClaimRule(tuple(claims), rule.equals_header.lower() if rule.equals_header else None))
     return tuple(out)
 
@@ -115,7 +122,11 @@ def _issuers(
         if any(one.issuer == other.issuer for other in out):
             findings.error((*path, "issuer"), f"the issuer {one.issuer!r} is there twice")
         if len(written) > 1 and "tenants" not in one.model_fields_set:
-            findings.error(path, "of several issuers, each must say which tenants it may name: a list, or tenants: any")
+            findings.error(
+                path,
+                "of several issuers, each must say which tenants it may name: a list, or tenants: any",
+                (*path, "tenants"),
+            )
         _check_keys(path, one, findings)
         out.append(
             Issuer(
@@ -135,19 +146,21 @@ def _issuers(
 
 def _check_keys(path: KeyPath, issuer: schema.Issuer, findings: Findings) -> None:
     findings.check_filled(path, issuer, {"audience": "tokens for anyone", "algorithms": "those that fit each key"})
+    rests: tuple[KeyPath, ...] = tuple((*path, key) for key in ("jwks", "jwks_file", "secrets"))
     key_set = issuer.jwks or issuer.jwks_file
     if issuer.jwks and issuer.jwks_file:
         findings.error((*path, "jwks_file"), "an issuer has jwks or jwks_file, not both")
     if not key_set and not issuer.secrets:
-        findings.error(path, "has no keys; give it jwks, jwks_file or secrets")
+        findings.error(path, "has no keys; give it jwks, jwks_file or secrets", *rests)
     symmetric = [name for name in issuer.algorithms if name in SYMMETRIC]
     if symmetric and not issuer.secrets:
-        findings.error((*path, "algorithms"), f"{symmetric[0]} needs secrets")
+        findings.error((*path, "algorithms"), f"{symmetric[0]} needs secrets", *rests)
     if issuer.algorithms and len(symmetric) < len(issuer.algorithms) and not key_set:
         other = next(name for name in issuer.algorithms if name not in SYMMETRIC)
-        findings.error((*path, "algorithms"), f"{other} needs jwks or jwks_file")
+        findings.error((*path, "algorithms"), f"{other} needs jwks or jwks_file", (*path, "algorithms"), *rests)
     if issuer.algorithms and issuer.secrets and not symmetric:
-        findings.error((*path, "secrets"), "no algorithm listed uses a secret; add HS256, HS384 or HS512")
+        message = "no algorithm listed uses a secret; add HS256, HS384 or HS512"
+        findings.error((*path, "secrets"), message, (*path, "algorithms"))
     needed = max((SYMMETRIC[name] for name in symmetric), default=_SHORTEST_SECRET)
     by = next(name for name, least in SYMMETRIC.items() if least == needed)
     for n, secret in enumerate(issuer.secrets):
@@ -173,10 +186,13 @@ def compile_keys(
     written: Mapping[str, schema.GatewayKey],
     path: KeyPath,
     config: schema.Config,
-    routes: list[str],
+    routes: list[str] | None,
     findings: Findings,
 ) -> tuple[GatewayKey, ...]:
-    """The keys that open something: revoked ones are checked and left out. ``path`` is where they stand in the file."""
+    """The keys that open something: revoked ones are checked and left out. ``path`` is where they stand in the file.
+
+    ``routes`` are all names of routes, None where the policy does not say for sure.
+    """
     out = []
     for name, key in written.items():
         here: KeyPath = (*path, name)
@@ -184,9 +200,9 @@ def compile_keys(
         if not key.sha256:
             findings.error((*here, "sha256"), "has no hash; a key that opens nothing is written as revoked: true")
         if key.tier is not None and key.tier not in config.tiers:
-            findings.error((*here, "tier"), f"unknown tier {key.tier!r}{meant(key.tier, config.tiers)}")
+            findings.error((*here, "tier"), f"unknown tier {key.tier!r}{meant(key.tier, config.tiers)}", ("tiers",))
         for n, route in enumerate(key.routes or ()):
-            if route not in routes:
+            if routes is not None and route not in routes:
                 findings.error((*here, "routes", n), f"unknown route {route!r}{meant(route, routes)}")
         if key.revoked:
             continue

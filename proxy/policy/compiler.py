@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from proxy.policy import schema
 from proxy.policy.callers import compile_identity, compile_keys
-from proxy.policy.document import Document, Surroundings, read_document, unwritten_document
+from proxy.policy.document import Document, Surroundings, survey_document, unwritten_document
 from proxy.policy.findings import Findings
 from proxy.policy.limits import compile_limits
 from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, Redis, Route
@@ -47,7 +47,7 @@ def load(path: Path, env: Mapping[str, str], *, allow_missing_secrets: bool = Fa
     except ValueError as error:
         raise PolicyError([PolicyProblem(str(path), 0, "", "is not UTF-8 text")]) from error
     around = Surroundings(env, full.parent, _read, allow_missing_secrets)
-    loaded = _compiled(read_document(text, str(path), around), around)
+    loaded = _compiled(survey_document(text, str(path), around), around)
     return replace(loaded, files=(full, *loaded.files))
 
 
@@ -56,7 +56,7 @@ def compile_text(
 ) -> Loaded:
     """As ``load``, of a text; files that it names are looked for from ``base`` on. Raises: PolicyError."""
     around = Surroundings(env, (base or Path.cwd()).absolute(), _read, allow_missing_secrets)
-    return _compiled(read_document(text, file_name, around), around)
+    return _compiled(survey_document(text, file_name, around), around)
 
 
 def defaults_for(
@@ -102,12 +102,10 @@ def _read(path: Path) -> str:
 
 def _compiled(document: Document, around: Surroundings) -> Loaded:
     if not isinstance(document.value, dict):
-        raise PolicyError([document.problem((), "a policy is a map of keys")])
+        raise PolicyError([*document.problems, document.problem((), "a policy is a map of keys")])
     validated = validate(document, schema.Config)
-    config: schema.Config | None = validated.value
-    if config is None:
-        raise PolicyError(_sorted(validated.problems))
-    findings = Findings(document, validated.kept)
+    config: schema.Config = validated.value
+    findings = Findings(document, validated.unknown, validated.partial)
     files: dict[Path, None] = dict.fromkeys(document.files)
 
     def resolved(path: KeyPath, name: str) -> str:
@@ -147,7 +145,7 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
         answers=Answers(config.answers.legacy_reset),
         routes=routes,
     )
-    errors = [*validated.problems, *findings.errors]
+    errors = [*document.problems, *validated.problems, *findings.errors]
     if errors or key_problems:
         raise PolicyError([*_sorted(errors), *_sorted(key_problems)])
     return Loaded(policy, tuple(_sorted(findings.warnings)), tuple(files))
@@ -176,7 +174,8 @@ def _keys(
     config: schema.Config, around: Surroundings, files: dict[Path, None], findings: Findings
 ) -> tuple[tuple[GatewayKey, ...], list[PolicyProblem]]:
     """All gateway keys, and what is wrong in their own file."""
-    routes = findings.route_names()
+    places: list[KeyPath] = [("routes", n, "name") for n in range(len(config.routes))]
+    routes = findings.route_names() if all(map(findings.sure, [("routes",), *places])) else None
     inline = compile_keys(config.identity.keys, ("identity", "keys"), config, routes, findings)
     name = config.identity.keys_file
     if name is None:
@@ -194,20 +193,18 @@ def _keys(
         findings.error(("identity", "keys_file"), f"the file {name!r} is not UTF-8 text")
         return inline, []
     try:
-        document = read_document(text, name, replace(around, base=path.parent))
+        document = survey_document(text, name, replace(around, base=path.parent))
+        validated = validate(document, schema.KeysFile)
     except PolicyError as error:
         return inline, list(error.problems)
     files.update(dict.fromkeys(document.files))
-    validated = validate(document, schema.KeysFile)
-    if validated.value is None:
-        return inline, list(validated.problems)
-    own = Findings(document, validated.kept)
+    own = Findings(document, validated.unknown, validated.partial)
     for doubled in sorted(validated.value.keys() & config.identity.keys.keys()):
         own.error((doubled,), "the policy file has a key of this name, too")
     filed = compile_keys(validated.value, (), config, routes, own)
     seen = _check_hashes(inline, ("identity", "keys"), {}, findings)
     _check_hashes(filed, (), seen, own)
-    return (*inline, *filed), [*validated.problems, *own.errors]
+    return (*inline, *filed), [*document.problems, *validated.problems, *own.errors]
 
 
 def _check_hashes(
@@ -215,10 +212,12 @@ def _check_hashes(
 ) -> dict[str, str]:
     """Two names for one key would make it a matter of luck for whom it acts."""
     for key in keys:
+        here: KeyPath = (*path, key.name, "sha256")
         for digest, _ in key.sha256:
             if digest in seen:
-                findings.error((*path, key.name, "sha256"), f"is the hash of the key {seen[digest]!r}, too")
-            seen[digest] = key.name
+                findings.error(here, f"is the hash of the key {seen[digest]!r}, too", here)
+            if findings.wholly_sure(here):
+                seen[digest] = key.name
     return seen
 
 
@@ -235,14 +234,17 @@ def _check_use(config: schema.Config, names: list[tuple[str, ...]], findings: Fi
 
 def _check_auth(config: schema.Config, routes: tuple[Route, ...], findings: Findings) -> None:
     """Without an issuer or a key, nobody can be known."""
-    identity = findings.document.value.get("identity", {})
-    if any(identity.get(key) for key in ("issuers", "keys", "keys_file")):
+    identity = config.identity
+    places: list[KeyPath] = [("identity", key) for key in ("issuers", "keys", "keys_file")]
+    if identity.issuers or identity.keys or identity.keys_file or not all(map(findings.sure, places)):
         return
     nobody = "identity has no issuers and no keys"
     for index, route in enumerate(routes):
         path: KeyPath = ("routes", index, "auth")
         if config.routes[index].auth is None and "auth" in config.defaults.model_fields_set:
             path = ("defaults", "auth")
+        if not findings.sure(path) or not findings.sure(("defaults", "auth")):
+            continue
         if route.auth is AuthMode.REQUIRED:
             findings.error(path, f"auth is required, but {nobody}: nobody could pass; say auth: none, or add one")
             return

@@ -63,6 +63,9 @@ class Document:
     lines: Mapping[KeyPath, int]
     written: Mapping[KeyPath, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()  # that ``${file:…}`` named
+    problems: tuple[PolicyProblem, ...] = ()
+    unknown: frozenset[KeyPath] = frozenset()  # places whose value is a stand-in
+    partial: frozenset[KeyPath] = frozenset()  # places that have more than could be read, or another value
 
     def known(self, path: KeyPath) -> KeyPath:
         """The longest beginning of ``path`` that the file has."""
@@ -90,6 +93,17 @@ class Document:
 
 def read_document(text: str, file: str, around: Surroundings) -> Document:
     """An empty file is an empty map. Raises: PolicyError, with every fault of syntax that can be told at once."""
+    document = survey_document(text, file, around)
+    if document.problems:
+        raise PolicyError(document.problems)
+    return document
+
+
+def survey_document(text: str, file: str, around: Surroundings) -> Document:
+    """As ``read_document``, but faults that leave the rest readable are in the document's ``problems``.
+
+    Raises: PolicyError where it is not YAML, or too much of it.
+    """
     try:
         root = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -100,9 +114,16 @@ def read_document(text: str, file: str, around: Surroundings) -> Document:
         return Document(file, {}, {(): 1})
     builder = _Builder(file, around)
     value = builder.value(root, (), root.start_mark.line + 1)
-    if builder.problems:
-        raise PolicyError(sorted(builder.problems, key=lambda problem: problem.line))
-    return Document(file, value, builder.lines, builder.written, tuple(builder.files))
+    return Document(
+        file,
+        value,
+        builder.lines,
+        builder.written,
+        tuple(builder.files),
+        tuple(sorted(builder.problems, key=lambda problem: problem.line)),
+        frozenset(builder.unknown),
+        frozenset(builder.partial),
+    )
 
 
 def unwritten_document(value: Any, file: str) -> Document:
@@ -138,6 +159,8 @@ class _Builder:
         self.written: dict[KeyPath, str] = {}
         self.files: dict[Path, None] = {}
         self.problems: list[PolicyProblem] = []
+        self.unknown: set[KeyPath] = set()
+        self.partial: set[KeyPath] = set()
         self._open: list[Node] = []  # the collections that enclose the present node: an alias to one of them is a loop
         self._construct = SafeConstructor()
 
@@ -146,16 +169,21 @@ class _Builder:
         if found not in self.problems:
             self.problems.append(found)
 
+    def stand_in(self, line: int, path: KeyPath, message: str) -> Missing:
+        """Notes what is wrong, and stands for the value that cannot be known."""
+        self.problem(line, path, message)
+        self.unknown.add(path)
+        return Missing()
+
     def value(self, node: Node, path: KeyPath, line: int) -> Any:
         if len(self.lines) >= MAX_NODES:
             self.problem(line, path, f"more than {MAX_NODES} values once aliases are expanded")
-            return None
+            raise PolicyError(self.problems)
         self.lines[path] = line
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if any(node is outer for outer in self._open):
-            self.problem(line, path, "an alias refers to what encloses it")
-            return None
+            return self.stand_in(line, path, "an alias refers to what encloses it")
         self._open.append(node)
         try:
             if isinstance(node, MappingNode):
@@ -181,18 +209,25 @@ class _Builder:
         for key, item in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, ScalarNode):
+                self.partial.add(path)
                 self.problem(line, path, "a key must be text, not a list or a map")
             elif key.value in own or (key.tag == f"{_TAG}merge" and merged):
                 first = f"; first on line {own[key.value][0].start_mark.line + 1}" if key.value in own else ""
                 self.problem(line, (*path, key.value), f"this key is given twice{first}")
+                if key.value in own:
+                    own[key.value] = (own[key.value][0], self._joined(own[key.value][1], item, (*path, key.value)))
+                else:
+                    self.partial.add(path)
             elif key.tag == f"{_TAG}merge":
                 merged = self._merged(item, path)
             elif "${" in key.value:
+                self.partial.add(path)
                 self.problem(line, path, f"variables are not put into keys: {key.value!r}")
             else:
                 own[key.value] = (key, item)
         for other in merged:
             if any(other is outer for outer in self._open):
+                self.partial.add(path)
                 self.problem(other.start_mark.line + 1, path, "an alias refers to what encloses it")
                 continue
             self._open.append(other)
@@ -201,10 +236,25 @@ class _Builder:
             self._open.pop()
         return own
 
+    def _joined(self, first: Node, second: Node, path: KeyPath) -> Node:
+        """What stands for the two values of a doubled key: of two maps the entries of both, else the first."""
+        if not (isinstance(first, MappingNode) and isinstance(second, MappingNode)):
+            self.partial.add(path)
+            return first
+        names = {key.value for key, _ in first.value if isinstance(key, ScalarNode)}
+        more = []
+        for key, item in second.value:
+            if isinstance(key, ScalarNode) and key.value in names:
+                self.partial.add((*path, key.value))
+            else:
+                more.append((key, item))
+        return MappingNode(first.tag, [*first.value, *more], first.start_mark, first.end_mark)
+
     def _merged(self, item: Node, path: KeyPath) -> list[MappingNode]:
         items = item.value if isinstance(item, SequenceNode) else [item]
         maps = [one for one in items if isinstance(one, MappingNode)]
         if len(maps) != len(items):
+            self.partial.add(path)
             self.problem(item.start_mark.line + 1, path, "'<<' takes a map or a list of maps")
         return maps
 
@@ -224,41 +274,36 @@ class _Builder:
         }
         line = node.start_mark.line + 1
         if tag not in construct:
-            self.problem(line, path, f"the YAML tag {node.tag!r} is not known here")
-            return None
+            return self.stand_in(line, path, f"the YAML tag {node.tag!r} is not known here")
         try:
             return construct[tag](node)
         except ValueError:
-            self.problem(line, path, f"{text!r} is not a {tag}")
-            return None
+            return self.stand_in(line, path, f"{text!r} is not a {tag}")
 
     # --- variables -----------------------------------------------------------------------------------------------
 
     def _substituted(self, node: ScalarNode, path: KeyPath) -> str:
         line = node.start_mark.line + 1
-        missing: list[str] = []
 
         def replacement(found: re.Match[str]) -> str:
             if found[0] == "$${":
                 return "${"
             if found[1] is None:
-                self.problem(line, path, "'${' is not closed; write '$${' for a literal one")
-                return ""
+                return self.stand_in(line, path, "'${' is not closed; write '$${' for a literal one")
             try:
                 return self._resolved(found[1])
             except LookupError as error:
                 if not self.around.allow_missing:
                     self.problem(line, path, str(error.args[0]))
-                missing.append(found[1])
+                self.unknown.add(path)
                 return hashlib.sha256(found[1].encode()).hexdigest()
             except ValueError as error:
-                self.problem(line, path, str(error))
-                return ""
+                return self.stand_in(line, path, str(error))
 
         text = _REFERENCE.sub(replacement, node.value)
         if any(found[1] is not None for found in _REFERENCE.finditer(node.value)):
             self.written[path] = node.value
-        return Missing(text) if missing else text
+        return Missing(text) if path in self.unknown else text
 
     def _resolved(self, reference: str) -> str:
         """Raises: LookupError where it is not there, ValueError where it is not understood."""

@@ -5,26 +5,51 @@ from dataclasses import dataclass, field
 
 from proxy.policy.document import Document
 from proxy.policy.names import name_flaw
-from proxy.policy.problems import KeyPath, PolicyProblem
+from proxy.policy.problems import KeyPath, PolicyProblem, meant
 from proxy.policy.schema import Section
 
 
 @dataclass(slots=True)
 class Findings:
-    """Errors and warnings about one document. ``kept``: the positions of list items before faulty ones were cut out."""
+    """Errors and warnings about one document: none about places that are not known, nor about what rests on them."""
 
     document: Document
-    kept: dict[KeyPath, list[int]]
+    unknown: frozenset[KeyPath] = frozenset()  # see ``validation.Validated``
+    partial: frozenset[KeyPath] = frozenset()
     errors: list[PolicyProblem] = field(default_factory=list)
     warnings: list[PolicyProblem] = field(default_factory=list)
 
-    def error(self, path: KeyPath, message: str) -> None:
-        problem = self._problem(path, message)
+    def error(self, path: KeyPath, message: str, *rests_on: KeyPath) -> None:
+        """``rests_on``: the other places without which the error would not be one."""
+        if not self.sure(path) or not all(map(self.wholly_sure, rests_on)):
+            return
+        problem = self.document.problem(path, message)
         if problem not in self.errors:  # one line of the file may stand for several tiers
             self.errors.append(problem)
 
     def warn(self, path: KeyPath, message: str) -> None:
-        self.warnings.append(self._problem(path, message))
+        if self.sure(path):
+            self.warnings.append(self.document.problem(path, message))
+
+    def sure(self, path: KeyPath) -> bool:
+        """Whether the value there, or of a map its keys, is what the file says."""
+        known = self.document.known(path)
+        return known not in self.partial and not any(path[:n] in self.unknown for n in range(len(path) + 1))
+
+    def wholly_sure(self, path: KeyPath) -> bool:
+        """The same, of everything within, too."""
+        known = self.document.known(path)
+        if known != path and isinstance(self.document.at(known), dict):
+            return self.sure(path)  # the key is not there: what stands beside it is not within
+        return self.sure(path) and not any(
+            place[: len(known)] == known for doubts in (self.unknown, self.partial) for place in doubts
+        )
+
+    def check_reference(self, path: KeyPath, kind: str, name: str, section: str) -> None:
+        """Notes a name that a top-level map does not have."""
+        known = self.names(section)
+        if name not in known and self.sure((section,)):
+            self.error(path, f"unknown {kind} {name!r}{meant(name, known)}")
 
     def check_name(self, path: KeyPath, name: str) -> None:
         """Notes a name that cannot be one."""
@@ -51,13 +76,5 @@ class Findings:
     def route_names(self) -> list[str]:
         """The names of all routes as the file has them, faulty ones too."""
         routes = self.document.value.get("routes", [])
+        routes = routes if isinstance(routes, list) else []
         return [route["name"] for route in routes if isinstance(route, dict) and isinstance(route.get("name"), str)]
-
-    def _problem(self, path: KeyPath, message: str) -> PolicyProblem:
-        for parent, positions in self.kept.items():
-            depth = len(parent)
-            if len(path) > depth and path[:depth] == parent:
-                position = path[depth]
-                assert isinstance(position, int)
-                path = (*parent, positions[position], *path[depth + 1 :])
-        return self.document.problem(path, message)

@@ -25,16 +25,16 @@ def compile_limits(config: schema.Config, amounts: Mapping[str, int], findings: 
     for index, (name, written) in enumerate(config.limits.items()):
         path: KeyPath = ("limits", name)
         findings.check_name(path, name)
+        if not written.scope:
+            findings.error((*path, "scope"), "names no scope: all callers together would share one count")
+        if len(set(written.scope)) != len(written.scope):
+            findings.error((*path, "scope"), "names a scope twice", (*path, "scope"))
         kind = _kind(path, written, findings)
         if kind is None:
             continue
         key = "concurrent" if kind is MeterKind.CONCURRENCY else "rate"
         by_tier = written.concurrent if kind is MeterKind.CONCURRENCY else written.rate
         assert by_tier is not None
-        if not written.scope:
-            findings.error((*path, "scope"), "names no scope: all callers together would share one count")
-        if len(set(written.scope)) != len(written.scope):
-            findings.error((*path, "scope"), "names a scope twice")
         # A request in flight is one, whatever it weighs.
         least = MILLI if kind is MeterKind.CONCURRENCY else amounts.get(name, MILLI)
         out[name] = Limit(
@@ -50,9 +50,7 @@ def compile_limits(config: schema.Config, amounts: Mapping[str, int], findings: 
         )
     for tenant, exception in config.tenants.items():
         for name in exception.limits:
-            if name not in findings.names("limits"):
-                known = findings.names("limits")
-                findings.error(("tenants", tenant, "limits", name), f"unknown limit {name!r}{meant(name, known)}")
+            findings.check_reference(("tenants", tenant, "limits", name), "limit", name, "limits")
     return out
 
 
@@ -61,28 +59,31 @@ def _kind(path: KeyPath, written: schema.Limit, findings: Findings) -> MeterKind
         both = (
             "has both a rate and concurrent; make two limits of it" if written.rate else "needs a rate, or concurrent"
         )
-        findings.error(path, both)
+        findings.error(path, both, (*path, "rate"), (*path, "concurrent"))
         return None
     kind = _KINDS[written.kind or LimitKind.WINDOW] if written.concurrent is None else MeterKind.CONCURRENCY
     only = {"burst": MeterKind.SMOOTH, "time_zone": MeterKind.CALENDAR}
     for key, owner in only.items():
         if getattr(written, key) is not None and kind is not owner:
-            findings.error((*path, key), f"is for kind: {owner.name.lower()}")
+            findings.error((*path, key), f"is for kind: {owner.name.lower()}", (*path, "kind"))
     if kind is MeterKind.CONCURRENCY and written.kind is not None:
         findings.error((*path, "kind"), "is for rates; concurrent has none")
     return kind
 
 
-def _rate(path: KeyPath, rate: WrittenRate, kind: MeterKind, written: schema.Limit, findings: Findings) -> Rate:
+def _rate(
+    path: KeyPath, rate: WrittenRate, name: str, kind: MeterKind, written: schema.Limit, findings: Findings
+) -> Rate:
+    kind_at: KeyPath = ("limits", name, "kind")
     if kind is MeterKind.CONCURRENCY:
         if rate.window_ms or rate.period:
-            findings.error(path, "the limit counts what is in flight: a whole number, not a rate")
+            findings.error(path, "the limit counts what is in flight: a whole number, not a rate", kind_at)
     elif not rate.window_ms and not rate.period:
-        findings.error(path, "is not a rate; write a number, '/', and a window: 600/1m")
+        findings.error(path, "is not a rate; write a number, '/', and a window: 600/1m", kind_at)
     elif kind is MeterKind.CALENDAR and not rate.period:
-        findings.error(path, "kind: calendar counts by hour, day, week or month, such as 100_000/day")
+        findings.error(path, "kind: calendar counts by hour, day, week or month, such as 100_000/day", kind_at)
     elif kind is not MeterKind.CALENDAR and rate.period:
-        findings.error(path, f"'{rate.period}' is for kind: calendar; a window is written as 1h or 1d")
+        findings.error(path, f"'{rate.period}' is for kind: calendar; a window is written as 1h or 1d", kind_at)
     burst = (written.burst or 1) * MILLI if kind is MeterKind.SMOOTH else 0
     return Rate(rate.count * MILLI, rate.window_ms, burst, rate.period)
 
@@ -97,14 +98,16 @@ def _rates(
 ) -> dict[str, Rate]:
     compiled = {}
     for tier, rate in by_tier.items():
-        compiled[tier] = _rate((*path, tier), rate, kind, written, findings)
+        compiled[tier] = _rate((*path, tier), rate, str(path[1]), kind, written, findings)
         if tier not in tiers and tier != DEFAULT:
-            findings.error((*path, tier), f"unknown tier {tier!r}{meant(tier, [*tiers, DEFAULT])}")
+            findings.error((*path, tier), f"unknown tier {tier!r}{meant(tier, [*tiers, DEFAULT])}", ("tiers",))
     uncovered = [tier for tier in tiers if tier not in compiled]
     if uncovered and DEFAULT not in compiled:
         missing = ", ".join(map(repr, uncovered))
         findings.error(
-            path, f"has nothing for the tier{'s' if len(uncovered) > 1 else ''} {missing}; add it or 'default'"
+            path,
+            f"has nothing for the tier{'s' if len(uncovered) > 1 else ''} {missing}; add it or 'default'",
+            ("tiers",),
         )
         return {}
     return {tier: compiled[tier] if tier in compiled else compiled[DEFAULT] for tier in tiers}
@@ -117,7 +120,7 @@ def _exceptions(
     for tenant, exception in config.tenants.items():
         if name in exception.limits:
             path: KeyPath = ("tenants", tenant, "limits", name)
-            out[tenant] = (_rate(path, exception.limits[name], kind, written, findings), exception.expires)
+            out[tenant] = (_rate(path, exception.limits[name], name, kind, written, findings), exception.expires)
     return out
 
 

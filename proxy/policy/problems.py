@@ -49,12 +49,18 @@ def shown(path: KeyPath) -> str:
     return out
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that an unknown one was probably to be."""
+    near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+    return near[0] if near else None
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all where none is near and they are few."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.7)
-    if near:
-        return f"; did you mean {near[0]!r}?"
+    near = nearest(word, names)
+    if near is not None:
+        return f"; did you mean {near!r}?"
     if not names:
         return "; there is none"
     return f"; one of {', '.join(names)}" if len(names) <= _FEW else ""

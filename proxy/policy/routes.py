@@ -9,7 +9,7 @@ from proxy.policy.findings import Findings
 from proxy.policy.limits import at_once, fits_exactly
 from proxy.policy.model import AuthMode, Cors, Limit, Match, MeterKind, Route, ScopeKind, Timeouts
 from proxy.policy.patterns import path_covers
-from proxy.policy.problems import KeyPath, meant
+from proxy.policy.problems import KeyPath
 
 BUILT_IN_TIMEOUTS = Timeouts(connect_ms=2_000, first_byte_ms=30_000, idle_ms=60_000)
 
@@ -22,11 +22,9 @@ def limit_names(config: schema.Config, index: int, findings: Findings) -> tuple[
         findings.error((*path, "limits+"), "a route has limits or limits+, not both")
     default, own = config.defaults.limits, route.limits if route.limits is not None else route.more_limits or []
     key = "limits" if route.limits is not None else "limits+"
-    known = findings.names("limits")
     for n, name in enumerate(own):
-        if name not in known:
-            findings.error((*path, key, n), f"unknown limit {name!r}{meant(name, known)}")
-        elif name in own[:n]:
+        findings.check_reference((*path, key, n), "limit", name, "limits")
+        if name in own[:n]:
             findings.error((*path, key, n), f"the limit {name!r} is named twice")
         elif key == "limits+" and name in default:
             findings.warn((*path, key, n), f"the limit {name!r} is in defaults.limits already")
@@ -52,13 +50,10 @@ def compile_routes(
         path: KeyPath = ("routes", index)
         if written.name in seen:
             findings.error((*path, "name"), f"the route {written.name!r} is there twice")
-        seen.add(written.name)
+        if findings.sure((*path, "name")):
+            seen.add(written.name)
         findings.check_name((*path, "name"), written.name)
-        known = findings.names("upstreams")
-        if written.upstream not in known:
-            findings.error(
-                (*path, "upstream"), f"unknown upstream {written.upstream!r}{meant(written.upstream, known)}"
-            )
+        findings.check_reference((*path, "upstream"), "upstream", written.upstream, "upstreams")
         route = _route(config, index, tuple(limits[name] for name in names[index] if name in limits), findings)
         findings.check_filled((*path, "match"), written.match, {"methods": "all methods", "hosts": "all hosts"})
         for field in written.match.headers:
@@ -115,7 +110,9 @@ def compile_cors(written: schema.Cors | None, path: KeyPath, findings: Findings)
     findings.check_filled(path, written, {"headers": "those that the preflight asks for"})
     if written.credentials and "*" in written.origins:
         findings.error(
-            (*path, "origins"), "'*' and credentials don't go together: browsers refuse it (Fetch, CORS protocol)"
+            (*path, "origins"),
+            "'*' and credentials don't go together: browsers refuse it (Fetch, CORS protocol)",
+            (*path, "credentials"),
         )
     return Cors(
         origins=tuple(written.origins),
@@ -149,7 +146,7 @@ def _check_rewrite(path: KeyPath, route: Route, findings: Findings) -> None:
     strip = route.strip_prefix
     if strip and not path_covers(f"{strip}/**", route.match.path):
         message = f"not every path of {route.match.path!r} begins with {strip!r}: there is nothing to take off"
-        findings.error((*path, "rewrite", "strip"), message)
+        findings.error((*path, "rewrite", "strip"), message, (*path, "match", "path"))
 
 
 def _tiers_that_pass(config: schema.Config, auth: AuthMode) -> list[str]:
@@ -166,12 +163,16 @@ def _tiers_that_pass(config: schema.Config, auth: AuthMode) -> list[str]:
 def _check_amounts(path: KeyPath, route: Route, config: schema.Config, findings: Findings) -> None:
     """A take larger than a capacity can never succeed."""
     tiers = _tiers_that_pass(config, route.auth)
+    rests: tuple[KeyPath, ...] = ((*path, "weight"), (*path, "auth"), ("defaults", "auth"), ("tiers",))
+    rests = (*rests, ("identity", "anonymous_tier"))
     for limit in route.limits:
         for tier, rate in limit.rates.items():
             if not fits_exactly(rate, route.weight):
                 key = "concurrent" if limit.kind is MeterKind.CONCURRENCY else "rate"
                 findings.error(
-                    ("limits", limit.name, key, tier), "with a route's weight it passes 2^53: beyond counting"
+                    ("limits", limit.name, key, tier),
+                    "with a route's weight it passes 2^53: beyond counting",
+                    (*path, "weight"),
                 )
         if limit.kind is MeterKind.CONCURRENCY:
             continue
@@ -183,7 +184,7 @@ def _check_amounts(path: KeyPath, route: Route, config: schema.Config, findings:
         word = "burst" if limit.kind is MeterKind.SMOOTH else "capacity"
         weight = f"the weight {route.weight / 1000:g} is more than the {word} of limit {limit.name!r}"
         if len(shut_out) == len(tiers):
-            findings.error((*path, "weight"), f"{weight}: no request could ever pass")
+            findings.error((*path, "weight"), f"{weight}: no request could ever pass", *rests, ("limits", limit.name))
         else:
             findings.warn((*path, "weight"), f"{weight} for {', '.join(shut_out)}: none of theirs could ever pass")
 
@@ -211,9 +212,7 @@ def _check_reach(routes: list[Route], findings: Findings) -> None:
 
 def check_defaults(config: schema.Config, findings: Findings) -> None:
     """The limits that defaults name."""
-    known = findings.names("limits")
     for n, name in enumerate(config.defaults.limits):
-        if name not in known:
-            findings.error(("defaults", "limits", n), f"unknown limit {name!r}{meant(name, known)}")
-        elif name in config.defaults.limits[:n]:
+        findings.check_reference(("defaults", "limits", n), "limit", name, "limits")
+        if name in config.defaults.limits[:n]:
             findings.error(("defaults", "limits", n), f"the limit {name!r} is named twice")

@@ -49,14 +49,15 @@ def compile_maintenance(written: schema.Maintenance | None) -> Maintenance | Non
 
 
 def _check_addresses(config: schema.Config, findings: Findings) -> None:
-    seen = {config.listen.address: "listen"}
+    seen = {config.listen.address: "listen"} if findings.sure(("listen", "address")) else {}
     for name, section in (("metrics", config.metrics), ("admin", config.admin)):
         if section is None:
             continue
         if section.address.port and section.address in seen:
             message = f"{name} and {seen[section.address]} cannot both listen on {section.address}"
             findings.error((name, "address"), message)
-        seen[section.address] = name
+        if findings.sure((name, "address")):
+            seen[section.address] = name
 
 
 def _is_loopback(address: Address) -> bool:

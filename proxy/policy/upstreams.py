@@ -28,7 +28,7 @@ def compile_upstreams(
         _check_headers(path, written, findings)
         encrypted = any(origin.scheme == "https" for origin in written.primary)
         if written.ca_file is not None and not encrypted:
-            findings.error((*path, "ca_file"), "no URL here is https: it would not be used")
+            findings.error((*path, "ca_file"), "no URL here is https: it would not be used", (*path, "primary"))
         out[name] = Upstream(
             name=name,
             primary=tuple(written.primary),

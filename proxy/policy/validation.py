@@ -1,7 +1,7 @@
 """From a document to the schema's objects: pydantic's findings in plain words, and what can be looked at further.
 
-Every fault of a file is to be told at once. So what is wrong is cut out (one limit, one route, one section) and the
-rest is validated again: the compiler can then check how the sound parts go together.
+Every fault of a file is to be told at once. So a stand-in is put where something is wrong and the whole is validated
+again: the compiler can then check how the parts go together, but for what rests on a stand-in.
 """
 
 import typing
@@ -12,65 +12,126 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.policy.document import Document
-from proxy.policy.problems import KeyPath, PolicyProblem, meant
+from proxy.policy.document import Document, Missing
+from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem, meant, nearest
 from proxy.policy.spelling import SPELLING_ERROR, kind_of
 
-# How deep an entry lies that can be left out by itself; any other fault costs its whole top-level section.
-_ENTRY_DEPTH: Final[dict[KeyPath, int]] = {
-    ("limits",): 2,
-    ("upstreams",): 2,
-    ("routes",): 2,
-    ("tenants",): 2,
-    ("identity", "issuers"): 3,
-    ("identity", "keys"): 3,
-}
-# Without these nothing sensible can be said about the others.
-_PIVOTAL: Final = frozenset(
-    {(), ("version",), ("tiers",), ("identity",), ("defaults",), ("upstreams",), ("routes",), ("limits",)}
-)
+_ROUNDS: Final = 20  # a section's stand-in may lack keys, whose stand-ins may: no policy is half as deep
 
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """``value`` is what could be validated, None where too little was left; ``kept`` has the old positions in lists."""
+    """``value`` is whole: where the file was wrong it has stand-ins, at the ``unknown`` places.
+
+    ``unknown`` and ``partial`` are the document's, and what the schema added.
+    """
 
     value: Any
     problems: tuple[PolicyProblem, ...]
-    kept: dict[KeyPath, list[int]]
+    unknown: frozenset[KeyPath]
+    partial: frozenset[KeyPath]
 
 
 def validate(document: Document, kind: Any) -> Validated:
-    """``document`` against a model or a type that holds models; top-level ``x-`` keys are left out."""
+    """``document`` against a model or a type that holds models; top-level ``x-`` keys are left out.
+
+    Raises: PolicyError where no stand-in helps.
+    """
     adapter = TypeAdapter(kind)
-    raw = document.value
-    if isinstance(raw, dict):
-        raw = {name: item for name, item in raw.items() if not name.startswith("x-")}
-    found: dict[KeyPath, PolicyProblem] = {}  # the first at each place: what follows from it is not told again
-    cuts: set[KeyPath] = set()
-    for path in _nulls(raw, ()):
-        found[path] = document.problem(path, "has no value; give it one or leave the key out")
-        cuts.add(_cut(path))
-    value = None
-    try:
-        value = adapter.validate_python(raw)
-    except ValidationError as error:
+    mender = _Mender(document, kind)
+    for _ in range(_ROUNDS):
+        try:
+            value = adapter.validate_python(mender.raw)
+        except ValidationError as error:
+            mender.mend(error)
+        else:
+            problems = tuple(mender.found.values())
+            return Validated(value, problems, frozenset(mender.unknown), document.partial)
+    raise PolicyError([*document.problems, *mender.found.values()])
+
+
+class _Mender:
+    """Notes each fault and puts a stand-in where it was. ``found``: the first at each place, for others follow."""
+
+    def __init__(self, document: Document, kind: Any) -> None:
+        self.document = document
+        self.kind = kind
+        self.found: dict[KeyPath, PolicyProblem] = {}
+        self.unknown = set(document.unknown)
+        raw = document.value
+        if isinstance(raw, dict):
+            raw = {name: item for name, item in raw.items() if not name.startswith("x-")}
+        self._holder = {"": _copied(raw)}
+        for path in _nulls(raw, ()):
+            self.found[path] = document.problem(path, "has no value; give it one or leave the key out")
+            self.unknown.add(path)
+            self._put(path, Missing())
+
+    @property
+    def raw(self) -> Any:
+        return self._holder[""]
+
+    def mend(self, error: ValidationError) -> None:
+        before = frozenset(self.unknown)
         for details in error.errors(include_url=False):
-            path = document.known(details["loc"])
-            found.setdefault(
-                path if details["type"] != "missing" else details["loc"], _problem(document, kind, details)
-            )
-            cuts.add(_cut(details["loc"]))
-    if not cuts:
-        return Validated(value, (), {})
-    problems = tuple(found.values())
-    if cuts & _PIVOTAL:
-        return Validated(None, problems, {})
-    rest, kept = _without(raw, cuts)
-    try:
-        return Validated(adapter.validate_python(rest), problems, kept)
-    except ValidationError:
-        return Validated(None, problems, {})
+            loc: KeyPath = details["loc"]
+            missing, extra = details["type"] == "missing", details["type"] == "extra_forbidden"
+            path = self.document.known(loc)
+            follows = any(loc[:n] in before for n in range(len(loc) + (not extra)))
+            if not follows and not (missing and path in self.document.partial):
+                place = loc if missing else path
+                self.found.setdefault(place, _problem(self.document, self.kind, details))
+            self._stand_in(details, loc)
+
+    def _stand_in(self, details: ErrorDetails, loc: KeyPath) -> None:
+        place = self._reached(loc)
+        match details["type"]:
+            case "extra_forbidden":
+                holder = self._at(place[:-1] if place == loc else place)
+                holder.pop(loc[-1], None)
+                near = nearest(str(loc[-1]), keys_at(self.kind, loc[:-1]))
+                if near is not None and near not in holder:
+                    self.unknown.add((*loc[:-1], near))
+                return
+            case "missing":
+                self._at(place)[loc[-1]] = Missing()
+                self.unknown.add(loc)
+                return
+            case "model_type" | "dict_type":
+                self._put(place, {})
+            case "list_type":
+                self._put(place, [])
+            case _:
+                self._put(place, Missing())
+        self.unknown.add(place)
+
+    def _reached(self, loc: KeyPath) -> KeyPath:
+        """The longest beginning of ``loc`` that is there; shorthands end sooner."""
+        value = self.raw
+        for n, step in enumerate(loc):
+            steps = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+            if step not in steps:
+                return loc[:n]
+            value = value[step]
+        return loc
+
+    def _at(self, path: KeyPath) -> Any:
+        value = self.raw
+        for step in path:
+            value = value[step]
+        return value
+
+    def _put(self, path: KeyPath, value: Any) -> None:
+        holder: Any = self._holder
+        for step in ("", *path)[:-1]:
+            holder = holder[step]
+        holder[("", *path)[-1]] = value
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _nulls(value: Any, path: KeyPath) -> list[KeyPath]:
@@ -78,30 +139,6 @@ def _nulls(value: Any, path: KeyPath) -> list[KeyPath]:
         return [path]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [null for step, item in items for null in _nulls(item, (*path, step))]
-
-
-def _cut(path: KeyPath) -> KeyPath:
-    for parent, depth in _ENTRY_DEPTH.items():
-        if path[: len(parent)] == parent and len(path) >= depth:
-            return path[:depth]
-    return path[:1]
-
-
-def _without(raw: Any, cuts: set[KeyPath], path: KeyPath = ()) -> tuple[Any, dict[KeyPath, list[int]]]:
-    kept: dict[KeyPath, list[int]] = {}
-    if isinstance(raw, dict):
-        out = {}
-        for name, item in raw.items():
-            if (*path, name) not in cuts:
-                out[name], below = _without(item, cuts, (*path, name))
-                kept |= below
-        return out, kept
-    if isinstance(raw, list):
-        positions = [n for n in range(len(raw)) if (*path, n) not in cuts]
-        if len(positions) < len(raw):
-            kept[path] = positions
-        return [raw[n] for n in positions], kept
-    return raw, kept
 
 
 def _problem(document: Document, kind: Any, details: ErrorDetails) -> PolicyProblem:

@@ -203,7 +203,7 @@ routes: [{name: app, match: {path: "/a"}, upstream: app}, {name: b, match: {}, u
     assert len(policy.identity.keys) == 2
     with pytest.raises(PolicyError) as error:
         compile_text(text, "config.yaml", {}, base=Path("/nowhere"))
-    assert len(error.value.problems) == 17
+    assert len(error.value.problems) == 18
 
 
 def test_numbers_and_words_may_come_from_variables(policy):

@@ -1,11 +1,12 @@
 """YAML with lines and variables: what is read, and where it came from."""
 
 import datetime
+import hashlib
 import pickle
 
 import pytest
 
-from proxy.policy.document import MAX_NODES, Missing
+from proxy.policy.document import MAX_NODES, Missing, Surroundings, survey_document
 from proxy.policy.problems import PolicyError
 
 
@@ -180,3 +181,15 @@ def test_a_problem_survives_pickling(read):
     """It travels from the parent to whoever tells it."""
     problem = read("a: 1").problem(("a",), "is odd")
     assert pickle.loads(pickle.dumps(problem)) == problem
+
+
+def test_a_survey_goes_on_after_a_fault(tmp_path):
+    """What can't be known has a stand-in; two maps of one key are taken together, of other doubles the first counts."""
+    around = Surroundings({}, tmp_path, lambda path: path.read_text("utf-8"))
+    text = "a: {x: 1, y: 1}\na: {y: 2, z: '${NONE}'}\nb: 1\nb: 2\nc: {'${NAME}': 1, d: 1}\n"
+    document = survey_document(text, "config.yaml", around)
+    assert document.value["a"] == {"x": 1, "y": 1, "z": hashlib.sha256(b"NONE").hexdigest()}
+    assert (document.value["b"], document.value["c"]) == (1, {"d": 1})
+    assert document.unknown == {("a", "z")}
+    assert document.partial == {("a", "y"), ("b",), ("c",)}
+    assert [problem.line for problem in document.problems] == [2, 2, 4, 5]

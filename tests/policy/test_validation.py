@@ -51,24 +51,31 @@ def test_no_message_shows_what_came_from_a_variable():
         assert not any("hunter2" in line for line in expected(path)), path.name
 
 
-def test_sound_entries_outlive_faulty_ones(read):
-    """One faulty limit and one faulty route are cut out, and the positions of the others are kept."""
+def test_a_stand_in_is_where_something_was_wrong(read):
+    """Nothing else is lost: every limit and every route is there, and the faulty places are named."""
     document = read(
         "version: 1\n"
         "upstreams: {app: {primary: ['http://a']}}\n"
         "limits: {a: {scope: nobody, rate: 1/1m}, b: {scope: ip, rate: 1/1m}}\n"
-        "routes: [{name: x}, {name: y, match: {}, upstream: app}, {name: z, match: {}, upstream: 7}]\n"
+        "routes: [{name: x}, {name: y, match: {}, upstream: app}, {name: z, match: {}, upstream: 7}, 8]\n"
     )
     validated = validate(document, schema.Config)
-    assert list(validated.value.limits) == ["b"]
-    assert [route.name for route in validated.value.routes] == ["y"]
-    assert validated.kept == {("routes",): [1]}
-    assert len(validated.problems) == 4
+    assert list(validated.value.limits) == ["a", "b"]
+    assert [route.name for route in validated.value.routes[:3]] == ["x", "y", "z"]
+    assert {place for place in validated.unknown if len(place) < 3 or place[:2] != ("routes", 3)} == {
+        ("limits", "a", "scope"),
+        ("routes", 0, "match"),
+        ("routes", 0, "upstream"),
+        ("routes", 2, "upstream"),
+        ("routes", 3),
+    }
+    assert len(validated.problems) == 5
 
 
-def test_nothing_is_left_to_look_at_where_a_pivot_is_faulty(read):
-    """Without tiers, every limit would seem wrong."""
-    assert validate(read("version: 1\ntiers: 7\nupstreams: {}\nroutes: []"), schema.Config).value is None
+def test_a_section_that_is_none_is_told_alone(read):
+    """What its stand-in lacks does not count as missing."""
+    validated = validate(read("version: 2\ntiers: 7\nupstreams: {a: 1}\nroutes: 3\nidentity: x\n"), schema.Config)
+    assert [problem.path for problem in validated.problems] == ["version", "identity", "tiers", "upstreams.a", "routes"]
 
 
 @pytest.mark.parametrize(
