@@ -12,18 +12,17 @@ from proxy.metering.holds import Hold, HoldPlan, budget_meter, new_hold, window_
 from proxy.metering.keys import DUE, HOLDS
 from proxy.metering.settlement import TOMBSTONE_MS, Effect, Rebuilding, What, releasing, settling
 from proxy.metering.takes import Outcome
+from tests.fuzz import examples
 from tests.lua.bookkeepers import LEASE_MS, ChargesAnOrphanWhole, ReleasesTwice, ScriptedBooks, TwinBooks
 from tests.lua.ledgers import BOUND, DAY_MS, T0, Money, hold_id
 
 SETTINGS = settings(
-    max_examples=50,
+    max_examples=examples(50),
     stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
 )
-JUDGED = settings(SETTINGS, max_examples=300, phases=[Phase.generate])
+JUDGED = settings(SETTINGS, max_examples=300, phases=[Phase.generate], derandomize=True)
 SEEN = {
     Outcome.ADMITTED,
     Outcome.REFUSED,
