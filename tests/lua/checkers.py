@@ -11,7 +11,7 @@ class StrictWindows:
 
     Across changes of a policy: of the takes in the window of an admission, those count that no earlier admission,
     under a shorter window, had already seen leave. Once the clock has been reset, takes from the future happened at
-    the reset.
+    the reset, and what its first decision sees leave has left even if it was refused: it rewrites the meter.
     """
 
     log: dict[bytes, list[list[int]]] = field(default_factory=dict)  # [time, amount], not forgotten
@@ -27,9 +27,13 @@ class StrictWindows:
         self.now_ms = max(self.now_ms, clock_ms)
         return self.now_ms
 
-    def admitted(self, take: Take) -> None:
+    def rewritten(self, take: Take) -> None:
         takes = self.log.setdefault(take.key, [])
         takes[:] = [entry for entry in takes if entry[0] + take.a > self.now_ms]
+
+    def admitted(self, take: Take) -> None:
+        self.rewritten(take)
+        takes = self.log[take.key]
         takes.append([self.now_ms, take.amount])
         total = sum(amount for _, amount in takes)
         assert total <= take.capacity, f"{total} of {take.capacity} in {take.a} ms up to {self.now_ms}"

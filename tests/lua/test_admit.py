@@ -37,7 +37,10 @@ def bursts(subject, rng: random.Random, *, reloads: bool, jumps: bool, steps: in
         take = window(b"{m0}w", window_ms, capacity, rng.choice((1, 1, 7)) * MILLI)
         asks = [Ask([take])] * rng.choice((1, 5, 60))
         checker.clock(clock)
-        for answer in subject.admit(b"s", sequence, asks, clock).answers:
+        reply = subject.admit(b"s", sequence, asks, clock)
+        if reply.flags & ReplyFlag.CLOCK_RESET:
+            checker.rewritten(take)
+        for answer in reply.answers:
             if answer.outcome is Outcome.ADMITTED:
                 checker.admitted(take)
 
