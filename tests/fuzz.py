@@ -1,7 +1,7 @@
 """Histories by chance: the same ones in every quick run, others in each run with SLUICEGATE_FUZZ=1.
 
-A quick run must be green or red for its change's sake alone; what it never tries, the full one does. What fails there
-names its seed, or the blob for hypothesis' ``reproduce_failure``.
+A run that decides must be green or red for its change's sake alone; what it never tries, ``.ci/fuzz`` does. What fails
+there names its seed, or the blob for hypothesis' ``reproduce_failure``.
 """
 
 import os
