@@ -175,7 +175,7 @@ def test_no_file_at_all_takes_what_the_command_line_says():
     [
         ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "HOME": "/root"}, "/var/lib/a"),
         ({"XDG_STATE_HOME": "/state", "HOME": "/root"}, "/state/sluicegate"),
-        ({"HOME": "/root"}, "/root/.local/state/sluicegate"),
+        ({"HOME": "/home/ops"}, "/home/ops/.local/state/sluicegate"),
         ({}, "/var/lib/sluicegate"),
     ],
 )
