@@ -136,5 +136,5 @@ async def test_a_folder_that_is_not_there_waits(tmp_path: Path) -> None:
     assert away.value.fault is Fault.BUSY
     await database.close()
     async with asyncio.timeout(10):  # the driver's thread tells the loop that it ended, and nobody waits for that
-        while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+        while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
