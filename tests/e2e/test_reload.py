@@ -1,6 +1,7 @@
 """A reload is whole or not at all, and no request notices it."""
 
 import asyncio
+import itertools
 import random
 import signal
 import sys
@@ -221,7 +222,11 @@ async def test_40_a_reload_every_200_ms_fails_no_request_and_windows_stay_strict
             for _ in range(8):
                 group.create_task(client(gateway))
             started = time.monotonic()
-            for number, window in enumerate(ORDER):
+            for number, window in enumerate(itertools.cycle(ORDER)):
+                # Once through, and then until each window has admitted something: a slow machine needs longer.
+                if number >= len(ORDER) and len({seen for _, _, seen, _ in admissions}) == len(WINDOWS):
+                    break
+                assert number < 10 * len(ORDER)
                 capacity = WINDOWS[window][1]
                 gateway.write_policy(limited(origin, f"{capacity}/{window}"))
                 gateway.process.send_signal(signal.SIGHUP)
@@ -232,7 +237,6 @@ async def test_40_a_reload_every_200_ms_fails_no_request_and_windows_stay_strict
         assert gateway.metric("sluicegate_worker_restarts_total") == 0
         assert gateway.metric(REJECTED) == 0
     assert len(admissions) > 100
-    assert len({window for _, _, window, _ in admissions}) == 4
     assert overfull(admissions) == []
 
 
