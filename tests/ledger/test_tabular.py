@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-from dataclasses import fields
 
 import pytest
 
 from proxy.ledger.reports import By, Line, Totals
 from proxy.ledger.tabular import as_csv, as_json, dollars
 
-TOTALS = Totals(**{field.name: n for n, field in enumerate(fields(Totals))})
+TOTALS = Totals._make(range(len(Totals._fields)))
 BY = (By.TENANT, By.MODEL)
 
 
