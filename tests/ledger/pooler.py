@@ -1,6 +1,6 @@
 """A transaction pooler on PostgreSQL's wire protocol, as hostile as one may be: each transaction gets another session.
 
-What PgBouncer and Supabase's port 6543 do, without their luck: two sessions take turns whenever the server says that it
+What PgBouncer and Supabase's port 6543 do, without their luck: sessions take turns whenever the server says that it
 is idle, so that anything which should outlive a transaction (a named statement, a SET) is missing from the next.
 """
 
@@ -10,7 +10,7 @@ import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-SESSIONS = 2
+SESSIONS = 3  # an even number would bring a pool that pings first back to the same one each time
 
 
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
