@@ -12,6 +12,7 @@ class Fault(StrEnum):
     CONFLICT = "conflict"  # lost against another transaction
     NOT_PERMITTED = "not-permitted"  # credentials, rights, a read-only server
     NOT_MIGRATED = "not-migrated"  # a table or column is missing
+    UNEXPECTED = "unexpected"  # said of no row: somebody should look at the SQLSTATE
 
 
 class LedgerAway(Exception):

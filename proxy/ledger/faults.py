@@ -1,8 +1,9 @@
 """Which errors of a database pass and which never will: the second kind makes a poison row, the first only a wait.
 
-A wrong answer in one direction blocks the outbox for ever, in the other it sends rows to the dead letters while a table
-is missing. So an SQLSTATE that speaks of the server, the connection, rights or the schema means: wait; every other one
-speaks of the row (PostgreSQL, appendix A). Drivers' own errors about a value, which have no SQLSTATE, speak of the row.
+A wrong answer in one direction sends good rows to the dead letters while a table is missing or a pooler misbehaves; in
+the other it holds up the outbox, which is seen and mended, and loses nothing. So the row is at fault only where the
+class of the SQLSTATE speaks of values, constraints or sizes (PostgreSQL, appendix A), or a driver, which has none, of a
+value.
 """
 
 import sqlite3
@@ -13,7 +14,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from proxy.ledger.errors import Fault, LedgerAway, LedgerRefused
 
-# The longest prefix of an SQLSTATE decides.
+# Cardinality, data, constraints, views' checks, limits (a key of more than a third of a page), a trigger's own.
+ROWS_FAULT: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
+# The longest prefix of an SQLSTATE decides; what is not here is UNEXPECTED.
 PASSING: Final = {
     "08": Fault.UNREACHABLE,
     "25": Fault.NOT_PERMITTED,  # 25006: a replica, or read-only for want of room
@@ -28,7 +31,6 @@ PASSING: Final = {
     "57": Fault.BUSY,
     "57014": Fault.TIMEOUT,
     "58": Fault.BUSY,
-    "XX": Fault.BUSY,
 }
 _ABOUT_A_VALUE: Final = (ArithmeticError, TypeError, ValueError, sqlite3.DataError, sqlite3.IntegrityError)
 
@@ -39,8 +41,9 @@ def judge(error: BaseException) -> LedgerAway | LedgerRefused | None:
     driver = cause.__cause__ or cause  # SQLAlchemy wraps asyncpg's in its own DBAPI classes
     code = getattr(driver, "sqlstate", None) or getattr(cause, "sqlstate", None)
     if isinstance(code, str):
-        fault = PASSING.get(code) or PASSING.get(code[:2])
-        return LedgerRefused(f"{type(driver).__name__} {code}") if fault is None else LedgerAway(fault, code)
+        if code[:2] in ROWS_FAULT:
+            return LedgerRefused(f"{type(driver).__name__} {code}")
+        return LedgerAway(PASSING.get(code) or PASSING.get(code[:2], Fault.UNEXPECTED), code)
     if isinstance(driver, (TimeoutError, PoolTimeout)):
         return LedgerAway(Fault.TIMEOUT)
     if isinstance(driver, OSError):

@@ -11,6 +11,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.ledger.database import Database, connect
 from proxy.ledger.errors import Fault, LedgerAway
@@ -37,7 +38,7 @@ async def migrate(url: str) -> tuple[str | None, str]:
         before = await version(database)
         async with database.writing() as connection:
             if database.url.schema:
-                await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {database.url.schema}"))
+                await _make_schema(connection, database.url.schema)
             await connection.run_sync(_upgrade, database.url.schema)
         return before, head()
     finally:
@@ -55,6 +56,13 @@ async def require_head(database: Database) -> None:
     found = await version(database)
     if found != head():
         raise LedgerAway(Fault.NOT_MIGRATED, f"tables are at {found or 'nothing'}, not {head()}: run ledger migrate")
+
+
+async def _make_schema(connection: AsyncConnection, schema: str) -> None:
+    # Asked first: IF NOT EXISTS wants the right to make schemas even where there is nothing to make.
+    found = await connection.execute(text("SELECT to_regnamespace(:schema)::text"), {"schema": schema})
+    if found.scalar() is None:
+        await connection.execute(text(f"CREATE SCHEMA {schema}"))
 
 
 def _version(connection: Connection, schema: str | None) -> str | None:

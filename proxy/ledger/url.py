@@ -77,7 +77,7 @@ def _postgresql(url: URL) -> LedgerUrl:
     if not schema.isidentifier() or not schema.isascii() or len(schema) > 63 or schema.startswith("pg_"):
         raise LedgerUrlError("a schema's name is made of ASCII letters, digits and underscores, at most 63")
     arguments: dict[str, Any] = {
-        # All three: asyncpg's own cache, SQLAlchemy's, and the name that would outlive a transaction.
+        # asyncpg's cache, SQLAlchemy's, and the name that would outlive a transaction: each may bring statements back.
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
         "prepared_statement_name_func": str,

@@ -7,7 +7,7 @@ from sqlalchemy import insert, text
 
 from proxy.ledger.database import Database, connect
 from proxy.ledger.errors import Fault, LedgerAway, LedgerRefused
-from proxy.ledger.faults import PASSING, judge
+from proxy.ledger.faults import PASSING, ROWS_FAULT, judge
 from proxy.ledger.schema import budget_sums
 from tests.ledger.postgres import Postgres
 
@@ -115,5 +115,18 @@ def test_sqlites_own_errors_without_a_wrapper() -> None:
     assert isinstance(judge(OverflowError("int too large")), LedgerRefused)
 
 
-def test_codes_are_classes_or_whole() -> None:
+def test_codes_are_classes_or_whole_and_say_one_thing() -> None:
     assert {len(code) for code in PASSING} == {2, 5}
+    assert not ROWS_FAULT & {code[:2] for code in PASSING}
+
+
+async def test_a_pooler_that_mixes_sessions_up_makes_no_poison(postgres_ledger: Database) -> None:
+    """26000, a statement that is not there, and whatever else speaks of no row: good rows stay in the outbox."""
+
+    async def read() -> None:
+        async with postgres_ledger.reading() as connection:
+            await connection.execute(text("DEALLOCATE nothing"))
+
+    with pytest.raises(LedgerAway, match="26000") as away:
+        await read()
+    assert away.value.fault is Fault.UNEXPECTED

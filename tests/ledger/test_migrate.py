@@ -11,6 +11,7 @@ from proxy.ledger.database import connect
 from proxy.ledger.errors import Fault, LedgerAway
 from proxy.ledger.migrate import VERSION_TABLE, head, migrate, require_head, scripts, version
 from proxy.ledger.schema import metadata
+from tests.ledger.postgres import Postgres
 
 TABLES = {"ai_usage", "ai_budget_sums", "ai_usage_dead", "ai_alert_markers", "budget_grants"}
 
@@ -69,6 +70,16 @@ async def test_the_models_are_what_the_migrations_make(url: str) -> None:
 async def test_gateways_that_start_together_take_turns(url: str) -> None:
     done = await asyncio.gather(*(migrate(url) for _ in range(3)))
     assert {after for _, after in done} == {head()}
+
+
+async def test_a_role_that_may_make_no_schema_uses_the_one_it_was_given(postgres_server: Postgres) -> None:
+    await postgres_server.fetch("CREATE ROLE humble LOGIN")
+    await postgres_server.fetch("CREATE SCHEMA given AUTHORIZATION humble")
+    url = postgres_server.url("given").replace("//postgres@", "//humble@")
+    assert await migrate(url) == (None, head())
+    with pytest.raises(LedgerAway, match="42501") as refused:
+        await migrate(postgres_server.url("not_given").replace("//postgres@", "//humble@"))
+    assert refused.value.fault is Fault.NOT_PERMITTED
 
 
 async def test_tables_of_another_version_are_said(url: str) -> None:
