@@ -17,8 +17,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         loaded = load_rehearsed(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets)
     except PolicyError as exc:
-        for problem in exc.problems:
-            print(problem, file=sys.stderr)
+        print(exc, file=sys.stderr)
         count = len(exc.problems)
         print(f"{args.config}: {count} {'error' if count == 1 else 'errors'}", file=sys.stderr)
         return 1

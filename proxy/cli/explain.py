@@ -34,8 +34,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         policy = load(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets).policy
     except PolicyError as exc:
-        for problem in exc.problems:
-            print(problem, file=sys.stderr)
+        print(exc, file=sys.stderr)
         return 1
     try:
         headers = CIMultiDictProxy(CIMultiDict(_headers(args)))

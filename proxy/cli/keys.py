@@ -104,8 +104,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"sluicegate: {exc}", file=sys.stderr)
         return 1
     except PolicyError as exc:
-        for problem in exc.problems:
-            print(problem, file=sys.stderr)
+        print(exc, file=sys.stderr)
         return 1
     except OSError as exc:
         print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)

@@ -65,8 +65,7 @@ def serve(source: PolicySource, on_ready: Callable[[], None] = lambda: None) -> 
     try:
         loaded = source.load()
     except PolicyError as exc:
-        for problem in exc.problems:
-            print(problem, file=sys.stderr)
+        print(exc, file=sys.stderr)
         return 1
     except OSError as exc:
         print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
