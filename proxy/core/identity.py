@@ -33,6 +33,8 @@ class Identity:
     credential: str = ""  # the gateway key's name, for logs; never the key
     claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS, repr=False)  # unhashable before 3.12
     expires_ms: int | None = None
+    feature: str | None = None  # verified tags of what it spends, for budgets and the ledger
+    cost_centre: str | None = None
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 

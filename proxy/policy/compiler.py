@@ -20,6 +20,7 @@ from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, R
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
 from proxy.policy.routes import check_defaults, compile_routes, least_amounts, limit_names
 from proxy.policy.servers import compile_admin, compile_listen, compile_maintenance
+from proxy.policy.spending import Alerts, Prices
 from proxy.policy.upstreams import compile_upstreams
 from proxy.policy.validation import validate
 
@@ -144,6 +145,8 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
         maintenance=compile_maintenance(config.maintenance),
         answers=Answers(config.answers.legacy_reset),
         routes=routes,
+        prices=Prices(),
+        alerts=Alerts(),
     )
     errors = [*document.problems, *validated.problems, *findings.errors]
     if errors or key_problems:

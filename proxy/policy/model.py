@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # made of what is here
+    from proxy.policy.spending import Alerts, Budget, Ledger, Prices, Spending
 
 MILLI: Final = 1000  # amounts per request of weight 1
 EXACT_ENTRIES: Final = 64  # a window that admits no more takes than this keeps their exact times
@@ -108,6 +111,8 @@ class ClaimPaths:
     member_of: tuple[str, ...] | None
     user: tuple[str, ...]
     tier: tuple[str, ...] | None
+    feature: tuple[str, ...] | None = None
+    cost_centre: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class GatewayKey:
     tier: str | None
     may_act_for: tuple[str, ...] | None  # tenants it may name; ("*",): any; None: its own tenant only
     routes: tuple[str, ...] | None  # None: all
+    feature: str | None = None  # tags of what it spends
+    cost_centre: str | None = None
 
 
 class ExpiredCookie(StrEnum):
@@ -187,6 +194,8 @@ class ScopeKind(StrEnum):
     ROUTE = "route"
     GLOBAL = "global"
     CLAIM = "claim"
+    MODEL = "model"  # of a call to a provider: budgets and limits of tokens
+    FEATURE = "feature"  # what the caller says that a call is for, verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +231,7 @@ class Limit:
     shadow: bool
     time_zone: str  # CALENDAR's
     min_amount: int  # the least that any route takes of it, thousandths: decides between exact times and sub-windows
+    tokens: bool = False  # its unit: a WINDOW that is held from; "request" then reads "token" in ``Rate``
 
 
 # --- upstreams and routes ----------------------------------------------------------------------------------------
@@ -334,6 +344,7 @@ class Route:
     add_prefix: str
     timeouts: Timeouts | None  # None: the upstream's
     cors: Cors | None
+    spending: "Spending | None" = None  # of a route to a provider: its upstream speaks a dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,3 +386,7 @@ class Policy:
     maintenance: Maintenance | None
     answers: Answers
     routes: tuple[Route, ...]
+    prices: "Prices"
+    alerts: "Alerts"
+    budgets: "tuple[Budget, ...]" = ()
+    ledger: "Ledger | None" = None  # None: no route spends

@@ -19,6 +19,7 @@ from proxy.policy.model import (
     Scope,
     ScopeKind,
 )
+from proxy.policy.spending import Alerts, Prices
 
 MINUTE_MS = 60_000
 T0 = 1_790_000_000_000
@@ -77,6 +78,8 @@ def policy(*routes: Route, version: str = "v1", legacy: model.LegacyReset = mode
         limits={one.name: one for each in routes for one in each.limits},
         answers=model.Answers(legacy),
         routes=routes,
+        prices=Prices(),
+        alerts=Alerts(),
         **empty,
     )
 
