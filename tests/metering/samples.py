@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from proxy.core.identity import Identity, IdentityKind
 from proxy.policy import model
@@ -68,8 +69,8 @@ def route(*limits: Limit, name: str = "app", weight: int = MILLI, mode: RouteMod
 
 def policy(*routes: Route, version: str = "v1", legacy: model.LegacyReset = model.LegacyReset.OFF) -> Policy:
     """Only what meters read of a policy is real; the rest stays empty."""
-    empty = dict.fromkeys(("listen", "metrics", "admin", "identity", "ip", "maintenance"))
-    return Policy(  # type: ignore[arg-type]
+    empty: dict[str, Any] = dict.fromkeys(("listen", "metrics", "admin", "identity", "ip", "maintenance"))
+    return Policy(
         version=version,
         redis=model.Redis("embedded", 50),
         data_dir="",
