@@ -4,7 +4,7 @@ A record is immutable; a correction is the same id with a higher revision. Money
 milliseconds, ids are text. The names of the first user's ``ai_usage`` table are kept where it has a column.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -32,18 +32,45 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One budget that the record was charged to, in the period in which its hold was taken."""
+    """One budget that the record was charged to, in the period in which its hold was taken.
+
+    Two are the same if budget, scope and period are; the rest says what a rebuild needs, and a row of the ledger does
+    not keep it. ``counter`` is the store's key of what was settled (ASCII), ``ends_ms`` when the period ends; "" and 0
+    where nobody knows.
+    """
 
     budget: str
     scope: str  # as ops read it: tenant:acme
-    period: str  # 2026-11-23, 2026-W47, 2026-11
+    period: str  # 2026-11-23, 2026-W47, 2026-11; with its time zone unless that is UTC
+    counter: str = field(default="", compare=False)
+    ends_ms: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """Who moved a budget last: what alerts need to know of them. ``notify``: see ``UsageRecord``."""
+
+    tier: str = ""
+    tenant: str | None = None
+    user: str | None = None
+    notify: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the ledger has of one budget's period. ``charge`` knows its counter and its end, if anybody does."""
+
+    charge: Charge
+    nanousd: int
+    spender: Spender
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
     """One row of ``ai_usage``.
 
-    ``estimated``: the provider did not say what was used; ``orphaned``: the reaper settled it, at its hold.
+    ``estimated``: the provider did not say what was used; ``orphaned``: the reaper settled it, at its hold. ``notify``
+    travels with the record and is no part of its row: of the claims that the policy's alerts name, path and value.
     """
 
     id: str
@@ -75,6 +102,11 @@ class UsageRecord:
     orphaned: bool = False
     overrun: bool = False  # it cost more than was held
     charges: tuple[Charge, ...] = ()
+    notify: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def spender(self) -> Spender:
+        return Spender(self.subscription_tier, self.company_id, self.user_id, self.notify)
 
     def encode(self) -> bytes:
         """As it travels: JSON, keys as the fields."""
@@ -89,6 +121,7 @@ class UsageRecord:
             known["kind"] = RecordKind(known["kind"])
             known["tokens"] = Tokens(**known["tokens"])
             known["charges"] = tuple(Charge(**charge) for charge in known["charges"])
+            known["notify"] = tuple((path, value) for path, value in known.get("notify", ()))
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a usage record: {type(error).__name__}") from error

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from proxy.core.usage import Charge, UsageRecord
+from proxy.core.usage import Charge, RecordKind, Spender, UsageRecord
 from proxy.ledger.rows import State, to_row
 
 Sums = dict[Charge, int]  # nano-dollars
@@ -25,12 +25,22 @@ class Stored:
     charges: tuple[Charge, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A charge as the record has it that was settled last, among those that name it."""
+
+    charge: Charge
+    settled_ms: int
+    spender: Spender | None
+
+
 @dataclass(slots=True)
 class Changes:
     """``rows`` in the order of their ids. ``sums`` leaves out what does not move."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     sums: Sums = field(default_factory=dict)
+    named: dict[Charge, Named] = field(default_factory=dict)  # also what does not move
     stale: int = 0  # records that a row of the same or a higher revision stands for
 
 
@@ -46,6 +56,7 @@ def changes(records: Iterable[tuple[UsageRecord, State]], stored: Mapping[str, S
         newest[record.id] = record, state
     for name in sorted(newest):
         record, state = newest[name]
+        _name(result.named, record)
         before = stored.get(name)
         if before is not None:
             if before.rev >= record.rev:
@@ -57,6 +68,16 @@ def changes(records: Iterable[tuple[UsageRecord, State]], stored: Mapping[str, S
         result.rows.append(to_row(record, state))
     result.sums = {charge: moved for charge, moved in result.sums.items() if moved}
     return result
+
+
+def _name(named: dict[Charge, Named], record: UsageRecord) -> None:
+    # An adjustment is nobody's, and gives way to any call.
+    called = record.kind is RecordKind.USAGE
+    mine = record.settled_ms if called else -1, record.spender if called else None
+    for charge in record.charges:
+        rival = named.get(charge)
+        if rival is None or rival.settled_ms <= mine[0]:
+            named[charge] = Named(charge, *mine)
 
 
 def add(sums: Sums, charges: Iterable[Charge], nanousd: int) -> None:

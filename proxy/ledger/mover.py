@@ -28,7 +28,7 @@ class Watch(Protocol):
     """Who wants to know. Called on the loop; must be quick and raise nothing."""
 
     def moved(self, written: Written, seconds: float) -> None:
-        """A batch was committed and left the outbox."""
+        """A batch was committed and left the outbox. ``written.spent``: where the budgets stand that it names."""
 
     def waiting(self, depth: int, lag_ms: int) -> None:
         """So many entries are in the outbox, and the first of them is so old."""
@@ -151,8 +151,7 @@ class Mover:
                 await self._bury(batch, refused.reason)
                 return Written(0, 0)
         middle = len(batch) // 2
-        first, second = await self._write(batch[:middle]), await self._write(batch[middle:])
-        return Written(first.rows + second.rows, first.stale + second.stale)
+        return await self._write(batch[:middle]) + await self._write(batch[middle:])
 
     async def _bury(self, letters: Sequence[Arrival], reason: str) -> None:
         try:

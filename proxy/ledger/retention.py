@@ -14,17 +14,18 @@ from proxy.ledger.database import Database
 from proxy.ledger.instants import Instant
 from proxy.ledger.months import expired, month_of
 from proxy.ledger.partitions import existing
-from proxy.ledger.schema import alert_markers, budget_sums, dead
+from proxy.ledger.schema import alert_markers, budget_sums, dead, deliveries
 
 # A month's budget lives for 31 days, and a correction may come late: sums of living periods are never at stake.
 LEAST_KEPT_MS: Final = 62 * 86_400_000
+_DATED: Final = (budget_sums.c.changed_at, alert_markers.c.marked_at, deliveries.c.created_at, dead.c.died_at)
 _ROWS_AT_ONCE: Final = 2_000
 _PAGES_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """``partitions`` on PostgreSQL, ``rows`` of usage on SQLite; ``others``: sums, markers and dead letters."""
+    """``partitions`` on PostgreSQL, ``rows`` of usage on SQLite; ``others``: sums, alerts and dead letters."""
 
     partitions: tuple[str, ...]
     rows: int
@@ -43,7 +44,7 @@ async def retain(database: Database, keep_ms: int, now_ms: int) -> Removed:
     rows = 0 if database.on_postgresql else await _delete(database, before_ms)
     others = 0
     async with database.writing() as connection:
-        for column in (budget_sums.c.changed_at, alert_markers.c.marked_at, dead.c.died_at):
+        for column in _DATED:
             others += (await connection.execute(delete(column.table).where(column < before_ms))).rowcount
     if not database.on_postgresql:
         await _give_back(database)

@@ -12,7 +12,7 @@ from operator import attrgetter
 from types import NoneType
 from typing import Any, Final
 
-from proxy.core.usage import Charge, RecordKind, Tokens, UsageRecord
+from proxy.core.usage import Charge, RecordKind, Spender, Spent, Tokens, UsageRecord
 
 _MOST_MS: Final = 7_258_118_400_000  # the year 2200: what lies beyond is a mistake, and would make a partition
 
@@ -81,16 +81,24 @@ def _read(data: bytes, rev: bytes | None) -> UsageRecord:
         raise ValueError("a word is none")
     if not set(map(type, _flags(record))) <= {bool}:
         raise ValueError("a flag is none")
-    for charge in record.charges:
-        if not type(charge.budget) is type(charge.scope) is type(charge.period) is str:
-            raise ValueError("a charge is none")
+    if not all(map(_is_charge, record.charges)):
+        raise ValueError("a charge is none")
+    if not {type(word) for pair in record.notify for word in pair} <= {str}:
+        raise ValueError("who is to be notified is no word")
     if not 0 <= record.created_ms < _MOST_MS:
         raise ValueError("created_ms is no instant")
     return record if rev is None or int(rev) == record.rev else replace(record, rev=int(rev))
 
 
+def _is_charge(charge: Charge) -> bool:
+    words = {type(charge.budget), type(charge.scope), type(charge.period), type(charge.counter)}
+    if words != {str} or type(charge.ends_ms) is not int:
+        return False
+    return charge.counter.isascii() and 0 <= charge.ends_ms < _MOST_MS
+
+
 def to_row(record: UsageRecord, state: State = State.SETTLED) -> dict[str, Any]:
-    """Columns of ``schema.usage`` but for the one that is made."""
+    """Columns of ``schema.usage`` but for the one that is made; who is to be notified has none."""
     tokens = record.tokens
     return {
         "id": record.id,
@@ -134,7 +142,7 @@ def to_row(record: UsageRecord, state: State = State.SETTLED) -> dict[str, Any]:
 
 
 def to_record(row: Mapping[str, Any]) -> UsageRecord:
-    """The inverse of ``to_row``, from a whole row."""
+    """The inverse of ``to_row``, from a whole row; its charges have forgotten their counters."""
     return UsageRecord(
         id=row["id"],
         rev=row["rev"],
@@ -175,3 +183,24 @@ def to_record(row: Mapping[str, Any]) -> UsageRecord:
         overrun=row["overrun"],
         charges=tuple(Charge(*charge) for charge in row["charges"]),
     )
+
+
+def to_sum(charge: Charge, nanousd: int, changed_ms: int, spender: Spender | None) -> dict[str, Any]:
+    """Columns of ``schema.budget_sums``."""
+    return {
+        "budget": charge.budget,
+        "scope": charge.scope,
+        "period": charge.period,
+        "cost_nanousd": nanousd,
+        "changed_at": changed_ms,
+        "counter": charge.counter or None,
+        "ends_at": charge.ends_ms or None,
+        "spender": spender and [spender.tier, spender.tenant, spender.user, spender.notify],
+    }
+
+
+def to_spent(row: Mapping[str, Any]) -> Spent:
+    """The inverse of ``to_sum``, but for when."""
+    charge = Charge(row["budget"], row["scope"], row["period"], row["counter"] or "", row["ends_at"] or 0)
+    tier, tenant, user, notify = row["spender"] or ("", None, None, ())
+    return Spent(charge, row["cost_nanousd"], Spender(tier, tenant, user, tuple(map(tuple, notify))))

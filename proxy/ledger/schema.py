@@ -38,7 +38,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from proxy.ledger.instants import Instant
 
-CHARGES: Final = JSON().with_variant(JSONB(), "postgresql")
+DOCUMENT: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 # SQLite makes a key of its own only of this very word.
 SERIAL: Final = BigInteger().with_variant(Integer(), "sqlite")
 metadata: Final = MetaData()
@@ -112,7 +112,7 @@ usage: Final = Table(
     _word("feature", nullable=True),
     _word("cost_centre", nullable=True),
     _word("price_version"),
-    Column("charges", CHARGES, nullable=False),  # [[budget, scope, period], …], each charged cost_nanousd
+    Column("charges", DOCUMENT, nullable=False),  # [[budget, scope, period], …], each charged cost_nanousd
     Column("cost_usd", Numeric().with_variant(Float(), "sqlite"), Computed(InDollars(), persisted=True)),
     PrimaryKeyConstraint("id", "created_at", name="ai_usage_pkey"),
     # A month is a partition, so what is left to find inside one is a day (BRIN: a few pages) or a company.
@@ -121,16 +121,22 @@ usage: Final = Table(
     postgresql_partition_by="RANGE (created_at)",
 )
 
-# The same few rows change with every batch: room on their page keeps a change from touching the index.
+# The same few rows change with every batch: room on their page keeps a change from touching an index, as long as none
+# is on what changes. ``counter`` and ``ends_at`` are what a rebuild sets, NULL where no record ever said. ``spender``
+# is who moved it last, [tier, tenant, user, [[claim, value], …]]: whom an alert may have to tell, even after a crash.
 budget_sums: Final = Table(
     "ai_budget_sums",
     metadata,
     Column("cost_nanousd", BigInteger, nullable=False),
     Column("changed_at", Instant, nullable=False),
+    Column("ends_at", Instant),
     _word("budget"),
     _word("scope"),
     _word("period"),
+    _word("counter", nullable=True),
+    Column("spender", DOCUMENT),
     PrimaryKeyConstraint("budget", "period", "scope", name="ai_budget_sums_pkey"),
+    Index("ai_budget_sums_ends_at", "ends_at"),
     postgresql_with={"fillfactor": 60},
 )
 
@@ -153,6 +159,23 @@ alert_markers: Final = Table(
     _word("meter"),
     _word("period"),
     PrimaryKeyConstraint("meter", "period", "capacity", "threshold", name="ai_alert_markers_pkey"),
+)
+
+# An alert and its marker are one transaction; what is here is still to be told, or was.
+deliveries: Final = Table(
+    "alert_deliveries",
+    metadata,
+    Column("created_at", Instant, nullable=False),
+    Column("next_at", Instant),  # NULL: delivered or given up
+    Column("delivered_at", Instant),
+    _number("attempts"),
+    _word("id"),  # the alert's: what receivers know it by
+    _word("channel"),
+    _word("recipient"),  # an address of e-mail; "" where the channel itself is one
+    _word("payload"),  # JSON
+    _word("last_error", nullable=True),
+    PrimaryKeyConstraint("id", "channel", "recipient", name="alert_deliveries_pkey"),
+    Index("alert_deliveries_next_at", "channel", "next_at"),
 )
 
 grants: Final = Table(

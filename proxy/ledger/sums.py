@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from proxy.core.usage import Charge
+from proxy.core.usage import Charge, Spent
 from proxy.ledger.changes import Sums, changes
 from proxy.ledger.database import Database
 from proxy.ledger.instants import Instant
-from proxy.ledger.rows import Arrival
+from proxy.ledger.rows import Arrival, to_spent
 from proxy.ledger.schema import budget_sums
 from proxy.ledger.writer import stored_of
 
@@ -44,6 +44,39 @@ async def position(database: Database, outbox: Sequence[Arrival], periods: Colle
         stored = await stored_of(connection, {record.id: record.created_ms for record, _ in records})
     moving = changes(records, stored).sums
     return Position(ledger, {c: nanousd for c, nanousd in moving.items() if periods is None or c.period in periods})
+
+
+async def living(database: Database, now_ms: int) -> list[Spent]:
+    """What was spent in periods that have not ended, and by whom last. Raises: LedgerAway."""
+    async with database.reading() as connection:
+        rows = await connection.execute(select(budget_sums).where(budget_sums.c.ends_at > now_ms))
+        return [to_spent(row) for row in rows.mappings()]
+
+
+async def counters(database: Database, outbox: Sequence[Arrival], now_ms: int) -> dict[bytes, tuple[int, int]]:
+    """What the store's counters are rebuilt to: key → settled (nano-dollars, ``outbox`` included), period's end (ms).
+
+    Of periods that have not ended. An entry that was moved since it was read adds nothing, so read the outbox first.
+    Raises: LedgerAway.
+    """
+    records = [(arrived.record, arrived.state) for arrived in outbox if arrived.record is not None]
+    lives = or_(budget_sums.c.ends_at > now_ms, budget_sums.c.ends_at.is_(None))
+    async with database.reading() as connection:
+        rows = (await connection.execute(select(budget_sums).where(lives))).mappings().all()
+        stored = await stored_of(connection, {record.id: record.created_ms for record, _ in records})
+    moving = changes(records, stored)
+    settled = {one.charge: (one.charge, one.nanousd) for one in map(to_spent, rows)}
+    for charge, moved in moving.sums.items():
+        known, nanousd = settled.get(charge, (charge, 0))
+        named = moving.named.get(charge)
+        settled[charge] = known if known.counter or named is None else named.charge, nanousd + moved
+    found: dict[bytes, tuple[int, int]] = {}
+    for charge, nanousd in settled.values():
+        if charge.counter and charge.ends_ms > now_ms:
+            key = charge.counter.encode()
+            before, ends_ms = found.get(key, (0, 0))  # two names of one counter, where a policy has changed
+            found[key] = before + nanousd, max(ends_ms, charge.ends_ms)
+    return found
 
 
 async def recounted(database: Database, since_ms: int, periods: Collection[str] | None = None) -> Sums:

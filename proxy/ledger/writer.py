@@ -4,27 +4,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from proxy.core.usage import Charge
-from proxy.ledger.changes import Changes, Stored, Sums, changes
+from proxy.core.usage import Charge, Spent
+from proxy.ledger.changes import Changes, Named, Stored, changes
 from proxy.ledger.database import Database
 from proxy.ledger.months import month_of
 from proxy.ledger.partitions import ensure
-from proxy.ledger.rows import Arrival
+from proxy.ledger.rows import Arrival, to_spent, to_sum
 from proxy.ledger.schema import budget_sums, dead, usage
 
 # An id is looked up among the rows around the batch: no hold lives as long, and each month is one more index to search.
 AROUND_MS: Final = 40 * 86_400_000
 _KEY: Final = ("id", "created_at")
+_SUM_KEY: Final = ("budget", "period", "scope")
+_AS_LAST_SAID: Final = ("counter", "ends_at", "spender")
+_SPENT: Final = tuple(budget_sums.c[name] for name in (*_SUM_KEY, "cost_nanousd", *_AS_LAST_SAID))
 _AT_ONCE: Final = 1000  # ids in one look-up; SQLite takes 32,766 values, PostgreSQL 32,767
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
+    """``spent``: where every budget stands that the batch names, moved or not; each once."""
+
     rows: int  # written or corrected
     stale: int  # already there
+    spent: tuple[Spent, ...] = ()
+
+    def __add__(self, later: "Written") -> "Written":
+        spent = {one.charge: one for one in (*self.spent, *later.spent)}
+        return Written(self.rows + later.rows, self.stale + later.stale, tuple(spent.values()))
 
 
 async def write(database: Database, batch: Sequence[Arrival], now_ms: int) -> Written:
@@ -34,8 +44,12 @@ async def write(database: Database, batch: Sequence[Arrival], now_ms: int) -> Wr
         await ensure(database, connection, {month_of(record.created_ms) for record, _ in records})
         stored = await stored_of(connection, {record.id: record.created_ms for record, _ in records})
         change = changes(records, stored)
-        await _apply(database, connection, change, now_ms)
-    return Written(len(change.rows), change.stale)
+        await _write_rows(database, connection, change)
+        spent = await _move_sums(database, connection, change, now_ms)
+        # What does not move is told as well: whoever moved it may have died before anybody looked.
+        moved = {one.charge for one in spent}
+        spent += await _standing(connection, [charge for charge in change.named if charge not in moved])
+    return Written(len(change.rows), change.stale, tuple(spent))
 
 
 async def bury(database: Database, letters: Iterable[Arrival], reason: str, now_ms: int) -> None:
@@ -64,35 +78,46 @@ async def stored_of(connection: AsyncConnection, created: Mapping[str, int]) -> 
     return found
 
 
-async def _apply(database: Database, connection: AsyncConnection, change: Changes, now_ms: int) -> None:
-    if change.rows:
-        insert = database.insert(usage)
-        columns = {name: insert.excluded[name] for name in change.rows[0] if name not in _KEY}
-        # The look-up has decided already; the condition keeps a lower revision out whoever else may write.
-        revise = insert.on_conflict_do_update(
-            index_elements=_KEY, set_=columns, where=usage.c.rev < insert.excluded.rev
-        )
-        await connection.execute(revise, change.rows)
-    if change.sums:
-        insert = database.insert(budget_sums)
-        grow = insert.on_conflict_do_update(
-            index_elements=("budget", "period", "scope"),
-            set_={
-                "cost_nanousd": budget_sums.c.cost_nanousd + insert.excluded.cost_nanousd,
-                "changed_at": insert.excluded.changed_at,
-            },
-        )
-        await connection.execute(grow, _sum_rows(change.sums, now_ms))
+async def _write_rows(database: Database, connection: AsyncConnection, change: Changes) -> None:
+    if not change.rows:
+        return
+    insert = database.insert(usage)
+    columns = {name: insert.excluded[name] for name in change.rows[0] if name not in _KEY}
+    # The look-up has decided already; the condition keeps a lower revision out whoever else may write.
+    revise = insert.on_conflict_do_update(index_elements=_KEY, set_=columns, where=usage.c.rev < insert.excluded.rev)
+    await connection.execute(revise, change.rows)
 
 
-def _sum_rows(sums: Sums, now_ms: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "budget": charge.budget,
-            "scope": charge.scope,
-            "period": charge.period,
-            "cost_nanousd": moved,
-            "changed_at": now_ms,
-        }
-        for charge, moved in sums.items()
-    ]
+async def _move_sums(database: Database, connection: AsyncConnection, change: Changes, now_ms: int) -> list[Spent]:
+    """Where they stand now."""
+    if not change.sums:
+        return []
+    insert = database.insert(budget_sums)
+    known = {name: func.coalesce(insert.excluded[name], budget_sums.c[name]) for name in _AS_LAST_SAID}
+    grow = insert.on_conflict_do_update(
+        index_elements=_SUM_KEY,
+        set_={
+            "cost_nanousd": budget_sums.c.cost_nanousd + insert.excluded.cost_nanousd,
+            "changed_at": insert.excluded.changed_at,
+            **known,
+        },
+    )
+    rows = [_sum_row(change.named.get(charge), charge, moved, now_ms) for charge, moved in change.sums.items()]
+    grown = await connection.execute(grow.returning(*_SPENT), rows)
+    return [to_spent(row) for row in grown.mappings()]
+
+
+async def _standing(connection: AsyncConnection, charges: Sequence[Charge]) -> list[Spent]:
+    found: list[Spent] = []
+    key = tuple_(*(budget_sums.c[name] for name in _SUM_KEY))
+    for start in range(0, len(charges), _AT_ONCE):
+        some = [(charge.budget, charge.period, charge.scope) for charge in charges[start : start + _AT_ONCE]]
+        rows = await connection.execute(select(*_SPENT).where(key.in_(some)))
+        found += map(to_spent, rows.mappings())
+    return found
+
+
+def _sum_row(named: Named | None, charge: Charge, moved: int, now_ms: int) -> dict[str, Any]:
+    if named is None:  # a correction that is charged to other budgets than before
+        return to_sum(charge, moved, now_ms, None)
+    return to_sum(named.charge, moved, now_ms, named.spender)

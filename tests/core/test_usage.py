@@ -1,20 +1,46 @@
 """A usage record arrives as it was sent, and what is none is refused."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
-from proxy.core.usage import Charge, RecordKind, Tokens, UsageRecord
+from proxy.core.usage import Charge, RecordKind, Spender, Tokens, UsageRecord
 
 RECORD = UsageRecord(
     id="a1", rev=1, kind=RecordKind.USAGE, created_ms=1, settled_ms=2, request_id="r", route="ai", provider="openai",
     model="gpt-4o", endpoint="/v1/chat/completions", company_id="acme", tokens=Tokens(input=3, reasoning=1),
-    cost_nanousd=2**53 - 1, estimated=True, charges=(Charge("global", "global", "2026-11-23"),),
+    cost_nanousd=2**53 - 1, estimated=True, charges=(Charge("global", "global", "2026-11-23", "{m0}b:x:1:2", 2),),
+    notify=(("email", "u@acme.example"),),
 )  # fmt: skip
 
 
 def test_a_record_arrives_as_it_was_sent() -> None:
     """To the last nano-dollar: 2^53-1 is no float on the way."""
-    assert UsageRecord.decode(RECORD.encode()) == RECORD
+    arrived = UsageRecord.decode(RECORD.encode())
+    assert arrived == RECORD
+    assert (arrived.charges[0].counter, arrived.charges[0].ends_ms) == ("{m0}b:x:1:2", 2)
+
+
+def test_an_older_gateways_record_has_nobody_to_notify() -> None:
+    older = orjson.loads(RECORD.encode())
+    del older["notify"]
+    older["charges"] = [{"budget": "global", "scope": "global", "period": "2026-11-23"}]
+    arrived = UsageRecord.decode(orjson.dumps(older))
+    assert (arrived.notify, arrived.charges[0].counter) == ((), "")
+
+
+def test_a_charge_is_its_budget_scope_and_period() -> None:
+    """A row of the ledger does not know the counter, and must find its sum all the same."""
+    plain = Charge("global", "global", "2026-11-23")
+    assert {plain: 1}[RECORD.charges[0]] == 1
+    assert plain != Charge("global", "global", "2026-11-24")
+
+
+def test_a_record_says_who_spent() -> None:
+    assert replace(RECORD, subscription_tier="trial").spender == Spender(
+        "trial", "acme", None, (("email", "u@acme.example"),)
+    )
 
 
 def test_a_newer_gateways_fields_are_left_out() -> None:

@@ -1,9 +1,11 @@
 """Which rows a batch writes and how far it moves the sums: the highest revision stands, each nano-dollar once."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.usage import Charge, UsageRecord
+from proxy.core.usage import Charge, RecordKind, UsageRecord
 from proxy.ledger.changes import Stored, Sums, add, changes
 from proxy.ledger.rows import State, to_record
 from tests.ledger.samples import NOW_MS, a_record
@@ -61,3 +63,16 @@ def test_a_revision_keeps_the_instant_of_the_row_that_stands() -> None:
     assert change.rows[0]["created_at"] == NOW_MS
     assert change.rows[0]["state"] == "corrected"
     assert change.sums[CHARGES[1]] == -5
+
+
+def test_who_settled_last_is_who_is_named() -> None:
+    """Whatever the order in which they arrive; and the charge is told as that one knows it."""
+    knows = tuple(Charge(one.budget, one.scope, one.period, "key", 9) for one in CHARGES)
+    records = [
+        a_record("z", settled_ms=NOW_MS + 1, user_id="early", charges=CHARGES),
+        a_record("a", settled_ms=NOW_MS + 2, user_id="late", charges=knows),
+        a_record("m", settled_ms=NOW_MS + 3, user_id=None, kind=RecordKind.ADJUSTMENT, charges=knows[:1]),
+    ]
+    for names in ("azm", "zam", "mza"):
+        named = changes([(replace(r, id=n), State.SETTLED) for r, n in zip(records, names, strict=True)], {}).named
+        assert {(one.charge.counter, one.spender.user) for one in named.values()} == {("key", "late")}

@@ -56,6 +56,12 @@ def test_an_entry_without_state_or_revision_is_its_record() -> None:
         an_entry(a_record(user_id=7)),
         an_entry(a_record(tokens=Tokens(input="many"))),
         an_entry(a_record(charges=(Charge(1, "global", "2026-11"),))),
+        an_entry(a_record(charges=(Charge("global", "global", "2026-11", "kéy", 5),))),
+        an_entry(a_record(charges=(Charge("global", "global", "2026-11", 5, 5),))),
+        an_entry(a_record(charges=(Charge("global", "global", "2026-11", "key", 10**15),))),
+        an_entry(a_record(charges=(Charge("global", "global", "2026-11", "key", "soon"),))),
+        an_entry(a_record(notify=(("email", 7),))),
+        an_entry(a_record(notify=(("email",),))),
     ],
 )
 def test_what_cannot_be_read_has_a_flaw(fields: dict[bytes, bytes] | None) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from proxy.core.usage import UsageRecord
+from proxy.core.usage import Charge, UsageRecord
 from proxy.ledger.database import Database
 from proxy.ledger.errors import LedgerRefused
 from proxy.ledger.rows import Arrival, to_record
 from proxy.ledger.schema import budget_sums, dead, usage
-from proxy.ledger.writer import bury, write
+from proxy.ledger.writer import Written, bury, write
 from tests.ledger.samples import NOW_MS, RECORD, a_record, an_arrival
 
 DAY_MS = 86_400_000
@@ -71,6 +71,33 @@ async def test_writers_at_once_count_each_record_once(ledger: Database) -> None:
     await asyncio.gather(*(write(ledger, batch[n * 7 :] + batch[: n * 7], NOW_MS) for n in range(8)))
     assert len(await rows(ledger)) == 60
     assert set((await sums(ledger)).values()) == {sum(range(60))}
+
+
+async def test_a_batch_tells_where_its_budgets_stand(ledger: Database) -> None:
+    """As the ledger has them, whoever moved them before; and again where it moves nothing: the one who did may have
+    died before anybody looked."""
+    day, month = Charge("global", "global", "2026-11-18", "k", 7), Charge("tenant", "tenant:acme", "2026-11", "m", 9)
+    await write(ledger, [an_arrival(a_record("a", cost_nanousd=10, charges=(day, month)))], NOW_MS)
+    batch = [
+        an_arrival(a_record("b", cost_nanousd=5, charges=(day,), user_id="u-2", notify=(("email", "u@x"),))),
+        an_arrival(a_record("c", cost_nanousd=0, charges=(month,))),
+    ]
+    for again in (await write(ledger, batch, NOW_MS), await write(ledger, batch, NOW_MS)):
+        stands = {one.charge: one for one in again.spent}
+        assert len(again.spent) == 2
+        assert {charge: one.nanousd for charge, one in stands.items()} == {day: 15, month: 10}
+        assert {(charge.counter, charge.ends_ms) for charge in stands} == {("k", 7), ("m", 9)}
+        assert stands[day].spender == batch[0].record.spender
+
+
+async def test_halves_of_a_batch_are_told_as_one(ledger: Database) -> None:
+    charges = (Charge("global", "global", "2026-11-18"),)
+    first, second = [
+        await write(ledger, [an_arrival(a_record(name, cost_nanousd=2, charges=charges))], NOW_MS) for name in "ab"
+    ]
+    both = first + second
+    assert (both.rows, [one.nanousd for one in both.spent]) == (2, [4])
+    assert Written(0, 0) + second == second
 
 
 async def test_a_batch_that_is_refused_leaves_nothing(ledger: Database) -> None:

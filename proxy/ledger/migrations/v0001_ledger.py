@@ -1,4 +1,4 @@
-"""The first tables: usage by month, budgets' sums, dead letters, alert markers, grants."""
+"""The first tables: usage by month, budgets' sums, dead letters, alert markers and deliveries, grants."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,8 +14,10 @@ def upgrade() -> None:
     on_postgresql = context.dialect.name == "postgresql"
     instant = sa.String().with_variant(TIMESTAMP(timezone=True, precision=3), "postgresql")
 
-    def moment(name: str) -> sa.Column[str]:
-        return sa.Column(name, instant, nullable=False)
+    document = sa.JSON().with_variant(JSONB(), "postgresql")
+
+    def moment(name: str, *, nullable: bool = False) -> sa.Column[str]:
+        return sa.Column(name, instant, nullable=nullable)
 
     def amount(name: str) -> sa.Column[int]:
         return sa.Column(name, sa.BigInteger, nullable=False)
@@ -68,7 +70,7 @@ def upgrade() -> None:
         word("feature", nullable=True),
         word("cost_centre", nullable=True),
         word("price_version"),
-        sa.Column("charges", sa.JSON().with_variant(JSONB(), "postgresql"), nullable=False),
+        sa.Column("charges", document, nullable=False),
         sa.Column("cost_usd", sa.Numeric().with_variant(sa.Float(), "sqlite"), sa.Computed(in_dollars, persisted=True)),
         sa.PrimaryKeyConstraint("id", "created_at", name="ai_usage_pkey"),
         schema=schema,
@@ -80,13 +82,17 @@ def upgrade() -> None:
         "ai_budget_sums",
         amount("cost_nanousd"),
         moment("changed_at"),
+        moment("ends_at", nullable=True),
         word("budget"),
         word("scope"),
         word("period"),
+        word("counter", nullable=True),
+        sa.Column("spender", document),
         sa.PrimaryKeyConstraint("budget", "period", "scope", name="ai_budget_sums_pkey"),
         schema=schema,
         postgresql_with={"fillfactor": 60},
     )
+    op.create_index("ai_budget_sums_ends_at", "ai_budget_sums", ["ends_at"], schema=schema)
     op.create_table(
         "ai_usage_dead",
         moment("died_at"),
@@ -106,6 +112,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("meter", "period", "capacity", "threshold", name="ai_alert_markers_pkey"),
         schema=schema,
     )
+    op.create_table(
+        "alert_deliveries",
+        moment("created_at"),
+        moment("next_at", nullable=True),
+        moment("delivered_at", nullable=True),
+        number("attempts"),
+        word("id"),
+        word("channel"),
+        word("recipient"),
+        word("payload"),
+        word("last_error", nullable=True),
+        sa.PrimaryKeyConstraint("id", "channel", "recipient", name="alert_deliveries_pkey"),
+        schema=schema,
+    )
+    op.create_index("alert_deliveries_next_at", "alert_deliveries", ["channel", "next_at"], schema=schema)
     op.create_table(
         "budget_grants",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True),
