@@ -282,6 +282,8 @@ class Authenticator:
             user=facts.user,
             claims=claim_rules.believed(claims),
             expires_ms=verified.expires_ms,
+            feature=facts.feature,
+            cost_centre=facts.cost_centre,
         )
 
 

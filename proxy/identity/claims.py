@@ -12,18 +12,20 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import claim_at
 from proxy.policy import model
 
-MAX_NAME: Final = 256  # characters of a tenant or user
+MAX_NAME: Final = 256  # characters of a tenant, user or tag
 _MAX_NUMBER: Final = 2**63
 _USER_WRITTEN: Final = frozenset({"user_metadata", "raw_user_meta_data"})
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Who the request acts for."""
+    """Who the request acts for, and the tags of what it spends."""
 
     tenant: str | None
     user: str | None
     tier: str
+    feature: str | None = None
+    cost_centre: str | None = None
 
 
 class BadPolicy(ValueError):
@@ -32,7 +34,8 @@ class BadPolicy(ValueError):
 
 def check_paths(policy: model.Identity) -> None:
     """Raises: BadPolicy where a path leads into what users write themselves."""
-    paths = [policy.claims.tenant, policy.claims.user, policy.claims.member_of, policy.claims.tier]
+    claims = policy.claims
+    paths = [claims.tenant, claims.user, claims.member_of, claims.tier, claims.feature, claims.cost_centre]
     paths += [path for rule in (*policy.refuse, *policy.anonymous_tokens) for path, _ in rule.claims]
     for path in paths:
         if path and path[0] in _USER_WRITTEN:
@@ -45,7 +48,7 @@ def believed(claims: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_name(value: str) -> bool:
-    """Whether it can name a tenant or user: 1 to 256 characters, no control characters, no white space around it.
+    """Whether it can be a name or a tag: 1 to 256 characters, no control characters, no white space around it.
 
     White space at the ends would be lost in a header field, and two tenants become one.
     """
@@ -56,7 +59,7 @@ def is_name(value: str) -> bool:
 
 
 def name_at(claims: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
-    """The tenant or user at a path; whole numbers become decimal, None where there is none.
+    """The name at a path; whole numbers become decimal, None where there is none.
 
     Raises: GatewayError (403, claims refused) for what cannot be a name: the token is genuine, so it is no 401.
     """
@@ -95,7 +98,14 @@ def read(
             Reason.TENANT_REFUSED, "The issuer may not name this tenant", field=".".join(policy.claims.tenant)
         )
     tier = _tier(claims, policy, tenant, home)
-    return Facts(tenant, name_at(claims, policy.claims.user), tier if tier in tiers else policy.unknown_tier)
+    paths = policy.claims
+    return Facts(
+        tenant=tenant,
+        user=name_at(claims, paths.user),
+        tier=tier if tier in tiers else policy.unknown_tier,
+        feature=None if paths.feature is None else name_at(claims, paths.feature),
+        cost_centre=None if paths.cost_centre is None else name_at(claims, paths.cost_centre),
+    )
 
 
 def _is_member(claims: Mapping[str, Any], path: tuple[str, ...] | None, tenant: str) -> bool:

@@ -6,7 +6,7 @@ from proxy.core.identity import Identity
 from proxy.policy import model
 
 STRIPPED_PREFIX: Final = b"sluicegate-"  # every field of this family, whatever follows
-_OWN: Final = (b"sluicegate-tenant", b"sluicegate-user", b"sluicegate-tier", b"sluicegate-feature")
+_OWN: Final = tuple(b"sluicegate-" + name for name in (b"tenant", b"user", b"tier", b"feature", b"cost-centre"))
 
 
 def stripped_fields(policy: model.Identity) -> frozenset[bytes]:

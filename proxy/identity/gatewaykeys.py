@@ -1,7 +1,7 @@
 """Gateway keys: what machine clients send instead of a token. Pure.
 
-Only digests are known here. A key that may act for others names a tenant, a user and a tier in ``Sluicegate-*`` fields;
-from anyone else these fields mean nothing, and nobody's reach the upstream.
+Only digests are known here. A key that may act for others names a tenant, a user and a tier in ``Sluicegate-*`` fields,
+and what a call is for and who pays for it; from anyone else these fields mean nothing, and nobody's reach the upstream.
 """
 
 import hashlib
@@ -31,8 +31,10 @@ KEY_FIELDS: Final = (AUTHORIZATION, X_API_KEY, X_GOOG_API_KEY)
 TENANT: Final = istr("Sluicegate-Tenant")
 USER: Final = istr("Sluicegate-User")
 TIER: Final = istr("Sluicegate-Tier")
+FEATURE: Final = istr("Sluicegate-Feature")
+COST_CENTRE: Final = istr("Sluicegate-Cost-Centre")
 
-Named = tuple[str | None, str | None, str | None]
+Named = tuple[str | None, str | None, str | None, str | None, str | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -145,7 +147,7 @@ class GatewayKeys:
 
     def _make(self, match: KeyMatch, named: Named) -> Identity:
         key = match.key
-        tenant, user, tier = named
+        tenant, user, tier, feature, cost_centre = named
         if tenant is not None and tenant != key.tenant and not _may_act_for(key, tenant):
             raise GatewayError(Reason.TENANT_REFUSED, "The key may not act for this tenant", field=TENANT.lower())
         # The key's own tier is the operator's word on this key, whichever tenant it acts for.
@@ -158,10 +160,12 @@ class GatewayKeys:
             user=user if user is not None else key.user,
             credential=key.name,
             expires_ms=match.expires_ms,
+            feature=feature if feature is not None else key.feature,
+            cost_centre=cost_centre if cost_centre is not None else key.cost_centre,
         )
 
 
-_NOBODY: Final[Named] = (None, None, None)
+_NOBODY: Final[Named] = (None, None, None, None, None)
 
 
 def _held(name: str, value: str) -> str:
@@ -177,7 +181,8 @@ def _may_act_for(key: model.GatewayKey, tenant: str) -> bool:
 
 
 def _named(headers: Headers) -> Named:
-    return _one(headers, TENANT), _one(headers, USER), _one(headers, TIER)
+    tenant, user, tier = _one(headers, TENANT), _one(headers, USER), _one(headers, TIER)
+    return tenant, user, tier, _one(headers, FEATURE), _one(headers, COST_CENTRE)
 
 
 def _one(headers: Headers, name: istr) -> str | None:

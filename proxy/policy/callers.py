@@ -1,7 +1,6 @@
 """From the identity section as written to the compiled one: who may issue, which keys open, what may not be. Pure."""
 
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,7 +10,7 @@ from proxy.policy.findings import Findings
 from proxy.policy.limits import DEFAULT
 from proxy.policy.model import ClaimPaths, ClaimRule, ForwardedIdentity, GatewayKey, Identity, Issuer, TokenSource
 from proxy.policy.problems import KeyPath, meant
-from proxy.policy.words import SYMMETRIC, claim_steps
+from proxy.policy.words import SYMMETRIC, claim_steps, is_loopback
 
 # The gateway needs these for itself: telling an identity in one of them would break the message or another rule.
 _TAKEN: Final = frozenset(
@@ -35,7 +34,7 @@ def compile_identity(
     return Identity(
         token_from=sources,
         issuers=_issuers(written.issuers, resolved, findings),
-        claims=ClaimPaths(written.claims.tenant, written.claims.member_of, written.claims.user, written.claims.tier),
+        claims=ClaimPaths(**dict(written.claims)),
         tenant_header=written.tenant_header.lower(),
         unknown_tier=written.unknown_tier or least_tier(config),
         anonymous_tier=written.anonymous_tier,
@@ -168,15 +167,8 @@ def _check_keys(path: KeyPath, issuer: schema.Issuer, findings: Findings) -> Non
         if length < needed:
             message = f"the secret has {length} bytes; {by} needs at least {needed} (RFC 7518 §3.2)"
             findings.error((*path, "secrets", n), message)
-    if issuer.jwks and issuer.jwks.startswith("http:") and not _is_loopback(urlsplit(issuer.jwks).hostname or ""):
+    if issuer.jwks and issuer.jwks.startswith("http:") and not is_loopback(urlsplit(issuer.jwks).hostname or ""):
         findings.warn((*path, "jwks"), "keys come over plain http: who can change them on the way can issue tokens")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 # --- gateway keys ------------------------------------------------------------------------------------------------
@@ -215,6 +207,8 @@ def compile_keys(
                 tier=key.tier,
                 may_act_for=None if key.may_act_for is None else tuple(key.may_act_for),
                 routes=None if key.routes is None else tuple(key.routes),
+                feature=key.feature,
+                cost_centre=key.cost_centre,
             )
         )
     return tuple(out)

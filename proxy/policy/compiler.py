@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.policy import schema
+from proxy.policy.alerts import compile_alerts
+from proxy.policy.budgets import compile_budgets
 from proxy.policy.callers import compile_identity, compile_keys
+from proxy.policy.calls import compile_spending
 from proxy.policy.document import Document, Surroundings, survey_document, unwritten_document
 from proxy.policy.findings import Findings
+from proxy.policy.ledger import compile_ledger
 from proxy.policy.limits import compile_limits
 from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, Redis, Route
+from proxy.policy.prices import compile_prices
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
-from proxy.policy.routes import check_defaults, compile_routes, least_amounts, limit_names
+from proxy.policy.routes import budget_names, check_defaults, compile_routes, least_amounts, limit_names
 from proxy.policy.servers import compile_admin, compile_listen, compile_maintenance
-from proxy.policy.spending import Alerts, Prices
 from proxy.policy.upstreams import compile_upstreams
 from proxy.policy.validation import validate
 
@@ -125,18 +129,25 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
     limits = compile_limits(config, least_amounts(config, names), findings)
     upstreams = compile_upstreams(config, resolved, findings)
     check_defaults(config, findings)
-    routes = compile_routes(config, names, limits, findings)
-    _check_use(config, names, findings)
+    budgets = compile_budgets(config, findings)
+    spent = [budget_names(config, index, findings) for index in range(len(config.routes))]
+    spending = []
+    for index, own in enumerate(names):
+        sound = [limits[name] for name in own if name in limits]
+        spending.append(compile_spending(config, index, spent[index], sound, budgets, findings))
+    routes = compile_routes(config, names, limits, spending, findings)
+    _check_use(config, names, spent, findings)
     keys, key_problems = _keys(config, around, files, findings)
     identity = compile_identity(config, keys, resolved, findings)
     _check_auth(config, routes, findings)
+    data_dir = str(around.base / (config.data_dir or default_data_dir(around.env)))
     policy = Policy(
         version=_digest(config, keys),
         listen=compile_listen(config.listen),
         metrics=config.metrics.address if config.metrics else None,
         admin=compile_admin(config, findings),
         redis=Redis(config.redis.meters, config.redis.timeout),
-        data_dir=str(around.base / config.data_dir) if config.data_dir else default_data_dir(around.env),
+        data_dir=data_dir,
         identity=identity,
         tiers=tuple(config.tiers),
         upstreams=upstreams,
@@ -145,8 +156,10 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
         maintenance=compile_maintenance(config.maintenance),
         answers=Answers(config.answers.legacy_reset),
         routes=routes,
-        prices=Prices(),
-        alerts=Alerts(),
+        budgets=tuple(one for periods in budgets.values() for one in periods),
+        prices=compile_prices(config, findings),
+        alerts=compile_alerts(config, findings),
+        ledger=compile_ledger(config, data_dir, any(spending), findings),
     )
     errors = [*document.problems, *validated.problems, *findings.errors]
     if errors or key_problems:
@@ -224,11 +237,14 @@ def _check_hashes(
     return seen
 
 
-def _check_use(config: schema.Config, names: list[tuple[str, ...]], findings: Findings) -> None:
-    used = {name for limits in names for name in limits}
-    for name in config.limits:
-        if name not in used:
-            findings.warn(("limits", name), "no route uses this limit")
+def _check_use(
+    config: schema.Config, limits: list[tuple[str, ...]], budgets: list[tuple[str, ...]], findings: Findings
+) -> None:
+    for kind, known, names in (("limit", config.limits, limits), ("budget", config.budgets.by_name, budgets)):
+        used = {name for own in names for name in own}
+        for name in known:
+            if name not in used:
+                findings.warn((f"{kind}s", name), f"no route uses this {kind}")
     targets = {route.upstream for route in config.routes}
     for name in config.upstreams:
         if name not in targets:

@@ -1,12 +1,12 @@
 """Where the compiler notes what is wrong and what is odd, with the lines of the document it looks at."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from proxy.policy.document import Document
 from proxy.policy.names import name_flaw
 from proxy.policy.problems import KeyPath, PolicyProblem, meant
-from proxy.policy.schema import Section
+from proxy.policy.section import Section
 
 
 @dataclass(slots=True)
@@ -45,9 +45,9 @@ class Findings:
             place[: len(known)] == known for doubts in (self.unknown, self.partial) for place in doubts
         )
 
-    def check_reference(self, path: KeyPath, kind: str, name: str, section: str) -> None:
-        """Notes a name that a top-level map does not have."""
-        known = self.names(section)
+    def check_reference(self, path: KeyPath, kind: str, name: str, section: str, *, but: Collection[str] = ()) -> None:
+        """Notes a name that a top-level map does not have; keys in ``but`` are no names."""
+        known = [one for one in self.names(section) if one not in but]
         if name not in known and self.sure((section,)):
             self.error(path, f"unknown {kind} {name!r}{meant(name, known)}")
 

@@ -1,16 +1,19 @@
 """From the limits as written to compiled ones: every tier covered, every number exact. Pure."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 from proxy.policy import schema
 from proxy.policy.findings import Findings
-from proxy.policy.model import MILLI, Limit, MeterKind, Rate
+from proxy.policy.model import MILLI, Limit, MeterKind, Rate, Scope, ScopeKind
 from proxy.policy.problems import KeyPath, meant
-from proxy.policy.schema import LimitKind
+from proxy.policy.schema import LimitKind, Unit
 from proxy.policy.words import MAX_EXACT, WrittenRate
 
+T = TypeVar("T")
+
 DEFAULT: Final = "default"
+OF_CALLS: Final = (ScopeKind.MODEL, ScopeKind.FEATURE)  # what only a call to a provider has
 
 _KINDS: Final = {
     LimitKind.WINDOW: MeterKind.WINDOW,
@@ -25,18 +28,20 @@ def compile_limits(config: schema.Config, amounts: Mapping[str, int], findings: 
     for index, (name, written) in enumerate(config.limits.items()):
         path: KeyPath = ("limits", name)
         findings.check_name(path, name)
-        if not written.scope:
-            findings.error((*path, "scope"), "names no scope: all callers together would share one count")
-        if len(set(written.scope)) != len(written.scope):
-            findings.error((*path, "scope"), "names a scope twice", (*path, "scope"))
+        tokens = written.unit is Unit.TOKENS
+        check_scopes((*path, "scope"), written.scope, findings)
+        for scope in written.scope:
+            if scope.kind in OF_CALLS and not tokens:
+                message = f"a request has no {scope.kind} to be counted by; it is for budgets and for unit: tokens"
+                findings.error((*path, "scope"), message, (*path, "unit"))
         kind = _kind(path, written, findings)
         if kind is None:
             continue
         key = "concurrent" if kind is MeterKind.CONCURRENCY else "rate"
         by_tier = written.concurrent if kind is MeterKind.CONCURRENCY else written.rate
         assert by_tier is not None
-        # A request in flight is one, whatever it weighs.
-        least = MILLI if kind is MeterKind.CONCURRENCY else amounts.get(name, MILLI)
+        # A request in flight is one, whatever it weighs, and a token is one.
+        least = MILLI if kind is MeterKind.CONCURRENCY or tokens else amounts.get(name, MILLI)
         out[name] = Limit(
             name=name,
             index=index,
@@ -47,6 +52,7 @@ def compile_limits(config: schema.Config, amounts: Mapping[str, int], findings: 
             shadow=written.shadow,
             time_zone=written.time_zone or "UTC",
             min_amount=least,
+            tokens=tokens,
         )
     for tenant, exception in config.tenants.items():
         for name in exception.limits:
@@ -68,6 +74,10 @@ def _kind(path: KeyPath, written: schema.Limit, findings: Findings) -> MeterKind
             findings.error((*path, key), f"is for kind: {owner.name.lower()}", (*path, "kind"))
     if kind is MeterKind.CONCURRENCY and written.kind is not None:
         findings.error((*path, "kind"), "is for rates; concurrent has none")
+    if written.unit is Unit.TOKENS and kind is not MeterKind.WINDOW:
+        key = "concurrent" if kind is MeterKind.CONCURRENCY else "kind"
+        message = "tokens are counted in a trailing window: a rate such as 200_000/1m"
+        findings.error((*path, key), message, (*path, "unit"))
     return kind
 
 
@@ -96,13 +106,19 @@ def _rates(
     tiers: list[str],
     findings: Findings,
 ) -> dict[str, Rate]:
-    compiled = {}
-    for tier, rate in by_tier.items():
-        compiled[tier] = _rate((*path, tier), rate, str(path[1]), kind, written, findings)
+    compiled = {
+        tier: _rate((*path, tier), rate, str(path[1]), kind, written, findings) for tier, rate in by_tier.items()
+    }
+    return every_tier(path, compiled, tiers, findings)
+
+
+def every_tier(path: KeyPath, by_tier: Mapping[str, T], tiers: list[str], findings: Findings) -> dict[str, T]:
+    """What stands for each tier, by its name or by ``default``; nothing at all where one is left out."""
+    for tier in by_tier:
         if tier not in tiers and tier != DEFAULT:
             findings.error((*path, tier), f"unknown tier {tier!r}{meant(tier, [*tiers, DEFAULT])}", ("tiers",))
-    uncovered = [tier for tier in tiers if tier not in compiled]
-    if uncovered and DEFAULT not in compiled:
+    uncovered = [tier for tier in tiers if tier not in by_tier]
+    if uncovered and DEFAULT not in by_tier:
         missing = ", ".join(map(repr, uncovered))
         findings.error(
             path,
@@ -110,7 +126,15 @@ def _rates(
             ("tiers",),
         )
         return {}
-    return {tier: compiled[tier] if tier in compiled else compiled[DEFAULT] for tier in tiers}
+    return {tier: by_tier[tier] if tier in by_tier else by_tier[DEFAULT] for tier in tiers}
+
+
+def check_scopes(path: KeyPath, scopes: Sequence[Scope], findings: Findings) -> None:
+    """Notes scopes that are none, or doubled; ``path`` is theirs."""
+    if not scopes:
+        findings.error(path, "names no scope: all callers together would share one count")
+    if len(set(scopes)) != len(scopes):
+        findings.error(path, "names a scope twice", path)
 
 
 def _exceptions(

@@ -13,7 +13,8 @@ import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from proxy.policy.schema import Config, Section
+from proxy.policy.schema import Config
+from proxy.policy.section import Section
 from proxy.policy.spelling import Shorthand, Spelling
 from proxy.policy.validation import bare_type
 
@@ -30,6 +31,8 @@ start from; `sluicegate check FILE` tells every error of a file at once, with it
   **numbers** may have underscores: `2_000_000`.
 * **Rates** are written `600/1m`: 600 in any stretch of one minute. Of `kind: calendar` they are `100_000/day` (hour,
   day, week, month) in the limit's `time_zone`.
+* **Amounts** of money are written `$5`, `$0.50`, `$25_000`, to nine decimals; **shares** `30%`; **prices** `$3/1M` (a
+  million tokens).
 * **Variables**: `${VAR}` must be set, `${VAR:-default}` falls back, `${file:/run/secrets/x}` is a file's text without
   its final newline, `$${` is a literal `${`. Inside `{…}` and `[…]` YAML wants quotes around them. Messages never show
   what came from a variable.
@@ -74,6 +77,8 @@ def _sections(label: str, model: type[Section], seen: dict[type[Section], str]) 
 def _fields(model: type[Section]) -> Iterator[tuple[str, FieldInfo]]:
     for name, info in model.model_fields.items():
         yield info.alias or name, info
+    if model.members is not None:
+        yield "NAME", FieldInfo(annotation=model.members, default=None, description="As many as you like.")
 
 
 def _inner(kind: Any) -> tuple[str, type[Section] | None]:
@@ -101,8 +106,8 @@ def _default(info: FieldInfo) -> str:
         return "required"
     if info.default_factory is not None or info.default in (None, {}):
         return ""
-    written = yaml.safe_dump(info.default, default_flow_style=True, width=1000).removesuffix("...\n").strip()
-    return f"`{written}`"
+    written = yaml.safe_dump(info.default, default_flow_style=True, sort_keys=False, width=1000)
+    return "`" + written.removesuffix("...\n").strip() + "`"
 
 
 def _value(kind: Any, notes: list[Any], seen: dict[type[Section], str]) -> str:

@@ -1,34 +1,50 @@
 """From the routes as written to compiled ones: defaults put in, names looked up, what can never work told. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from proxy.core.headers import is_token
 from proxy.policy import schema
+from proxy.policy.calls import is_held
 from proxy.policy.coverage import covers
 from proxy.policy.findings import Findings
 from proxy.policy.limits import at_once, fits_exactly
-from proxy.policy.model import AuthMode, Cors, Limit, Match, MeterKind, Route, ScopeKind, Timeouts
+from proxy.policy.model import AuthMode, Cors, Limit, Match, MeterKind, RedisDown, Route, ScopeKind, Timeouts
 from proxy.policy.patterns import path_covers
 from proxy.policy.problems import KeyPath
+from proxy.policy.spending import Spending
 
 BUILT_IN_TIMEOUTS = Timeouts(connect_ms=2_000, first_byte_ms=30_000, idle_ms=60_000)
 
 
 def limit_names(config: schema.Config, index: int, findings: Findings) -> tuple[str, ...]:
     """What a route is limited by, in order, without doubles."""
+    return _names(config, index, "limit", findings)
+
+
+def budget_names(config: schema.Config, index: int, findings: Findings) -> tuple[str, ...]:
+    """What a route's calls to a provider spend from; nothing, where it leads to none."""
+    upstream = config.upstreams.get(config.routes[index].upstream)
+    names = _names(config, index, "budget", findings)
+    return names if upstream is not None and upstream.dialect is not None else ()
+
+
+def _names(config: schema.Config, index: int, kind: str, findings: Findings) -> tuple[str, ...]:
     route = config.routes[index]
     path: KeyPath = ("routes", index)
-    if route.limits is not None and route.more_limits is not None:
-        findings.error((*path, "limits+"), "a route has limits or limits+, not both")
-    default, own = config.defaults.limits, route.limits if route.limits is not None else route.more_limits or []
-    key = "limits" if route.limits is not None else "limits+"
+    section = f"{kind}s"
+    instead, besides = getattr(route, section), getattr(route, f"more_{section}")
+    default = getattr(config.defaults, section)
+    if instead is not None and besides is not None:
+        findings.error((*path, f"{section}+"), f"a route has {section} or {section}+, not both")
+    own = instead if instead is not None else besides or []
+    key = section if instead is not None else f"{section}+"
     for n, name in enumerate(own):
-        findings.check_reference((*path, key, n), "limit", name, "limits")
+        _check_named(kind, (*path, key, n), name, findings)
         if name in own[:n]:
-            findings.error((*path, key, n), f"the limit {name!r} is named twice")
-        elif key == "limits+" and name in default:
-            findings.warn((*path, key, n), f"the limit {name!r} is in defaults.limits already")
-    return tuple(dict.fromkeys(own if route.limits is not None else [*default, *own]))
+            findings.error((*path, key, n), f"the {kind} {name!r} is named twice")
+        elif key == f"{section}+" and name in default:
+            findings.warn((*path, key, n), f"the {kind} {name!r} is in defaults.{section} already")
+    return tuple(dict.fromkeys(own if instead is not None else [*default, *own]))
 
 
 def least_amounts(config: schema.Config, names: list[tuple[str, ...]]) -> dict[str, int]:
@@ -41,9 +57,13 @@ def least_amounts(config: schema.Config, names: list[tuple[str, ...]]) -> dict[s
 
 
 def compile_routes(
-    config: schema.Config, names: list[tuple[str, ...]], limits: Mapping[str, Limit], findings: Findings
+    config: schema.Config,
+    names: list[tuple[str, ...]],
+    limits: Mapping[str, Limit],
+    spending: Sequence[Spending | None],
+    findings: Findings,
 ) -> tuple[Route, ...]:
-    """All of them, in order, with whatever is wrong noted."""
+    """All of them, in order, with whatever is wrong noted. ``names`` and ``spending`` are theirs."""
     routes = []
     seen: set[str] = set()
     for index, written in enumerate(config.routes):
@@ -54,7 +74,8 @@ def compile_routes(
             seen.add(written.name)
         findings.check_name((*path, "name"), written.name)
         findings.check_reference((*path, "upstream"), "upstream", written.upstream, "upstreams")
-        route = _route(config, index, tuple(limits[name] for name in names[index] if name in limits), findings)
+        own = tuple(limits[name] for name in names[index] if name in limits and not limits[name].tokens)
+        route = _route(config, index, own, spending[index], findings)
         findings.check_filled((*path, "match"), written.match, {"methods": "all methods", "hosts": "all hosts"})
         for field in written.match.headers:
             if not is_token(field.encode()):
@@ -67,7 +88,9 @@ def compile_routes(
     return tuple(routes)
 
 
-def _route(config: schema.Config, index: int, limits: tuple[Limit, ...], findings: Findings) -> Route:
+def _route(
+    config: schema.Config, index: int, limits: tuple[Limit, ...], spending: Spending | None, findings: Findings
+) -> Route:
     written, defaults = config.routes[index], config.defaults
     own_cors = "cors" in written.model_fields_set
     path: KeyPath = ("routes", index, "cors") if own_cors else ("cors",)
@@ -82,13 +105,15 @@ def _route(config: schema.Config, index: int, limits: tuple[Limit, ...], finding
         weight=written.weight.per_item,
         batch=written.weight.batch,
         max_body=defaults.max_body if written.max_body is None else written.max_body,
-        redis_down=written.redis_down or defaults.redis_down,
+        # What may be spent is never left unwatched unless a route says so itself.
+        redis_down=written.redis_down or (RedisDown.CLOSED if is_held(spending) else defaults.redis_down),
         retry=written.retry or defaults.retry,
         mode=written.mode or defaults.mode,
         strip_prefix=written.rewrite.strip,
         add_prefix=written.rewrite.prefix,
         timeouts=route_timeouts(written, upstream, defaults.timeouts),
         cors=compile_cors(written.cors if own_cors else config.cors, path, findings),
+        spending=spending,
     )
 
 
@@ -192,11 +217,15 @@ def _check_amounts(path: KeyPath, route: Route, config: schema.Config, findings:
 def _check_scopes(path: KeyPath, route: Route, findings: Findings) -> None:
     if route.auth is not AuthMode.NONE:
         return
-    for limit in route.limits:
-        for scope in limit.scopes:
+    spending = route.spending
+    tokens, budgets = (spending.tokens, spending.budgets) if spending is not None else ((), ())
+    counted = [("limit", one.name, one.scopes) for one in (*route.limits, *tokens)]
+    counted += [("budget", one.name, one.scopes) for one in budgets]
+    for kind, name, scopes in dict.fromkeys(counted):
+        for scope in scopes:
             if scope.kind in (ScopeKind.USER, ScopeKind.TENANT):
-                message = f"the limit {limit.name!r} counts by {scope.kind}, but auth is none here: it counts by ip"
-                findings.warn((*path, "limits"), message)
+                message = f"the {kind} {name!r} counts by {scope.kind}, but auth is none here: it counts by ip"
+                findings.warn((*path, f"{kind}s"), message)
 
 
 def _check_reach(routes: list[Route], findings: Findings) -> None:
@@ -211,8 +240,14 @@ def _check_reach(routes: list[Route], findings: Findings) -> None:
 
 
 def check_defaults(config: schema.Config, findings: Findings) -> None:
-    """The limits that defaults name."""
-    for n, name in enumerate(config.defaults.limits):
-        findings.check_reference(("defaults", "limits", n), "limit", name, "limits")
-        if name in config.defaults.limits[:n]:
-            findings.error(("defaults", "limits", n), f"the limit {name!r} is named twice")
+    """The limits and budgets that defaults name."""
+    for kind, names in (("limit", config.defaults.limits), ("budget", config.defaults.budgets)):
+        for n, name in enumerate(names):
+            path: KeyPath = ("defaults", f"{kind}s", n)
+            _check_named(kind, path, name, findings)
+            if name in names[:n]:
+                findings.error(path, f"the {kind} {name!r} is named twice")
+
+
+def _check_named(kind: str, path: KeyPath, name: str, findings: Findings) -> None:
+    findings.check_reference(path, kind, name, f"{kind}s", but=("time_zone",) if kind == "budget" else ())

@@ -8,9 +8,7 @@ a worker.
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from proxy.policy import words
+from proxy.policy import money, moneywords, words
 from proxy.policy.model import (
     Address,
     Ambiguous,
@@ -19,31 +17,23 @@ from proxy.policy.model import (
     ExpiredCookie,
     HostMode,
     LegacyReset,
-    Network,
     Origin,
     RedisDown,
     RetryMode,
     RouteMode,
     Scope,
 )
-from proxy.policy.spelling import any_for, choice, count, duration, flag, off_for, one_or_many, single, size, text
+from proxy.policy.section import FieldName, Flag, Name, Networks, Secret, Section, Tenants, Text, key, section
+from proxy.policy.spelling import choice, count, duration, off_for, one_or_many, single, size, word_for
+from proxy.policy.spending import Dialect, OnDisconnect
 from proxy.policy.words import WrittenRate
 
 
-class Section(BaseModel):
-    """A map with these keys and no others."""
+class Unit(StrEnum):
+    """What a limit counts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
-
-
-def key(description: str, default: Any = ..., *, alias: str | None = None, secret: bool = False) -> Any:
-    """One key of a section; ``default`` as it would be written in the file, none for a key that must be given."""
-    return Field(default, description=description, alias=alias, validate_default=default is not None, repr=not secret)
-
-
-def section(model: type[Section], description: str) -> Any:
-    """A key that holds a section all of whose keys have defaults."""
-    return Field(default_factory=model, description=description)
+    REQUESTS = "requests"
+    TOKENS = "tokens"
 
 
 class LimitKind(StrEnum):
@@ -52,17 +42,6 @@ class LimitKind(StrEnum):
     WINDOW = "window"
     SMOOTH = "smooth"
     CALENDAR = "calendar"
-
-
-Flag = Annotated[bool, flag()]
-Name = Annotated[str, text("a name")]
-Text = Annotated[str, text()]
-Secret = Annotated[str, words.SECRET]
-# Where leaving a key out means "all", an empty list is refused by the compiler (``Findings.check_filled``), but for
-# `ip.allow`, which stands empty beside `deny`. Elsewhere an empty list is what it says: nobody, nothing, nowhere.
-Networks = list[Annotated[Network, words.NETWORK]]
-FieldName = Annotated[str, words.FIELD_NAME]
-Tenants = Annotated[list[Text], any_for(["*"])]
 
 
 # --- the server --------------------------------------------------------------------------------------------------
@@ -134,7 +113,9 @@ class Issuer(Section):
     secrets: list[Secret] = key(
         "For HS256 (at least 32 bytes), HS384 (48), HS512 (64); several while one is rotated.", [], secret=True
     )
-    tenants: Annotated[list[Text] | None, any_for(None)] = key("Tenants that this issuer may name, or `any`.", "any")
+    tenants: Annotated[list[Text] | None, word_for("any", None)] = key(
+        "Tenants that this issuer may name, or `any`.", "any"
+    )
     leeway: Annotated[int, duration("0s", "5m")] = key("For clocks that differ: exp, nbf and iat.", "30s")
     max_age: Annotated[int, duration("1s", "366d")] | None = key("Refuse tokens issued longer ago.", None)
 
@@ -150,6 +131,10 @@ class Claims(Section):
     tier: Annotated[tuple[str, ...], words.CLAIM] | None = key(
         "The tier; absent or not in `tiers`: unknown_tier.", None
     )
+    feature: Annotated[tuple[str, ...], words.CLAIM] | None = key(
+        "What calls to a provider are for, told in budgets and the ledger.", None
+    )
+    cost_centre: Annotated[tuple[str, ...], words.CLAIM] | None = key("Who pays for them, told in the ledger.", None)
 
 
 class ClaimRule(Section):
@@ -170,9 +155,12 @@ class GatewayKey(Section):
     user: Text | None = key("The user it acts for.", None)
     tier: Name | None = key("Its tier; none given: `unknown_tier`.", None)
     may_act_for: Tenants | None = key(
-        "Tenants that it may name, with user and tier, in Sluicegate-* fields: a list, or `any`; default: its own.",
+        "Tenants that it may name in Sluicegate-Tenant, a list or `any`, with -User, -Tier, -Feature and -Cost-Centre; "
+        "default: its own.",
         None,
     )
+    feature: Text | None = key("What its calls to a provider are for.", None)
+    cost_centre: Text | None = key("Who pays for them.", None)
     routes: list[Name] | None = key("Routes it may use; none given: all.", None)
     revoked: Flag = key("It no longer opens anything.", False)
 
@@ -218,6 +206,9 @@ class Limit(Section):
     scope: Annotated[list[Annotated[Scope, words.SCOPE]], one_or_many()] = key(
         "Who shares one count; several: each pair of them."
     )
+    unit: Annotated[Unit, choice(Unit)] = key(
+        "What is counted; `tokens`: of calls to a provider, in a window: held before, put right after.", "requests"
+    )
     kind: Annotated[LimitKind, choice(LimitKind)] | None = key(
         "`window`: in no stretch of that length more; `smooth`: evenly paced, with a burst; `calendar`: by hour, day, "
         "week or month; default: window.",
@@ -236,7 +227,11 @@ class Limit(Section):
 
 class Tenant(Section):
     limits: dict[str, Annotated[WrittenRate, words.EXCEPTION]] = key("Limits by name, with this tenant's rate.", {})
-    expires: Annotated[int, words.END] | None = key("When the exception ends.", None)
+    budgets: dict[str, Annotated[money.TenantBudget, single("amount", "or an amount alone")]] = key(
+        "Budgets by name, with this tenant's amounts.", {}
+    )
+    expires: Annotated[int, words.END] | None = key("When these exceptions end.", None)
+    contacts: list[Annotated[str, moneywords.MAIL]] = key("Who hears of its alerts: `to: [tenant]`.", [])
 
 
 # --- upstreams ---------------------------------------------------------------------------------------------------
@@ -260,6 +255,9 @@ class Upstream(Section):
         "How long an idle connection is kept; shorter than the app's own (Node: 5s).", "4s"
     )
     ca_file: Text | None = key("Certificates to trust; default: the system's.", None)
+    dialect: Annotated[Dialect, choice(Dialect)] | None = key(
+        "The provider's API: its calls are read, priced and accounted for; none given: it is no provider.", None
+    )
 
 
 # --- routes ------------------------------------------------------------------------------------------------------
@@ -306,6 +304,7 @@ CorsOrOff = Annotated[Cors | None, off_for(None)]
 class Defaults(Section):
     auth: Auth = key("Whether a token is required, optional, or not looked at (none).", "required")
     limits: list[Name] = key("Limits of every route that names none.", [])
+    budgets: list[Name] = key("Budgets of every route to a provider that names none.", [])
     max_body: MaxBody = key("Largest request body; beyond it 413.", "10MiB")
     redis_down: Annotated[RedisDown, choice(RedisDown)] = key(
         "Without Redis: let through, counted by the worker alone (open), or 503 (closed).", "open"
@@ -330,12 +329,31 @@ class Route(Section):
         Weight, "What a request takes from its limits."
     )
     max_body: MaxBody | None = key("Default: `defaults.max_body`.", None)
-    redis_down: Annotated[RedisDown, choice(RedisDown)] | None = key("Default: `defaults.redis_down`.", None)
+    redis_down: Annotated[RedisDown, choice(RedisDown)] | None = key(
+        "Default: `defaults.redis_down`, but closed with budgets or limits of tokens.", None
+    )
     mode: Annotated[RouteMode, choice(RouteMode)] | None = key("Default: `defaults.mode`.", None)
     retry: Annotated[RetryMode, choice(RetryMode)] | None = key("Default: `defaults.retry`.", None)
     rewrite: Rewrite = section(Rewrite, "How the path changes on its way.")
     timeouts: Timeouts = section(Timeouts, "What is not given comes from the upstream.")
     cors: CorsOrOff = key("Default: the top-level `cors`; `off`: none.", None)
+    budgets: list[Name] | None = key("Instead of `defaults.budgets`; this and what follows: to a provider only.", None)
+    more_budgets: list[Name] | None = key("Besides `defaults.budgets`.", None, alias="budgets+")
+    max_output_tokens: Annotated[money.MaxOutput, single("default", "or a number")] | None = key(
+        "Caps of output; without one a request that brings none has no bound.", None
+    )
+    on_disconnect: Annotated[OnDisconnect, choice(OnDisconnect)] | None = key(
+        "When a client has left: `drain` reads the answer to its end and settles exactly, `cancel` settles at the "
+        "hold; default: drain.",
+        None,
+    )
+    unbounded_hold: Annotated[int, moneywords.MONEY] | None = key(
+        "Held for calls that nothing bounds; none given: they are refused.", None
+    )
+    estimate: Annotated[money.Estimate, word_for("learnt", {})] | None = key(
+        "Hold what such calls have needed so far, not what they could need: some cost more than was held.", None
+    )
+    vouch_for: list[Name] = key("Members of the body that are let through though nobody here knows them.", [])
 
 
 # --- the file ----------------------------------------------------------------------------------------------------
@@ -376,7 +394,14 @@ class Config(Section):
     tiers: list[Name] = key("Best first, the anonymous one last.", ["standard", "anonymous"])
     upstreams: dict[str, Upstream] = key("Where requests go, by name.")
     limits: dict[str, Limit] = key("Limits by name.", {})
+    budgets: money.Budgets = section(money.Budgets, "What may be spent, in calendar periods.")
     tenants: dict[str, Tenant] = key("Exceptions, by tenant.", {})
+    prices: money.Prices = section(money.Prices, "What models cost, where the built-in table is not right.")
+    ledger: money.Ledger | None = key(
+        "Where each call is kept; default: SQLite, once a route leads to a provider.", None
+    )
+    alerts: money.Alerts = section(money.Alerts, "Who hears that a budget runs low.")
+    sentry: money.Sentry | None = key("For the alerts' `sentry`.", None)
     ip: IpRules = section(IpRules, "Addresses that are refused, or alone let in.")
     maintenance: Annotated[Maintenance | None, off_for(None)] = key("`off`, or a 503 for all.", None)
     cors: CorsOrOff = key("For every route that has none of its own.", None)

@@ -1,11 +1,11 @@
 """From the sections on the gateway's own listeners to compiled ones. Pure."""
 
-from ipaddress import ip_address
 from typing import Final
 
 from proxy.policy import schema
 from proxy.policy.findings import Findings
-from proxy.policy.model import Address, Admin, Listen, Maintenance
+from proxy.policy.model import Admin, Listen, Maintenance
+from proxy.policy.words import is_loopback
 
 _SHORTEST_TOKEN: Final = 16
 
@@ -37,7 +37,7 @@ def compile_admin(config: schema.Config, findings: Findings) -> Admin | None:
         return None
     if admin.token and len(admin.token) < _SHORTEST_TOKEN:
         findings.error(("admin", "token"), f"is shorter than {_SHORTEST_TOKEN} characters")
-    if not admin.token and not _is_loopback(admin.address):
+    if not admin.token and not is_loopback(admin.address.host):
         findings.warn(
             ("admin",), f"without a token, all who reach {admin.address} may read; give it one, or use loopback"
         )
@@ -58,10 +58,3 @@ def _check_addresses(config: schema.Config, findings: Findings) -> None:
             findings.error((name, "address"), message)
         if findings.sure((name, "address")):
             seen[section.address] = name
-
-
-def _is_loopback(address: Address) -> bool:
-    try:
-        return ip_address(address.host).is_loopback
-    except ValueError:
-        return address.host == "localhost"

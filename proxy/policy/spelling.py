@@ -222,13 +222,13 @@ def off_for(value: object, what: str = "or off") -> Shorthand:
     return Shorthand(expand, lambda _: {"enum": ["off", False]}, what)
 
 
-def any_for(value: object) -> Shorthand:
-    """``any`` stands for ``value``."""
+def word_for(word: str, value: object) -> Shorthand:
+    """A word that stands for ``value``."""
 
     def expand(raw: object) -> object:
-        return value if raw == "any" else raw
+        return value if raw == word else raw
 
-    return Shorthand(expand, lambda _: {"const": "any"}, "or any")
+    return Shorthand(expand, lambda _: {"const": word}, f"or {word}")
 
 
 def single(key: str, what: str) -> Shorthand:

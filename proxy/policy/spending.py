@@ -57,6 +57,17 @@ class Budget:
 # --- calls -------------------------------------------------------------------------------------------------------
 
 
+class Dialect(StrEnum):
+    """How a provider is spoken to, by the names of ``ai.dialects.registry``."""
+
+    OPENAI = "openai"
+    AZURE = "azure"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    GROQ = "groq"
+    MISTRAL = "mistral"
+
+
 class OnDisconnect(StrEnum):
     """What becomes of an answer whose client has left."""
 

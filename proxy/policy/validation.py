@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.policy.document import Document, Missing
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem, meant, nearest
+from proxy.policy.section import Section
 from proxy.policy.spelling import SPELLING_ERROR, kind_of
 
 _ROUNDS: Final = 20  # a section's stand-in may lack keys, whose stand-ins may: no policy is half as deep
@@ -164,13 +165,13 @@ def keys_at(kind: Any, path: KeyPath) -> list[str]:
     """The keys that the schema knows at ``path``; none where it takes any."""
     for step in path:
         model = bare_type(kind)
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            fields = {info.alias or name: info for name, info in model.model_fields.items()}
-            kind = fields[str(step)].annotation
+        if isinstance(model, type) and issubclass(model, Section):
+            fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
+            kind = fields.get(str(step), model.members)
         else:
             kind = typing.get_args(model)[-1]
     model = bare_type(kind)
-    if isinstance(model, type) and issubclass(model, BaseModel):
+    if isinstance(model, type) and issubclass(model, Section):
         return [info.alias or name for name, info in model.model_fields.items()]
     return []
 

@@ -4,7 +4,7 @@ import datetime
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -251,8 +251,11 @@ def _read_network(raw: object) -> Network:
 NETWORK: Final = Spelling("an address or network (CIDR)", _read_network, "10.0.0.0/8", pattern_json("[0-9A-Fa-f:./]+"))
 
 
-def _read_url(raw: object, schemes: tuple[str, ...]) -> tuple[str, str, int, str]:
-    """Scheme, host, port, path. Raises: ValueError, without quoting: a URL may hold a password."""
+_PORTS: Final = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
+
+
+def read_url(raw: object, schemes: tuple[str, ...]) -> tuple[str, str, int, str]:
+    """Scheme, host, port, path and query. Raises: ValueError, without quoting: a URL may hold a password."""
     spelled = as_text(raw, "a URL")
     try:
         parts = urlsplit(spelled)
@@ -271,11 +274,19 @@ def _read_url(raw: object, schemes: tuple[str, ...]) -> tuple[str, str, int, str
     if port == 0:
         raise ValueError("must not name port 0")
     query = f"?{parts.query}" if parts.query else ""
-    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme], parts.path + query
+    return parts.scheme, parts.hostname, port or _PORTS[parts.scheme], parts.path + query
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host, or a listener's, is this machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _read_origin(raw: object) -> Origin:
-    scheme, host, port, path = _read_url(raw, ("http", "https"))
+    scheme, host, port, path = read_url(raw, ("http", "https"))
     if "?" in path:
         raise ValueError("must not hold a query: a request brings its own")
     return Origin(scheme, host, port, path.rstrip("/"))
@@ -285,7 +296,7 @@ ORIGIN: Final = Spelling("a URL, http or https", _read_origin, "http://127.0.0.1
 
 
 def _read_jwks_url(raw: object) -> str:
-    _read_url(raw, ("https", "http"))
+    read_url(raw, ("https", "http"))
     return str(raw)
 
 
