@@ -41,6 +41,13 @@ class Reason(StrEnum):
     EXPECTATION_FAILED = "expectation_failed"
     QUOTA_EXCEEDED = "quota_exceeded"
     CONCURRENCY_EXCEEDED = "concurrency_exceeded"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    BUDGETS_CLOSED = "budgets_closed"
+    LEDGER_BEHIND = "ledger_behind"
+    CALL_NOT_LISTED = "call_not_listed"
+    CALL_UNREADABLE = "call_unreadable"
+    CALL_UNBOUNDED = "call_unbounded"
+    MODEL_UNKNOWN = "model_unknown"
     FIELDS_TOO_LARGE = "fields_too_large"
     CLIENT_GONE = "client_gone"
     INTERNAL = "internal"
@@ -100,6 +107,13 @@ ERRORS: Final[dict[Reason, ErrorClass]] = {
     Reason.EXPECTATION_FAILED: ErrorClass(_CLIENT, 417, "The expectation cannot be met"),
     Reason.QUOTA_EXCEEDED: ErrorClass(_CLIENT, 429, "Quota exceeded", True, QUOTA_EXCEEDED),
     Reason.CONCURRENCY_EXCEEDED: ErrorClass(_CLIENT, 429, "Too many requests in flight", True, QUOTA_EXCEEDED),
+    Reason.BUDGET_EXCEEDED: ErrorClass(_CLIENT, 429, "Budget exceeded", True, QUOTA_EXCEEDED),
+    Reason.BUDGETS_CLOSED: ErrorClass(_STORE, 503, "Budgets are being rebuilt", True, REDUCED_CAPACITY),
+    Reason.LEDGER_BEHIND: ErrorClass(_STORE, 503, "The ledger is too far behind", True, REDUCED_CAPACITY),
+    Reason.CALL_NOT_LISTED: ErrorClass(_CLIENT, 404, "No such call to this provider"),
+    Reason.CALL_UNREADABLE: ErrorClass(_CLIENT, 400, "The call cannot be metered as it is"),
+    Reason.CALL_UNBOUNDED: ErrorClass(_CLIENT, 400, "The call has no upper bound"),
+    Reason.MODEL_UNKNOWN: ErrorClass(_CLIENT, 400, "The model has no known price"),
     Reason.FIELDS_TOO_LARGE: ErrorClass(_CLIENT, 431, "The header section is too large"),
     Reason.CLIENT_GONE: ErrorClass(_CLIENT, 499, "The client closed the connection"),
     Reason.INTERNAL: ErrorClass(_GATEWAY, 500, "The gateway failed"),
@@ -122,10 +136,11 @@ class GatewayError(Exception):
     """A request ends here, with a reason from the closed set.
 
     ``detail`` is shown to the client and must never hold a secret; ``field`` names the header, parameter or claim at
-    fault; ``retry_after_ms`` becomes Retry-After; ``headers`` are sent with the answer (``WWW-Authenticate`` and such).
+    fault; ``retry_after_ms`` becomes Retry-After; ``headers`` are sent with the answer (``WWW-Authenticate`` and such);
+    ``members`` stand in the problem's body beside the usual ones (RFC 9457 §3.2).
     """
 
-    __slots__ = ("close", "detail", "field", "headers", "reason", "retry_after_ms")
+    __slots__ = ("close", "detail", "field", "headers", "members", "reason", "retry_after_ms")
 
     def __init__(
         self,
@@ -135,6 +150,7 @@ class GatewayError(Exception):
         field: str | None = None,
         retry_after_ms: int | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        members: tuple[tuple[str, str], ...] = (),
         close: bool = False,
     ) -> None:
         super().__init__(reason, detail)
@@ -143,6 +159,7 @@ class GatewayError(Exception):
         self.field = field
         self.retry_after_ms = retry_after_ms
         self.headers = headers
+        self.members = members
         self.close = close
 
     @property

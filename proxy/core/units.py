@@ -11,6 +11,7 @@ NanoUsd = NewType("NanoUsd", int)
 
 DURATIONS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 SIZES: Final = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+NANOS: Final = 1_000_000_000  # nano-dollars in a dollar
 MAX_DURATION_MS: Final = 366 * DURATIONS_MS["d"]
 
 _NUMBER_UNIT = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*")
@@ -72,3 +73,10 @@ def format_duration(ms: int) -> str:
         if ms % DURATIONS_MS[unit] == 0:
             return f"{ms // DURATIONS_MS[unit]}{unit}"
     return f"{ms}ms"
+
+
+def dollars(nanousd: int) -> str:
+    """An amount as people read it, exact: 1_500_000_000 → ``1.50``, 30_000 → ``0.00003``."""
+    sign = "-" if nanousd < 0 else ""
+    whole, part = divmod(abs(nanousd), NANOS)
+    return f"{sign}{whole:,}.{f'{part:09d}'.rstrip('0'):0<2}"

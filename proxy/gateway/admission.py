@@ -36,14 +36,15 @@ async def admit(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
         decision = shared.meters.admit_locally(plan)
     finally:
         exchange.redis_s = monotonic() - started_s
-    _count(runtime, route, decision)
+    count_decision(runtime, route, decision)
     exchange.fields += decision.fields(now_ms)
     if not decision.admitted:
-        raise _refusal(exchange, decision)
+        raise quota_refusal(exchange, decision)
     return decision
 
 
-def _refusal(exchange: Exchange, decision: Decision) -> GatewayError:
+def quota_refusal(exchange: Exchange, decision: Decision) -> GatewayError:
+    """The answer to a request that its limits refused."""
     refused = decision.refused_by
     exchange.violated = tuple(limit.name for limit in refused)
     in_flight_only = all(limit.kind is MeterKind.CONCURRENCY for limit in refused)
@@ -53,7 +54,7 @@ def _refusal(exchange: Exchange, decision: Decision) -> GatewayError:
     return GatewayError(Reason.CONCURRENCY_EXCEEDED if in_flight_only else Reason.QUOTA_EXCEEDED, f"over {names}")
 
 
-def _count(runtime: Runtime, route: Route, decision: Decision) -> None:
+def count_decision(runtime: Runtime, route: Route, decision: Decision) -> None:
     """Every limit is counted by what it said; one that would have admitted stays out of another's refusal."""
     metrics = runtime.shared.metrics
     counters = runtime.counters[route.index]

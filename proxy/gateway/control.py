@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
+from proxy.core.usage import Charge, Spender
+from proxy.metering.budgets import Grants
 from proxy.policy.model import Policy
 
 _LENGTH: Final = struct.Struct("<I")
@@ -27,6 +29,7 @@ class Start:
     redis_url: str = field(repr=False)  # may hold a password
     pseudonym: str  # this gateway's name in Via, by which it knows its own requests again
     policy: Policy
+    granted: Grants = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,39 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Granted:
+    """Background process to all workers: what is granted on top of budgets now."""
+
+    granted: Grants
+
+
+@dataclass(frozen=True, slots=True)
+class AskLedger:
+    """Worker to background process: which of these holds' records does the ledger have?"""
+
+    worker: int
+    number: int
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHas:
+    """The answer, to that worker."""
+
+    worker: int
+    number: int
+    ids: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRefused:
+    """Worker to background process: a budget refused a call, so it is used up for its like."""
+
+    charge: Charge
+    spender: Spender
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """Worker to parent: connections are being answered."""
 
@@ -63,7 +99,7 @@ class Pong:
     """Worker to parent: it turns."""
 
 
-Message = Start | Apply | Drain | Ping | Ready | Applied | Pong
+Message = Start | Apply | Drain | Ping | Granted | AskLedger | LedgerHas | BudgetRefused | Ready | Applied | Pong
 
 
 class Channel:

@@ -55,6 +55,7 @@ class Exchange:
         "request_id",
         "route",
         "scheme",
+        "spent",
         "started_s",
         "status",
         "target",
@@ -85,6 +86,7 @@ class Exchange:
         self.identity: Identity | None = None
         self.decision: Any = None
         self.attempt: Any = None
+        self.spent: Any = None  # what a call to a provider came to
         self.fields: list[tuple[bytes, bytes]] = []  # for the answer's head: limits, CORS
         self.status = 0
         self.outcome = Outcome.FAILED

@@ -12,6 +12,7 @@ from proxy.policy.model import HostMode, Origin, RetryMode, Route, Timeouts, Ups
 from proxy.policy.target import rewritten_target
 from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import Block, RequestHeads
+from proxy.upstream.response import Response
 from proxy.upstream.upstreams import Attempt, Upstreams
 
 
@@ -64,10 +65,27 @@ async def forward(
     hidden: tuple[bytes, ...] = (),
     body: bytes | None = None,
 ) -> None:
-    """Relays the answer to the client. ``told`` are the fields that the gateway tells the upstream, ``hidden`` the
-    lower-case names of those that only the gateway may read; ``body`` is the request's where it had to be read already.
+    """Sends the request and relays the answer to the client; parameters as ``send``.
 
     Raises: GatewayError while nothing has been sent to the client; ConnectionError when the client leaves.
+    """
+    await send_answer(exchange, await send(exchange, target, upstreams, told, hidden, body))
+
+
+async def send(
+    exchange: Exchange,
+    target: Target,
+    upstreams: Upstreams,
+    told: Block,
+    hidden: tuple[bytes, ...] = (),
+    body: bytes | None = None,
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+) -> Response:
+    """The upstream's answer, as soon as its head is there.
+
+    ``told`` are the fields that the gateway tells the upstream, ``hidden`` the lower-case names of those that only the
+    gateway may read, ``extra`` more fields of this request; ``body`` is what goes upstream where the request's had to
+    be read already. Raises: GatewayError.
     """
     assert exchange.route is not None
     framing = body_length(exchange)
@@ -86,7 +104,7 @@ async def forward(
     if hidden:
         raw_headers = [field for field in raw_headers if field[0].lower() not in hidden]
     host = exchange.host if target.preserve_host else ""
-    add = ((b"X-Request-ID", exchange.request_id.encode()), *target.headers)
+    add = ((b"X-Request-ID", exchange.request_id.encode()), *target.headers, *extra)
 
     def head_for(origin: Origin) -> bytes:
         return target.heads.build(
@@ -102,7 +120,7 @@ async def forward(
     attempt = exchange.attempt = Attempt()
     started_s = monotonic()
     try:
-        response = await upstreams.send(
+        return await upstreams.send(
             target.upstream,
             method,
             head_for,
@@ -115,4 +133,3 @@ async def forward(
         )
     finally:
         exchange.upstream_s = monotonic() - started_s
-    await send_answer(exchange, response)

@@ -16,6 +16,7 @@ from proxy.gateway import cors
 from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
 from proxy.gateway.batch import body_bound, calls
+from proxy.gateway.calls import Calls
 from proxy.gateway.connection import Connection
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange, Outcome
@@ -24,6 +25,8 @@ from proxy.gateway.problem import CONTENT_TYPE, problem_body, reason_phrase, ret
 from proxy.gateway.relay import http_date, read_body
 from proxy.gateway.report import Reporter
 from proxy.gateway.runtime import Runtime, Shared
+from proxy.gateway.spending import spend
+from proxy.metering.budgets import Grants
 from proxy.policy.model import BatchKind, Policy
 from proxy.telemetry.log import LineWriter
 from proxy.telemetry.metrics import Metrics
@@ -41,6 +44,15 @@ class Handler:
         self._id_prefix = secrets.token_hex(6)
         self._ids = count()
         self.runtime: Runtime
+
+    @property
+    def calls(self) -> Calls:
+        return self._shared.calls
+
+    def grant(self, granted: Grants) -> None:
+        """On top of budgets, from the next call on."""
+        self._shared.calls.granted = granted
+        self.runtime.call_planner.grant(granted)
 
     async def open(self, policy: Policy) -> None:
         await self._shared.open()
@@ -88,6 +100,9 @@ class Handler:
             exchange.fields += cors.answer_fields(route.cors, exchange.headers.get("Origin"))
         runtime.check_maintenance(exchange)
         identity = exchange.identity = runtime.known(exchange, route) or await runtime.identify(exchange, route)
+        if route.spending is not None:
+            await spend(exchange, runtime, route, identity)
+            return
         check_length(exchange, body_bound(route))
         body = await read_body(exchange, body_bound(route)) if route.batch is BatchKind.GRAPHQL else None
         decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))

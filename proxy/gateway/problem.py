@@ -28,6 +28,7 @@ def problem_body(error: GatewayError, request_id: str, violated: tuple[str, ...]
         body["field"] = error.field
     if violated:
         body["violated-policies"] = list(violated)
+    body.update(error.members)
     body["reason"] = error.reason.value
     body["request_id"] = request_id
     return orjson.dumps(body)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from email.utils import formatdate
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
@@ -79,25 +79,65 @@ def send_interim(exchange: Exchange, status: int, headers: RawHeaders) -> None:
     connection.send(_INTERIM.build(status, standard_reason(status), headers, framing=NO_BODY))
 
 
+class Observer(Protocol):
+    """Reads an answer's body as it passes. ``feed`` and ``end`` give what to hand on; it may be less than came."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+
+
 async def send_answer(exchange: Exchange, response: Response) -> None:
     """Relays the upstream's answer. Raises: ConnectionError when the client leaves.
 
     An upstream that breaks off leaves the client with an answer that is visibly cut, never one that looks whole.
     """
-    connection = exchange.connection
-    framing = answer_framing(response.status, response.headers, head_request=exchange.method == "HEAD")
-    if not exchange.payload.is_eof() or connection.draining:
-        exchange.close = True
+    framing = _begin(exchange, response)
     if response.body_complete:
         body = response.take()
-        head = answer_head(exchange, response, len(body) if framing == CHUNKED else framing)
-        exchange.status = response.status  # from here on there can be no other answer
-        exchange.bytes_out = len(body)
-        connection.send_last(head + body)
-        exchange.outcome = Outcome.FORWARDED
-        if connection.writing_paused:
-            await connection.drained()
+        _send_whole(exchange, response, body, len(body) if framing == CHUNKED else framing)
+        if exchange.connection.writing_paused:
+            await exchange.connection.drained()
         return
+    try:
+        await _send_stream(exchange, response, framing, None)
+    finally:
+        response.close()
+
+
+async def send_observed(exchange: Exchange, response: Response, observer: Observer, *, shortened: bool) -> bool:
+    """As ``send_answer``, through ``observer``. ``shortened``: it may take something out, so that no length holds.
+
+    Whether the whole body has come. The response stays open, however this ends: the caller may want the rest of it.
+    """
+    framing = _begin(exchange, response)
+    if response.body_complete:
+        taken = response.take()
+        body = observer.feed(taken) + observer.end()
+        known = framing == CHUNKED or len(body) != len(taken)
+        _send_whole(exchange, response, body, len(body) if known else framing)
+        return True
+    if shortened and framing == KEEP_LENGTH:
+        framing = CHUNKED
+    return await _send_stream(exchange, response, framing, observer)
+
+
+def _begin(exchange: Exchange, response: Response) -> int:
+    if not exchange.payload.is_eof() or exchange.connection.draining:
+        exchange.close = True
+    return answer_framing(response.status, response.headers, head_request=exchange.method == "HEAD")
+
+
+def _send_whole(exchange: Exchange, response: Response, body: bytes, length: int) -> None:
+    head = answer_head(exchange, response, length)
+    exchange.status = response.status  # from here on there can be no other answer
+    exchange.bytes_out = len(body)
+    exchange.connection.send_last(head + body)
+    exchange.outcome = Outcome.FORWARDED
+
+
+async def _send_stream(exchange: Exchange, response: Response, framing: int, observer: Observer | None) -> bool:
+    """Whether it came to its end."""
+    connection = exchange.connection
     chunked = framing == CHUNKED and not exchange.http10
     if framing == CHUNKED and not chunked:
         framing, exchange.close = NO_BODY, True  # the end of the connection is the end of the body
@@ -106,6 +146,8 @@ async def send_answer(exchange: Exchange, response: Response) -> None:
         exchange.status = response.status
         connection.send(head)
         while chunk := await response.read():
+            if observer is not None and not (chunk := observer.feed(chunk)):
+                continue
             exchange.bytes_out += len(chunk)
             connection.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
             if connection.writing_paused:
@@ -115,12 +157,14 @@ async def send_answer(exchange: Exchange, response: Response) -> None:
             raise
         exchange.outcome, exchange.reason, exchange.close = Outcome.CUT, error.reason, True
         connection.cut(visibly=not chunked and framing != KEEP_LENGTH)
-        return
-    finally:
-        response.close()
+        return False
+    if observer is not None and (chunk := observer.end()):
+        exchange.bytes_out += len(chunk)
+        connection.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
     if chunked:
         connection.send(LAST_CHUNK)
     exchange.outcome = Outcome.FORWARDED
+    return True
 
 
 def answer_head(exchange: Exchange, response: Response, framing: int) -> bytes:

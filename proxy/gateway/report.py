@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from proxy.core.errors import ERRORS, GatewayError
+from proxy.core.units import NANOS
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.policy.model import Policy
 from proxy.telemetry.log import LineWriter
@@ -136,6 +137,16 @@ class Reporter:
                 line = b'%b,"retries":%d' % (line, attempt.failed_connects + attempt.retried)
         if exchange.redis_s:
             line = b'%b,"redis_ms":%.2f' % (line, exchange.redis_s * 1000)
+        if exchange.spent is not None:
+            spent = exchange.spent
+            line = b'%b,"cost_usd":%.9f,"tokens_in":%d,"tokens_out":%d' % (
+                line,
+                spent.nanousd / NANOS,
+                spent.tokens.input + spent.tokens.cached_read + spent.tokens.cache_write,
+                spent.tokens.output,
+            )
+            if spent.estimated:
+                line += b',"estimated":true'
         if exchange.reason is not None:
             line = b'%b,"reason":"%b"' % (line, exchange.reason.value.encode())
         if exchange.violated:

@@ -1,5 +1,6 @@
 """What one policy needs in a worker, and what outlives policies there."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,17 +9,20 @@ from multidict import CIMultiDictProxy
 
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
-from proxy.core.identity import Identity
+from proxy.core.identity import Identity, claim_at
 from proxy.core.storeurl import parse_store_url
+from proxy.gateway.calls import Calls, spends
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.forward import Target
+from proxy.gateway.pricing import Pricing
 from proxy.identity.address import CallerFinder
 from proxy.identity.address import is_trusted as is_inside
 from proxy.identity.attempts import AttemptMeter
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.forwarding import stripped_fields
 from proxy.identity.jwks import KeySets
+from proxy.metering.budgets import CallPlanner
 from proxy.metering.meters import Meters
 from proxy.metering.plan import Planner
 from proxy.policy.matching import Router
@@ -33,11 +37,12 @@ from proxy.upstream.upstreams import Upstreams
 log = logging.getLogger("sluicegate.worker")
 
 MAX_TOLD: Final = 256  # blocks kept with one identity: addresses and hosts
+CLAIM: Final = "claim:"  # before a claim's path among the recipients of alerts
 _TOLD: Final = "gateway.told"
 
 
 class Shared:
-    """What a worker keeps over reloads: connections to Redis and to upstreams, issuers' keys, open leases."""
+    """What a worker keeps over reloads: connections to Redis and to upstreams, issuers' keys, open leases and holds."""
 
     def __init__(self, start: Start, metrics: Metrics, clock: Clock) -> None:
         self.start = start
@@ -54,12 +59,14 @@ class Shared:
             on_alarm=self._clock_was_reset,
             on_breaker=self._breaker_changed,
         )
+        self.calls = Calls(start, self._store, self.meters, clock, metrics)
         self._set_attempts(start.policy.identity.attempts_per_minute)
 
     async def open(self) -> None:
         """A Redis that is away is no reason not to serve: routes say what happens then."""
         self.metrics.set(BREAKER, 0)
         await self.meters.start()
+        await self.calls.start(spends=spends(self.start.policy))
 
     def follow(self, policy: Policy) -> None:
         """What outlives policies goes on by this one's numbers."""
@@ -86,6 +93,7 @@ class Shared:
         log.error("Redis' clock was far behind what its meters had seen, and was believed")
 
     async def close(self) -> None:
+        await self.calls.stop()
         self.upstreams.close()
         await self.meters.stop()
         await self._store.close()
@@ -110,7 +118,7 @@ class LimitCounters:
 class Runtime:
     """One policy, ready to decide. A request keeps the one it began with."""
 
-    def __init__(self, policy: Policy, shared: Shared) -> None:
+    def __init__(self, policy: Policy, shared: Shared, pricing: Pricing | None = None) -> None:
         self.policy = policy
         self.shared = shared
         self.router = Router(policy.routes)
@@ -119,6 +127,10 @@ class Runtime:
             policy.identity, shared.clock, shared.keysets, tiers=policy.tiers, attempts=shared.attempts
         )
         self.planner = Planner(policy)
+        self._pricing = pricing
+        self.call_planner = CallPlanner(policy)
+        self.call_planner.grant(shared.calls.granted)
+        self._notified = claims_to_notify(policy)
         stripped = stripped_fields(policy.identity)
         self._targets = tuple(Target.of(route, policy.upstreams[route.upstream], stripped) for route in policy.routes)
         self.counters = tuple(LimitCounters.of(route, shared.metrics) for route in policy.routes)
@@ -128,9 +140,23 @@ class Runtime:
     async def make(cls, policy: Policy, shared: Shared) -> "Runtime":
         await shared.upstreams.apply(policy.upstreams.values())
         shared.follow(policy)
-        runtime = cls(policy, shared)
+        await shared.calls.start(spends=spends(policy))
+        # Only who calls providers pays for the price table.
+        pricing = await asyncio.to_thread(Pricing, policy.prices) if spends(policy) else None
+        runtime = cls(policy, shared, pricing)
         await shared.keysets.keep_only(policy.identity.issuers)
         return runtime
+
+    @property
+    def pricing(self) -> Pricing:
+        """Of a policy that spends."""
+        assert self._pricing is not None
+        return self._pricing
+
+    def notified(self, identity: Identity) -> tuple[tuple[str, str], ...]:
+        """Those of the caller's claims that alerts are sent to."""
+        found = ((".".join(path), claim_at(identity.claims, path)) for path in self._notified)
+        return tuple((path, value) for path, value in found if isinstance(value, str))
 
     def locate(self, exchange: Exchange) -> None:
         """Where the request comes from. Raises: GatewayError for a denied address and for a loop."""
@@ -215,6 +241,12 @@ class Runtime:
             return ()
         headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
         return self.authenticator.fields_holding_keys(headers)
+
+
+def claims_to_notify(policy: Policy) -> tuple[tuple[str, ...], ...]:
+    """Paths of the claims that alerts are sent to."""
+    named = {one.removeprefix(CLAIM) for each in policy.alerts.channels for one in each.to if one.startswith(CLAIM)}
+    return tuple(tuple(path.split(".")) for path in sorted(named))
 
 
 def _forwarded_for(exchange: Exchange) -> bytes:

@@ -16,20 +16,22 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxy.core.clock import Clock, SystemClock
-from proxy.gateway.control import Start
+from proxy.gateway.control import Apply, AskLedger, BudgetRefused, Granted, LedgerHas, Message, Start
 from proxy.gateway.meterstore import meters_redis, warn_of_settings
 from proxy.gateway.sockets import bind
 from proxy.gateway.workers import Workers
+from proxy.metering.budgets import Grants
 from proxy.policy.compiler import Loaded
 from proxy.policy.model import Maintenance, Policy
 from proxy.policy.problems import PolicyError
 from proxy.telemetry.exposition import Exposition
-from proxy.telemetry.metrics import RELOAD_OK, RELOADS, WORKER_RESTARTS, WORKERS, Metrics
+from proxy.telemetry.metrics import BACKGROUND_RESTARTS, RELOAD_OK, RELOADS, WORKER_RESTARTS, WORKERS, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 
 log = logging.getLogger("sluicegate")
 
 WATCH_S: Final = 1.0
+BACKGROUND_DRAIN_MS: Final = 3_000  # to move what the workers settled last
 _OWN_SHEET: Final = 0
 
 Mark = tuple[int, int, int] | None
@@ -70,6 +72,9 @@ class Supervisor:
         self.metrics.set(RELOAD_OK, 1)
         self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
         self._workers: Workers | None = None
+        self._background: Workers | None = None
+        self._granted: Grants = {}
+        self._relays: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -103,8 +108,18 @@ class Supervisor:
                 lambda index: self._start(index, count, redis_url),
                 self.exposition,
                 lambda reason: self.metrics.inc(WORKER_RESTARTS, reason),
+                on_message=self._relay,
+            )
+            self._background = Workers(
+                [None],
+                lambda index: self._start(index, count, redis_url),
+                self.exposition,
+                lambda reason: self.metrics.inc(BACKGROUND_RESTARTS, reason),
+                module="proxy.gateway.background",
+                on_message=self._relay,
             )
             try:
+                self._start_background()
                 if await self._unless_stopped(self._workers.start()):
                     self._say_ready(count)
                     on_ready()
@@ -138,7 +153,31 @@ class Supervisor:
         return False
 
     def _start(self, index: int, count: int, redis_url: str) -> Start:
-        return Start(index, count, redis_url, self._pseudonym, self.policy)
+        return Start(index, count, redis_url, self._pseudonym, self.policy, self._granted)
+
+    def _start_background(self) -> None:
+        """Once there is a ledger: no worker waits for it."""
+        if self._background is not None and self.policy.ledger is not None:
+            self._background.begin()
+
+    def _relay(self, message: Message) -> None:
+        """What one child says to others."""
+        assert self._workers is not None
+        assert self._background is not None
+        match message:
+            case AskLedger() | BudgetRefused():
+                saying = self._background.tell(message)
+            case LedgerHas(worker):
+                saying = self._workers.tell(message, worker)
+            case Granted(granted):
+                self._granted = granted
+                saying = self._workers.tell(message)
+            case _:
+                log.error("unexpected message", extra={"fields": {"kind": type(message).__name__}})
+                return
+        task = asyncio.create_task(saying)
+        self._relays.add(task)
+        task.add_done_callback(self._relays.discard)
 
     def stop(self) -> None:
         if self._stop.is_set():
@@ -179,6 +218,8 @@ class Supervisor:
             await self._workers.stop(0)
         hurry.cancel()
         await stopping
+        if self._background is not None:
+            await self._background.stop(0 if self._hurry.is_set() else BACKGROUND_DRAIN_MS)
         log.info("stopped")
 
     # --- state that the listeners show ---
@@ -213,6 +254,8 @@ class Supervisor:
             # A file that changes once more while it is read is read again: what counts is how it was before.
             self._files, self._seen = loaded.files, {path: before.get(path, _mark(path)) for path in loaded.files}
             fixed = [name for name, read in _FIXED if read(loaded.policy) != read(self._file_policy)]
+            if self._file_policy.ledger is not None and loaded.policy.ledger != self._file_policy.ledger:
+                fixed.append("ledger")  # without spending there was none, and one may come
             if fixed:
                 return self._rejected([f"{name} can only change with a restart" for name in fixed])
             for warning in loaded.warnings:
@@ -246,6 +289,9 @@ class Supervisor:
         self.policy = policy
         if self._workers is not None and (late := await self._workers.apply(policy)):
             log.error("workers did not confirm the policy", extra={"fields": {"workers": late}})
+        self._start_background()
+        if self._background is not None:
+            await self._background.tell(Apply(policy))
 
 
 def _mark(path: Path) -> Mark:

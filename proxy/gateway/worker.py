@@ -13,7 +13,20 @@ import uvloop
 
 from proxy.core.clock import SystemClock
 from proxy.gateway.connection import ConnectionServer
-from proxy.gateway.control import STACKS_SIGNAL, Applied, Apply, Channel, Drain, Message, Ping, Pong, Ready, Start
+from proxy.gateway.control import (
+    STACKS_SIGNAL,
+    Applied,
+    Apply,
+    Channel,
+    Drain,
+    Granted,
+    LedgerHas,
+    Message,
+    Ping,
+    Pong,
+    Ready,
+    Start,
+)
 from proxy.gateway.handler import Handler
 from proxy.gateway.sockets import stop_listening
 from proxy.telemetry.log import LineWriter, configure
@@ -41,6 +54,7 @@ class Worker:
         metrics = self._metrics
         lines = LineWriter(sys.stdout.fileno(), loop, lambda count: metrics.inc(LOG_DROPPED, by=count))
         handler = Handler(start, metrics, lines, SystemClock())
+        handler.calls.link.open(self._say)
         await handler.open(start.policy)
         open_slot = metrics.slot(CONNECTIONS)
 
@@ -98,6 +112,10 @@ class Worker:
                     await self._say(Applied(policy.version))
                 case Ping():
                     await self._say(Pong())
+                case Granted(granted):
+                    handler.grant(granted)
+                case LedgerHas() as answer:
+                    handler.calls.link.heard(answer)
                 case Drain(deadline_ms):
                     return deadline_ms
                 case None:
@@ -113,7 +131,7 @@ class Worker:
             pass  # the parent has gone: the next word received says so, and this worker drains
 
 
-async def _run(control_fd: int, listen_fd: int, names_fd: int, values_fd: int) -> None:
+async def _run(control_fd: int, names_fd: int, values_fd: int, listen_fd: int) -> None:
     channel = await Channel.over(socket.socket(fileno=control_fd))
     sock = socket.socket(fileno=listen_fd)
     await Worker(channel, sock, Metrics(Sheet(SheetFiles(names_fd, values_fd)))).run()
@@ -127,8 +145,8 @@ def main() -> None:
     # Written by a C handler, so that it works where Python code gets no turn: names of files and functions, no values.
     faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True)
     configure(json_lines=os.environ.get("SLUICEGATE_LOG", "json") == "json")
-    control_fd, listen_fd, names_fd, values_fd = map(int, sys.argv[1:5])
-    uvloop.run(_run(control_fd, listen_fd, names_fd, values_fd))
+    control_fd, names_fd, values_fd, listen_fd = map(int, sys.argv[1:5])
+    uvloop.run(_run(control_fd, names_fd, values_fd, listen_fd))
 
 
 if __name__ == "__main__":

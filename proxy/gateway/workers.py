@@ -1,11 +1,14 @@
-"""Worker processes as the parent sees them: started, told, watched, started again when they die or hang."""
+"""Child processes as the parent sees them: started, told, watched, started again when they die or hang.
+
+The workers are one set, each with a socket; the background process is another, of one, without.
+"""
 
 import asyncio
 import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -54,12 +57,18 @@ class Workers:
 
     def __init__(
         self,
-        sockets: list[socket.socket],
+        sockets: Sequence[socket.socket | None],
         start: Callable[[int], Start],
         exposition: Exposition,
         on_restart: Callable[[Restart], None],
+        *,
+        module: str = "proxy.gateway.worker",
+        on_message: Callable[[Message], None] = lambda _: None,
     ) -> None:
+        """``on_message`` gets what a child says to other processes than the parent."""
         self._sockets = sockets
+        self._module = module
+        self._on_message = on_message
         self._start = start
         self._exposition = exposition
         self._on_restart = on_restart
@@ -76,11 +85,17 @@ class Workers:
     def pids(self) -> list[int]:
         return [worker.process.pid for worker in self._live.values()]
 
+    def begin(self) -> None:
+        """Starts them, if that was not done before, and waits for nothing."""
+        if not self._keepers and not self._stopping.is_set():
+            self._keepers = [
+                asyncio.create_task(self._keep(index), name=f"{self._module}-{index}")
+                for index in range(len(self._sockets))
+            ]
+
     async def start(self) -> None:
         """Returns once all answer. Raises: TimeoutError."""
-        self._keepers = [
-            asyncio.create_task(self._keep(index), name=f"worker-{index}") for index in range(len(self._sockets))
-        ]
+        self.begin()
         async with asyncio.timeout(START_S):
             while self.ready_count < len(self._sockets):
                 for keeper in self._keepers:
@@ -133,12 +148,13 @@ class Workers:
         ours, theirs = socket.socketpair()
         files = SheetFiles.make()
         sock = self._sockets[index]
-        fds = (theirs.fileno(), sock.fileno(), files.names_fd, files.values_fd)
+        listen_fd = () if sock is None else (sock.fileno(),)
+        fds = (theirs.fileno(), files.names_fd, files.values_fd, *listen_fd)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "proxy.gateway.worker",
+                self._module,
                 *map(str, fds),
                 pass_fds=fds,
                 start_new_session=True,  # Ctrl-C is for the parent, which drains: no worker may hear it first
@@ -174,7 +190,7 @@ class Workers:
                     worker.applied = version
                     worker.changed.set()
                 case _:
-                    log.error("unexpected message", extra={"fields": {"worker": worker.index}})
+                    self._on_message(message)
 
     async def _watch(self, worker: Worker, watchdog: Watchdog) -> None:
         """Ends it when it hangs. One that drains has a deadline instead, which ``stop`` keeps."""
@@ -213,6 +229,10 @@ class Workers:
             except TimeoutError:
                 late.append(worker.index)
         return late
+
+    async def tell(self, message: Message, index: int | None = None) -> None:
+        """To one of them, or to all; one that is just starting gets it too."""
+        await self._tell([worker for worker in self._live.values() if index in (None, worker.index)], message)
 
     async def stop(self, drain_ms: int) -> None:
         """Lets workers finish what is under way, and ends those that don't by the deadline."""

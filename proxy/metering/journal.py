@@ -47,10 +47,17 @@ class End:
     entry: tuple[int, int] = (0, 0)
 
 
+def knows_nothing(path: Path) -> bool:
+    """Whether the worker of this journal has never met a store, so that it has nothing to tell a new one."""
+    journal = Journal(path, read_only=True)
+    return not (journal.epoch or journal.held or journal.ended)
+
+
 class Journal:
     """One worker's file. Of one process at a time. Raises: OSError where the folder cannot be written."""
 
-    def __init__(self, path: Path, *, least_bytes: int = LEAST_BYTES) -> None:
+    def __init__(self, path: Path, *, least_bytes: int = LEAST_BYTES, read_only: bool = False) -> None:
+        """``read_only``: looks at one that is another process's; nothing may be written to it then."""
         self.held: dict[bytes, Hold] = {}
         self.ended: dict[bytes, End] = {}
         self.epoch = 0
@@ -62,7 +69,8 @@ class Journal:
         self._pending: list[bytes] = []
         self._read()
         self._file = -1
-        self._rewrite()
+        if not read_only:
+            self._rewrite()
 
     def close(self) -> None:
         self._flush()

@@ -5,6 +5,7 @@ none collides with another's or breaks out of its hash tag. All keys share one s
 capacity: what is stored describes itself (``admit.lua``), so that no change of a policy begins a meter anew.
 """
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -23,6 +24,7 @@ HOLDS: Final = TAG + b"holds"
 DUE: Final = TAG + b"due"
 OUTBOX: Final = TAG + b"outbox"
 
+_UNPLAIN: Final = re.compile(r"[\x00-\x20%\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BY_ADDRESS: Final = "-by-address"  # a scope that the caller has no word for
 
 
@@ -37,7 +39,8 @@ def _claim_words(value: Any) -> list[str] | None:
     return None
 
 
-def _scope_words(scope: Scope, identity: Identity, route: str, address: str) -> list[str]:
+def _scope_words(scope: Scope, identity: Identity, route: str, address: str, model: str) -> list[str]:
+    """Its name, then its words: always as many for one kind of scope, so that a text made of them is unambiguous."""
     words: list[str] | None
     match scope.kind:
         case ScopeKind.IP:
@@ -54,7 +57,11 @@ def _scope_words(scope: Scope, identity: Identity, route: str, address: str) -> 
             words = []
         case ScopeKind.CLAIM:
             words = _claim_words(claim_at(identity.claims, scope.claim))
-            words = words and [*scope.claim, "", *words]
+            words = words and [".".join(_escaped(step).replace(".", "%2E") for step in scope.claim), *words]
+        case ScopeKind.MODEL:
+            words = [model]
+        case ScopeKind.FEATURE:
+            words = [identity.feature or ""]  # what is for nothing in particular shares one count
     # The first word is ours alone, so that no caller's words can be another's address.
     return (
         [scope.kind.value, *words] if words is not None else [scope.kind.value + _BY_ADDRESS, counted_address(address)]
@@ -68,11 +75,11 @@ def _prefixed(words: Iterable[str]) -> Iterator[bytes]:
         yield data
 
 
-def _digest(name: str, scopes: Iterable[Scope], identity: Identity, route: str, address: str) -> bytes:
+def _digest(name: str, scopes: Iterable[Scope], identity: Identity, route: str, address: str, model: str = "") -> bytes:
     digest = blake2b(digest_size=16, person=b"meter")
     digest.update(b"".join(_prefixed([name])))
     for scope in scopes:
-        words = _scope_words(scope, identity, route, address)
+        words = _scope_words(scope, identity, route, address, model)
         digest.update(len(words).to_bytes(4, "little") + b"".join(_prefixed(words)))
     return urlsafe_b64encode(digest.digest()).rstrip(b"=")
 
@@ -83,9 +90,36 @@ def meter_key(limit: Limit, identity: Identity, route: str, address: str) -> byt
     return TAG + kind + _digest(limit.name, limit.scopes, identity, route, address)
 
 
-def budget_base(name: str, scopes: Iterable[Scope], identity: Identity, route: str, address: str) -> bytes:
+def budget_base(
+    name: str, scopes: Iterable[Scope], identity: Identity, route: str, address: str, model: str = ""
+) -> bytes:
     """What the keys of this caller's budget begin with, whatever the period. Apart from limits of the same name."""
-    return TAG + b"b:" + _digest(name, scopes, identity, route, address)
+    return TAG + b"b:" + _digest(name, scopes, identity, route, address, model)
+
+
+def tokens_key(limit: Limit, identity: Identity, route: str, address: str, model: str) -> bytes:
+    """The key of this caller's meter for a limit of tokens; apart from one of requests that has the same name."""
+    return TAG + b"k:" + _digest(limit.name, limit.scopes, identity, route, address, model)
+
+
+def scope_text(scopes: Iterable[Scope], identity: Identity, route: str, address: str, model: str = "") -> str:
+    """Whose count it is, as ops and the ledger read it: ``tenant:acme``, ``user:ISSUER SUB``, ``tenant:acme model:m``.
+
+    No two scopes have one text: ``%``, spaces and what cannot be printed are escaped within words.
+    """
+    texts = []
+    for scope in scopes:
+        kind, *words = _scope_words(scope, identity, route, address, model)
+        texts.append(":".join((kind, " ".join(map(_escaped, words)))) if words else kind)
+    return " ".join(texts)
+
+
+def _escaped(word: str) -> str:
+    return _UNPLAIN.sub(_percent, word)
+
+
+def _percent(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass"))
 
 
 def period_key(base: bytes, start_ms: int, end_ms: int) -> bytes:

@@ -81,10 +81,15 @@ class Money:
     def standing(self) -> Standing:
         return self.settler.standing
 
-    def new(self, plan: HoldPlan, amounts: Sequence[int], record: bytes, *, sent: bool = True) -> Hold:
+    def new_id(self) -> bytes:
+        """The id of a hold to come, and of its record."""
+        return self._prefix + next(self._numbers).to_bytes(LEASE_BYTES // 2, "little")
+
+    def new(
+        self, plan: HoldPlan, amounts: Sequence[int], record: bytes, *, hold_id: bytes | None = None, sent: bool = True
+    ) -> Hold:
         """A hold to ask for, see ``holds.new_hold``. ``record``: what the ledger gets if this gateway dies."""
-        number = next(self._numbers).to_bytes(LEASE_BYTES // 2, "little")
-        return new_hold(self._prefix + number, plan, amounts, record, sent=sent)
+        return new_hold(self.new_id() if hold_id is None else hold_id, plan, amounts, record, sent=sent)
 
     async def admit(self, plan: Plan, hold: Hold) -> Decision:
         """Both the request's limits and its hold, or neither; ``decision.holding.hold`` is what is to be ended, if it
@@ -104,6 +109,19 @@ class Money:
                 self._journal.hold(taken)
             self.settler.live[taken.id] = taken
         return decision
+
+    def admit_alone(self, hold: Hold, taken_ms: int) -> Hold:
+        """A call that no meter stands for, while the store is away: the ledger hears of it once that is back.
+
+        Raises: ValueError for a hold that takes from a meter: that is the store's to decide.
+        """
+        if hold.plan.meters:
+            raise ValueError("a hold from meters is not admitted without the store")
+        taken = hold.taken(taken_ms, ())
+        if self._journal is not None:
+            self._journal.hold(taken)
+        self.settler.live[taken.id] = taken
+        return taken
 
     def settle(self, hold: Hold, amounts: Sequence[int], record: bytes) -> asyncio.Future[Settled]:
         """Ends it at what was used, one amount a meter, more than was held included. Raises: ValueError."""

@@ -76,8 +76,8 @@ def _take(limit: Limit, rate: Rate, key: bytes, amount: int, shadow: bool, now_m
             raise ValueError(f"the limit {limit.name!r} is a budget: it is held from, not taken from")
 
 
-def _rate(limit: Limit, identity: Identity, now_ms: int) -> tuple[Rate, int]:
-    """The rate in force and until when."""
+def rate_in_force(limit: Limit, identity: Identity, now_ms: int) -> tuple[Rate, int]:
+    """The rate in force for a caller, and until when (epoch milliseconds)."""
     if identity.tenant is not None and (exception := limit.tenants.get(identity.tenant)) is not None:
         rate, ends_ms = exception
         if ends_ms is None or now_ms < ends_ms:
@@ -89,7 +89,7 @@ def make_plan(policy: Policy, route: Route, identity: Identity, address: str, fa
     """The plan of a request that counts ``factor`` times its route's weight. ``now_ms``: epoch."""
     rates, takes, until_ms = [], [], FOREVER_MS
     for limit in route.limits:
-        rate, ends_ms = _rate(limit, identity, now_ms)
+        rate, ends_ms = rate_in_force(limit, identity, now_ms)
         key = meter_key(limit, identity, route.name, address)
         shadow = limit.shadow or route.mode is RouteMode.SHADOW
         take = _take(limit, rate, key, route.weight * factor, shadow, now_ms)

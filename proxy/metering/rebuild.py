@@ -43,6 +43,12 @@ async def close(store: Store, standing: Standing) -> int:
     return sequence
 
 
+async def is_closed(store: Store, standing: Standing) -> bool:
+    """Whether budgets wait to be rebuilt: the store came back older or empty, or is new. Raises: StoreAway."""
+    flags, _ = await _run(store, standing, Rebuilding.SET, {}, -1)  # does nothing, but tells where it stands
+    return bool(flags & ReplyFlag.CLOSED)
+
+
 async def rebuild(
     store: Store, standing: Standing, read: Callable[[], Awaitable[Sums]], *, wait_s: float = WAIT_S
 ) -> bool:

@@ -81,6 +81,55 @@ UPSTREAM_DURATION: Final = Family(
 UPSTREAM_RETRIES: Final = Family(
     "sluicegate_upstream_retries", _COUNTER, "Attempts repeated on another connection.", ("upstream",)
 )
+AI_CALLS: Final = Family(
+    "sluicegate_ai_calls",
+    _COUNTER,
+    "Calls to providers by how they were settled: exact, estimated (at the hold), overrun (above it), released.",
+    ("route", "provider", "end"),
+)
+AI_SPEND: Final = Family(
+    "sluicegate_ai_spend_usd", _COUNTER, "Dollars that calls were settled at.", ("route", "provider", "tier")
+)
+AI_TOKENS: Final = Family(
+    "sluicegate_ai_tokens",
+    _COUNTER,
+    "Tokens that providers counted: input (without the cache's), output, cached_read, cache_write.",
+    ("route", "provider", "kind"),
+)
+AI_HELD: Final = Family(
+    "sluicegate_ai_held_usd",
+    _COUNTER,
+    "Dollars that calls were admitted with.",
+    ("route", "provider"),
+)
+AI_UNDER_WAY: Final = Family("sluicegate_ai_calls_in_flight", _GAUGE, "Calls to providers that have not ended.")
+BUDGET_REFUSALS: Final = Family(
+    "sluicegate_budget_refusals", _COUNTER, "Calls refused, by the budget or limit of tokens that did.", ("budget",)
+)
+BUDGETS_CLOSED: Final = Family(
+    "sluicegate_budgets_closed", _GAUGE, "Workers that know budgets to be closed until they are rebuilt; 0 is healthy."
+)
+OUTBOX_DEPTH: Final = Family("sluicegate_outbox_records", _GAUGE, "Records that wait for the ledger.")
+LEDGER_LAG: Final = Family("sluicegate_ledger_lag_seconds", _GAUGE, "Age of the oldest record that waits.")
+LEDGER_ROWS: Final = Family("sluicegate_ledger_rows", _COUNTER, "Rows written to the ledger, corrections included.")
+LEDGER_AWAY: Final = Family(
+    "sluicegate_ledger_failures", _COUNTER, "Attempts that the outbox or the ledger did not answer.", ("part",)
+)
+LEDGER_DEAD: Final = Family("sluicegate_ledger_dead_letters", _COUNTER, "Records that the database refused.")
+DATABASE_DURATION: Final = Family(
+    "sluicegate_database_duration_seconds",
+    _HISTOGRAM,
+    "Waiting for a connection of the pool, and transactions that read or write.",
+    ("what",),
+    STORE_S,
+)
+REBUILDS: Final = Family("sluicegate_budget_rebuilds", _COUNTER, "Times that budgets were rebuilt from the ledger.")
+ALERTS: Final = Family(
+    "sluicegate_alerts",
+    _COUNTER,
+    "Alerts: delivered, failed (and tried again), given_up.",
+    ("channel", "result"),
+)
 RELOADS: Final = Family(
     "sluicegate_policy_reloads",
     _COUNTER,
@@ -96,6 +145,9 @@ WORKER_RESTARTS: Final = Family(
     _COUNTER,
     "Workers started again: after one died, or after one that hung was ended.",
     ("reason",),
+)
+BACKGROUND_RESTARTS: Final = Family(
+    "sluicegate_background_restarts", _COUNTER, "Times that the background process was started again.", ("reason",)
 )
 LOG_DROPPED: Final = Family(
     "sluicegate_log_lines_dropped", _COUNTER, "Log lines dropped, the reader of the log being too slow."
@@ -116,10 +168,26 @@ FAMILIES: Final = (
     CLOCK_RESETS,
     UPSTREAM_DURATION,
     UPSTREAM_RETRIES,
+    AI_CALLS,
+    AI_SPEND,
+    AI_TOKENS,
+    AI_HELD,
+    AI_UNDER_WAY,
+    BUDGET_REFUSALS,
+    BUDGETS_CLOSED,
+    OUTBOX_DEPTH,
+    LEDGER_LAG,
+    LEDGER_ROWS,
+    LEDGER_AWAY,
+    LEDGER_DEAD,
+    DATABASE_DURATION,
+    REBUILDS,
+    ALERTS,
     RELOADS,
     RELOAD_OK,
     WORKERS,
     WORKER_RESTARTS,
+    BACKGROUND_RESTARTS,
     LOG_DROPPED,
     LOOP_LAG,
 )

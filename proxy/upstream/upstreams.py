@@ -39,6 +39,7 @@ class Attempt:
     reused: bool = False
     retried: bool = False  # a stale connection was replaced
     failed_connects: int = 0  # origins that were passed over
+    sent: bool = False  # something of the request went out, so that the upstream may have acted on it
 
 
 class _Group:
@@ -181,6 +182,7 @@ class Upstreams:
             except BaseException:
                 connection.abort()
                 raise
+            attempt.sent = True
             answer = connection.start(
                 head + body if short else head,  # type: ignore[operator]
                 head_request=method == b"HEAD",

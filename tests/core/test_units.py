@@ -9,6 +9,7 @@ from proxy.core.units import (
     MAX_DURATION_MS,
     SIZES,
     UnitError,
+    dollars,
     format_duration,
     parse_count,
     parse_duration_ms,
@@ -102,3 +103,19 @@ def test_what_is_no_count_is_refused(text):
 def test_the_shortest_exact_spelling(ms, text):
     """In the largest unit that divides it."""
     assert format_duration(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("nanousd", "text"),
+    [
+        (0, "0.00"),
+        (1, "0.000000001"),
+        (30_000, "0.00003"),
+        (500_000_000, "0.50"),
+        (1_500_000_000, "1.50"),
+        (1_234_567_890_000_000, "1,234,567.89"),
+        (-2_000_000_000, "-2.00"),
+    ],
+)
+def test_dollars_are_exact_and_read_as_money(nanousd: int, text: str) -> None:
+    assert dollars(nanousd) == text

@@ -48,7 +48,7 @@ async def worker(stderr: int = asyncio.subprocess.DEVNULL) -> AsyncIterator[Life
     (sock,) = bind(POLICY.listen.address, 1)
     ours, theirs = socket.socketpair()
     files = SheetFiles.make()
-    fds = (theirs.fileno(), sock.fileno(), files.names_fd, files.values_fd)
+    fds = (theirs.fileno(), files.names_fd, files.values_fd, sock.fileno())
     command = [sys.executable, "-m", "proxy.gateway.worker", *map(str, fds)]
     process = await asyncio.create_subprocess_exec(
         *command, pass_fds=fds, stdout=asyncio.subprocess.DEVNULL, stderr=stderr

@@ -1,0 +1,59 @@
+"""Opens budgets again when their store came back older or empty, or is new: by ledger, outbox and what lives."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from proxy.metering.epoch import Standing
+from proxy.metering.journal import knows_nothing
+from proxy.metering.rebuild import WAIT_S, Sums, is_closed, rebuild
+from proxy.store.client import Store
+from proxy.store.errors import StoreAway
+
+log = logging.getLogger("sluicegate.background")
+
+LOOK_S: Final = 0.5
+AGAIN_S: Final = 2.0
+
+Read = Callable[[], Awaitable[Sums]]
+
+
+class Rebuilder:
+    """``run`` in the background process of every gateway; that several do it at once does no harm."""
+
+    def __init__(
+        self, store: Store, journals: Path, read: Read, on_rebuilt: Callable[[], None], *, look_s: float = LOOK_S
+    ) -> None:
+        """``read``: what each counter of a living period is settled at; whatever it raises, it is called again."""
+        self._store = store
+        self._journals = journals
+        self._read = read
+        self._on_rebuilt = on_rebuilt
+        self._look_s = look_s
+        self._standing = Standing()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                if await is_closed(self._store, self._standing):
+                    await self._rebuild()
+            except StoreAway:
+                pass
+            except Exception as error:  # noqa: BLE001 - budgets stay closed until the next try; the ledger may be away
+                log.error("budgets cannot be rebuilt yet", extra={"fields": {"error": type(error).__name__}})
+                await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(self._look_s)
+
+    async def _rebuild(self) -> None:
+        # A gateway that is new beside a ledger without any spending has nobody to wait for.
+        new = not await self._read() and await asyncio.to_thread(self._nothing_journaled)
+        wait_s = 0.0 if new else WAIT_S
+        log.warning("budgets are closed: rebuilding them", extra={"fields": {"wait_s": wait_s}})
+        if await rebuild(self._store, self._standing, self._read, wait_s=wait_s):
+            self._on_rebuilt()
+            log.warning("budgets are open")
+
+    def _nothing_journaled(self) -> bool:
+        return all(knows_nothing(path) for path in self._journals.glob("*.journal"))

@@ -1,0 +1,164 @@
+"""What a call to a provider holds from which budgets and limits of tokens, for its caller. Pure: callers pass now_ms.
+
+As with ``plan``, one is made for a caller on a route and kept with the identity until a period ends, an exception ends
+or what was granted changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from proxy.core.identity import Identity
+from proxy.core.usage import Charge
+from proxy.metering.calendar import period_edges
+from proxy.metering.holds import MAX_MONEY, HoldMeter, HoldPlan, budget_meter, window_meter
+from proxy.metering.keys import budget_base, scope_text, tokens_key
+from proxy.metering.plan import FOREVER_MS, rate_in_force
+from proxy.policy.model import MILLI, Limit, Period, Policy, Route, RouteMode
+from proxy.policy.spending import Budget, OnExceed
+
+MAX_PLANS: Final = 256  # kept with one identity: routes by models by addresses
+
+_MEMO: Final = "metering.budgets"
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """On top of a budget, whatever its period, until an instant (epoch ms); below zero takes another one back."""
+
+    nanousd: int
+    until_ms: int
+
+
+Grants = Mapping[tuple[str, str], tuple[Granted, ...]]  # (budget, scope's text) ->
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBudget:
+    """A budget as it is for this caller. ``amount``: the whole of it, grants included; ``meter``: what is held from."""
+
+    budget: Budget
+    scope: str
+    amount: int
+    meter: HoldMeter
+
+    def charge(self, taken_ms: int) -> Charge:
+        """The period that a take at ``taken_ms`` is charged to."""
+        meter = self.meter
+        start_ms = meter.b if taken_ms >= meter.b else meter.a
+        return Charge(
+            self.budget.name,
+            self.scope,
+            period_name(start_ms, self.budget.period, self.budget.time_zone),
+            counter=meter.counter(taken_ms).decode(),
+            ends_ms=meter.ends_ms(taken_ms),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallPlan:
+    """``held`` are the first meters of ``plan``, ``tokens`` the rest, each in the route's order."""
+
+    plan: HoldPlan
+    held: tuple[HeldBudget, ...]
+    tokens: tuple[Limit, ...]
+    valid_until_ms: int
+    _charges: dict[tuple[bool, ...], tuple[Charge, ...]] = field(default_factory=dict, repr=False)
+
+    def amounts(self, nanousd: int, tokens: int) -> tuple[int, ...]:
+        """What is taken from each meter."""
+        return (nanousd,) * len(self.held) + (tokens,) * len(self.tokens)
+
+    def charges(self, taken_ms: int) -> tuple[Charge, ...]:
+        """The budgets and periods that a take at ``taken_ms`` is charged to."""
+        turned = tuple(taken_ms >= one.meter.b for one in self.held)
+        found = self._charges.get(turned)
+        if found is None:
+            found = self._charges[turned] = tuple(one.charge(taken_ms) for one in self.held)
+        return found
+
+
+def period_name(start_ms: int, period: Period, time_zone: str) -> str:
+    """How a period is called in the ledger: 2026-11-23, 2026-W47 (ISO 8601), 2026-11; with its zone unless UTC."""
+    # A start may be off midnight where the clocks changed then: an hour later it is the same day for sure.
+    day = datetime.fromtimestamp(start_ms / 1000 + 3_600, UTC).astimezone(ZoneInfo(time_zone))
+    match period:
+        case Period.HOUR:
+            name = f"{day:%Y-%m-%dT%H}"
+        case Period.DAY:
+            name = f"{day:%Y-%m-%d}"
+        case Period.WEEK:
+            year, week, _ = day.isocalendar()
+            name = f"{year}-W{week:02d}"
+        case Period.MONTH:
+            name = f"{day:%Y-%m}"
+    return name if time_zone == "UTC" else f"{name} {time_zone}"
+
+
+def make_call_plan(
+    route: Route, identity: Identity, address: str, model: str, now_ms: int, granted: Grants
+) -> CallPlan:
+    """The plan of calls for this model. Raises: ValueError for a route that calls no provider."""
+    if route.spending is None:
+        raise ValueError(f"the route {route.name!r} calls no provider")
+    until_ms = FOREVER_MS
+    shadow = route.mode is RouteMode.SHADOW
+    held, windows = [], []
+    for budget in route.spending.budgets:
+        scope = scope_text(budget.scopes, identity, route.name, address, model)
+        amount, ends_ms = budget.amount(identity.tier, identity.tenant, now_ms)
+        for grant in granted.get((budget.name, scope), ()):
+            if now_ms < grant.until_ms:
+                amount += grant.nanousd
+                until_ms = min(until_ms, grant.until_ms)
+        amount = max(0, amount)
+        base = budget_base(budget.name, budget.scopes, identity, route.name, address, model)
+        meter = budget_meter(
+            budget.name,
+            base,
+            min(budget.capacity(identity.tier, amount), MAX_MONEY),
+            period_edges(now_ms, budget.period, budget.time_zone),
+            shadow=shadow or budget.on_exceed is OnExceed.WARN,
+        )
+        held.append(HeldBudget(budget, scope, amount, meter))
+        until_ms = min(until_ms, meter.b, FOREVER_MS if ends_ms is None else ends_ms)
+    for limit in route.spending.tokens:
+        rate, ends_ms = rate_in_force(limit, identity, now_ms)
+        key = tokens_key(limit, identity, route.name, address, model)
+        capacity = rate.capacity // MILLI
+        windows.append(window_meter(limit.name, key, capacity, rate.window_ms, shadow=shadow or limit.shadow))
+        until_ms = min(until_ms, ends_ms)
+    return CallPlan(
+        plan=HoldPlan((*(one.meter for one in held), *windows)),
+        held=tuple(held),
+        tokens=route.spending.tokens,
+        valid_until_ms=until_ms,
+    )
+
+
+class CallPlanner:
+    """Call plans under one policy and one state of grants, remembered with the identity."""
+
+    __slots__ = ("_granted", "_version")
+
+    def __init__(self, policy: Policy) -> None:
+        self._version: object = policy.version
+        self._granted: Grants = {}
+
+    def grant(self, granted: Grants) -> None:
+        """From the next call on. Plans made before are not found any more."""
+        self._granted = granted
+        self._version = object()
+
+    def plan(self, route: Route, identity: Identity, address: str, model: str, now_ms: int) -> CallPlan:
+        """The plan of a call; made anew where none is remembered or it is no longer in force."""
+        plans: dict[Any, CallPlan] = identity.memo.setdefault(_MEMO, {})
+        name = (route.index, model, address, self._version)
+        plan = plans.get(name)
+        if plan is None or now_ms >= plan.valid_until_ms:
+            if len(plans) >= MAX_PLANS:
+                plans.clear()
+            plan = plans[name] = make_call_plan(route, identity, address, model, now_ms, self._granted)
+        return plan
