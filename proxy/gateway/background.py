@@ -30,6 +30,7 @@ from proxy.gateway.control import (
     Granted,
     LedgerHas,
     Message,
+    Opened,
     Ping,
     Pong,
     Ready,
@@ -67,6 +68,7 @@ class Background:
         try:
             async with books:
                 await self._say(Ready())
+                self._answer(self._say_opened(books))
                 await self._obey(books)
         finally:
             await store.close()
@@ -91,6 +93,10 @@ class Background:
                     return
                 case _:
                     continue
+
+    async def _say_opened(self, books: Bookkeeping) -> None:
+        await books.open()
+        await self._say(Opened())
 
     def _answer(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -44,6 +44,7 @@ from proxy.telemetry.metrics import (
 )
 
 log = logging.getLogger("sluicegate.background")
+logging.getLogger("alembic").setLevel(logging.WARNING)  # each step of a migration is no news
 
 OPEN_AGAIN_S: Final = 2.0
 GRANTS_S: Final = 0.5  # a grant is in force within a second
@@ -106,6 +107,11 @@ class Bookkeeping:
 
     def apply(self, policy: Policy) -> None:
         self._policy = policy
+
+    async def open(self) -> None:
+        """Returns once the ledger can be used and budgets are open."""
+        await self._opened.wait()
+        await self._rebuilder.open.wait()
 
     async def finish(self, within_s: float) -> None:
         """Moves what the last workers have settled, if the database answers."""

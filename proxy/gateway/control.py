@@ -85,8 +85,13 @@ class BudgetRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """Background process to parent: the ledger can be used, and budgets are open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker to parent: connections are being answered."""
+    """A child to its parent: connections are being answered, or whatever else it is there for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,9 @@ class Pong:
     """Worker to parent: it turns."""
 
 
-Message = Start | Apply | Drain | Ping | Granted | AskLedger | LedgerHas | BudgetRefused | Ready | Applied | Pong
+Message = (
+    Start | Apply | Drain | Ping | Granted | AskLedger | LedgerHas | BudgetRefused | Opened | Ready | Applied | Pong
+)
 
 
 class Channel:

@@ -33,12 +33,16 @@ class Rebuilder:
         self._on_rebuilt = on_rebuilt
         self._look_s = look_s
         self._standing = Standing()
+        self.open = asyncio.Event()  # budgets are, as far as this process has seen
 
     async def run(self) -> None:
         while True:
             try:
                 if await is_closed(self._store, self._standing):
+                    self.open.clear()
                     await self._rebuild()
+                else:
+                    self.open.set()
             except StoreAway:
                 pass
             except Exception as error:  # noqa: BLE001 - budgets stay closed until the next try; the ledger may be away
@@ -52,6 +56,7 @@ class Rebuilder:
         wait_s = 0.0 if new else WAIT_S
         log.warning("budgets are closed: rebuilding them", extra={"fields": {"wait_s": wait_s}})
         if await rebuild(self._store, self._standing, self._read, wait_s=wait_s):
+            self.open.set()
             self._on_rebuilt()
             log.warning("budgets are open")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxy.core.clock import Clock, SystemClock
-from proxy.gateway.control import Apply, AskLedger, BudgetRefused, Granted, LedgerHas, Message, Start
+from proxy.gateway.control import Apply, AskLedger, BudgetRefused, Granted, LedgerHas, Message, Opened, Start
 from proxy.gateway.meterstore import meters_redis, warn_of_settings
 from proxy.gateway.sockets import bind
 from proxy.gateway.workers import Workers
@@ -31,6 +31,7 @@ from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 log = logging.getLogger("sluicegate")
 
 WATCH_S: Final = 1.0
+BACKGROUND_START_S: Final = 3.0
 BACKGROUND_DRAIN_MS: Final = 3_000  # to move what the workers settled last
 _OWN_SHEET: Final = 0
 
@@ -74,6 +75,7 @@ class Supervisor:
         self._workers: Workers | None = None
         self._background: Workers | None = None
         self._granted: Grants = {}
+        self._opened = asyncio.Event()
         self._relays: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -119,7 +121,7 @@ class Supervisor:
                 on_message=self._relay,
             )
             try:
-                self._start_background()
+                await self._unless_stopped(self._begin_background())
                 if await self._unless_stopped(self._workers.start()):
                     self._say_ready(count)
                     on_ready()
@@ -156,9 +158,19 @@ class Supervisor:
         return Start(index, count, redis_url, self._pseudonym, self.policy, self._granted)
 
     def _start_background(self) -> None:
-        """Once there is a ledger: no worker waits for it."""
+        """Once there is a ledger."""
         if self._background is not None and self.policy.ledger is not None:
             self._background.begin()
+
+    async def _begin_background(self) -> None:
+        """So that the first call finds its budgets open. A ledger that is away holds nobody up for long."""
+        self._start_background()
+        if self._background is not None and self.policy.ledger is not None:
+            try:
+                async with asyncio.timeout(BACKGROUND_START_S):
+                    await self._opened.wait()
+            except TimeoutError:
+                log.warning("the ledger is not ready: calls that are held from budgets wait for it")
 
     def _relay(self, message: Message) -> None:
         """What one child says to others."""
@@ -169,6 +181,9 @@ class Supervisor:
                 saying = self._background.tell(message)
             case LedgerHas(worker):
                 saying = self._workers.tell(message, worker)
+            case Opened():
+                self._opened.set()
+                return
             case Granted(granted):
                 self._granted = granted
                 saying = self._workers.tell(message)
