@@ -52,7 +52,7 @@ class Outbox:
         entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
         if entries and isinstance(entries[0], list):  # RESP3, before redis-py's answers were unified
             entries = entries[0]
-        return _arrivals(entries)
+        return arrivals(entries)
 
     async def rested(self, count: int, idle_ms: int) -> list[Arrival]:
         """Entries that somebody took at least ``idle_ms`` ago and did not finish."""
@@ -62,11 +62,11 @@ class Outbox:
         self._cursor = reply[0]
         if any(fields is None for _, fields in reply[1]):
             await self._forget_deleted(count)
-        return _arrivals(reply[1])
+        return arrivals(reply[1])
 
     async def first(self, count: int) -> list[Arrival]:
         """The stream's beginning, whoever has taken it."""
-        return _arrivals(await self._client.execute_command("XRANGE", self._stream, "-", "+", "COUNT", count))
+        return arrivals(await self._client.execute_command("XRANGE", self._stream, "-", "+", "COUNT", count))
 
     async def done(self, batch: Sequence[Arrival]) -> None:
         """The ledger has these."""
@@ -119,7 +119,7 @@ class Outbox:
         return await self._client.execute_command(*command, **options)
 
 
-def _arrivals(entries: Sequence[Any]) -> list[Arrival]:
+def arrivals(entries: Sequence[Any]) -> list[Arrival]:
     return [arrival(_text(entry), fields) for entry, fields in entries if fields is not None]
 
 

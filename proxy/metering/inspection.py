@@ -1,0 +1,64 @@
+"""What the store has of money at one instant: counters, live holds and the outbox. For comparing, never for deciding."""
+
+import struct
+from collections.abc import Awaitable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from proxy.metering.holds import Hold, read_kept
+from proxy.metering.keys import HOLDS, OUTBOX
+from proxy.policy.model import MeterKind
+
+_COUNTER: Final = struct.Struct("<Bdd")
+
+
+class Pipeline(Protocol):
+    """redis-py's, not decoding: what is queued is answered as one transaction."""
+
+    def execute_command(self, *args: Any) -> Any: ...
+    def execute(self) -> Awaitable[list[Any]]: ...
+
+
+class Client(Protocol):
+    """``redis.asyncio.Redis`` or ``RedisCluster``, not decoding."""
+
+    def pipeline(self, transaction: bool = True) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """``settled`` and ``held`` by counter, of those that were asked for; ``entries`` of the outbox as they are there."""
+
+    settled: dict[bytes, int]
+    held: dict[bytes, int]
+    holds: tuple[Hold, ...]
+    entries: Sequence[Any]
+
+
+def held_by_counter(holds: Collection[Hold]) -> dict[bytes, int]:
+    """What each budget's counter should say is held."""
+    found: dict[bytes, int] = {}
+    for hold in holds:
+        for meter, amount in zip(hold.plan.meters, hold.amounts, strict=True):
+            if meter.kind is MeterKind.HOLD:
+                key = meter.counter(hold.taken_ms)
+                found[key] = found.get(key, 0) + amount
+    return found
+
+
+async def snapshot(client: Client, counters: Collection[bytes]) -> Snapshot:
+    """All in one transaction: nothing moves in between. Raises: RedisError."""
+    keys = list(counters)
+    pipeline = client.pipeline(transaction=True)
+    pipeline.execute_command("HGETALL", HOLDS)
+    pipeline.execute_command("XRANGE", OUTBOX, "-", "+")
+    for key in keys:
+        pipeline.execute_command("GET", key)
+    kept, entries, *values = await pipeline.execute()
+    pairs = kept.items() if isinstance(kept, dict) else zip(kept[::2], kept[1::2], strict=True)
+    holds = tuple(read_kept(name, value) for name, value in pairs)
+    settled, held = {}, {}
+    for key, value in zip(keys, values, strict=True):
+        _, spent, reserved = _COUNTER.unpack(value) if value else (0, 0.0, 0.0)
+        settled[key], held[key] = int(spent), int(reserved)
+    return Snapshot(settled, held, holds, entries)
