@@ -59,6 +59,14 @@ class Grants:
         """Those that bind at an instant, in the order in which they were recorded."""
         return await self._found(select(grants).where(grants.c.granted_at <= now_ms, grants.c.until_at > now_ms))
 
+    async def totals(self, now_ms: int) -> dict[tuple[str, str], int]:
+        """Nano-dollars that bind at an instant, by (budget, scope)."""
+        found: dict[tuple[str, str], int] = {}
+        for grant in await self.active(now_ms):
+            key = grant.budget, grant.scope
+            found[key] = found.get(key, 0) + grant.amount_nanousd
+        return found
+
     async def history(self, scope: str | None = None) -> list[Grant]:
         query = select(grants)
         return await self._found(query if scope is None else query.where(grants.c.scope == scope))

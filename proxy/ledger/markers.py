@@ -1,33 +1,28 @@
 """Which alerts have fired: the one copy that counts, so that a Redis that was lost fires none again."""
 
-from sqlalchemy import select
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.ledger.database import Database
 from proxy.ledger.schema import alert_markers
 
+Mark = tuple[str, str, int, int]  # meter, period, capacity in the meter's unit, threshold in percent of it
 
-class Markers:
-    """Raises: LedgerAway throughout."""
+_COLUMNS: Final = ("meter", "period", "capacity", "threshold")
+_MARK: Final = tuple(alert_markers.c[name] for name in _COLUMNS)
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
-    async def mark_once(self, meter: str, period: str, capacity: int, threshold: int, now_ms: int) -> bool:
-        """True for exactly one caller, ever. ``capacity`` in the meter's unit, ``threshold`` in percent of it."""
-        row = {
-            "meter": meter,
-            "period": period,
-            "capacity": capacity,
-            "threshold": threshold,
-            "marked_at": now_ms,
-        }
-        async with self._database.writing() as connection:
-            done = await connection.execute(self._database.insert(alert_markers).on_conflict_do_nothing(), row)
-        return bool(done.rowcount == 1)
+async def marked(connection: AsyncConnection, marks: Sequence[Mark]) -> set[Mark]:
+    """Those of ``marks`` (at most a few hundred) that are there."""
+    rows = await connection.execute(select(*_MARK).where(tuple_(*_MARK).in_(marks)))
+    return {(row.meter, row.period, row.capacity, row.threshold) for row in rows}
 
-    async def marked(self, period: str) -> set[tuple[str, int, int]]:
-        """(meter, capacity, threshold) of a period, to begin a cache with."""
-        columns = alert_markers.c.meter, alert_markers.c.capacity, alert_markers.c.threshold
-        async with self._database.reading() as connection:
-            rows = await connection.execute(select(*columns).where(alert_markers.c.period == period))
-            return {(row.meter, row.capacity, row.threshold) for row in rows}
+
+async def mark_once(database: Database, connection: AsyncConnection, mark: Mark, now_ms: int) -> bool:
+    """Within a writing transaction. True for exactly one caller, ever, if it commits."""
+    row = dict(zip(_COLUMNS, mark, strict=True)) | {"marked_at": now_ms}
+    done = await connection.execute(database.insert(alert_markers).on_conflict_do_nothing(), row)
+    return bool(done.rowcount == 1)

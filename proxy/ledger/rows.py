@@ -199,8 +199,8 @@ def to_sum(charge: Charge, nanousd: int, changed_ms: int, spender: Spender | Non
     }
 
 
-def to_spent(row: Mapping[str, Any]) -> Spent:
-    """The inverse of ``to_sum``, but for when."""
-    charge = Charge(row["budget"], row["scope"], row["period"], row["counter"] or "", row["ends_at"] or 0)
-    tier, tenant, user, notify = row["spender"] or ("", None, None, ())
-    return Spent(charge, row["cost_nanousd"], Spender(tier, tenant, user, tuple(map(tuple, notify))))
+def to_spent(row: Any) -> Spent:
+    """The inverse of ``to_sum``, from a row of SQLAlchemy's, but for when it changed."""
+    charge = Charge(row.budget, row.scope, row.period, row.counter or "", row.ends_at or 0)
+    tier, tenant, user, notify = row.spender or ("", None, None, ())
+    return Spent(charge, row.cost_nanousd, Spender(tier, tenant, user, tuple(map(tuple, notify))))

@@ -50,7 +50,7 @@ async def living(database: Database, now_ms: int) -> list[Spent]:
     """What was spent in periods that have not ended, and by whom last. Raises: LedgerAway."""
     async with database.reading() as connection:
         rows = await connection.execute(select(budget_sums).where(budget_sums.c.ends_at > now_ms))
-        return [to_spent(row) for row in rows.mappings()]
+        return [to_spent(row) for row in rows]
 
 
 async def counters(database: Database, outbox: Sequence[Arrival], now_ms: int) -> dict[bytes, tuple[int, int]]:
@@ -62,7 +62,7 @@ async def counters(database: Database, outbox: Sequence[Arrival], now_ms: int) -
     records = [(arrived.record, arrived.state) for arrived in outbox if arrived.record is not None]
     lives = or_(budget_sums.c.ends_at > now_ms, budget_sums.c.ends_at.is_(None))
     async with database.reading() as connection:
-        rows = (await connection.execute(select(budget_sums).where(lives))).mappings().all()
+        rows = (await connection.execute(select(budget_sums).where(lives))).all()
         stored = await stored_of(connection, {record.id: record.created_ms for record, _ in records})
     moving = changes(records, stored)
     settled = {one.charge: (one.charge, one.nanousd) for one in map(to_spent, rows)}

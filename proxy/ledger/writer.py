@@ -104,7 +104,7 @@ async def _move_sums(database: Database, connection: AsyncConnection, change: Ch
     )
     rows = [_sum_row(change.named.get(charge), charge, moved, now_ms) for charge, moved in change.sums.items()]
     grown = await connection.execute(grow.returning(*_SPENT), rows)
-    return [to_spent(row) for row in grown.mappings()]
+    return [to_spent(row) for row in grown]
 
 
 async def _standing(connection: AsyncConnection, charges: Sequence[Charge]) -> list[Spent]:
@@ -113,7 +113,7 @@ async def _standing(connection: AsyncConnection, charges: Sequence[Charge]) -> l
     for start in range(0, len(charges), _AT_ONCE):
         some = [(charge.budget, charge.period, charge.scope) for charge in charges[start : start + _AT_ONCE]]
         rows = await connection.execute(select(*_SPENT).where(key.in_(some)))
-        found += map(to_spent, rows.mappings())
+        found += map(to_spent, rows)
     return found
 
 

@@ -1,6 +1,6 @@
 """Records, rows and outbox entries as the settling script writes them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.core.usage import Charge, RecordKind, Tokens, UsageRecord
@@ -33,3 +33,18 @@ def an_entry(record: UsageRecord, state: str = "settled") -> dict[bytes, bytes]:
 
 def an_arrival(record: UsageRecord, entry: str = "1-1", state: str = "settled") -> Arrival:
     return arrival(entry, an_entry(record, state))
+
+
+@dataclass(frozen=True)
+class AFiring:
+    id: str = "alert-1"
+    meter: str = "tenant tenant:acme"
+    period: str = "2026-11"
+    capacity: int = 200 * 10**9
+    threshold: int = 80
+    payload: str = '{"type":"cost_alert"}'
+    posts: tuple[tuple[str, str], ...] = (("ops", ""),)
+
+
+def a_firing(name: str = "alert-1", **changes: Any) -> AFiring:
+    return replace(AFiring(id=name), **changes)

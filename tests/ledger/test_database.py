@@ -10,10 +10,11 @@ import asyncpg
 import pytest
 from sqlalchemy import insert, select, text
 
+from proxy.ledger.book import Book
 from proxy.ledger.database import Database, connect
+from proxy.ledger.deliveries import Deliveries
 from proxy.ledger.errors import Fault, LedgerAway
 from proxy.ledger.grants import Grants
-from proxy.ledger.markers import Markers
 from proxy.ledger.migrate import head, migrate, version
 from proxy.ledger.reports import By, report
 from proxy.ledger.retention import LEAST_KEPT_MS, retain
@@ -22,7 +23,7 @@ from proxy.ledger.sums import kept, recounted
 from proxy.ledger.writer import write
 from tests.ledger.pooler import pooler
 from tests.ledger.postgres import Postgres
-from tests.ledger.samples import NOW_MS, a_record, an_arrival
+from tests.ledger.samples import NOW_MS, a_firing, a_record, an_arrival
 from tests.ledger.test_grants import GRANT
 
 ROW = {"budget": "b", "scope": "s", "period": "p", "cost_nanousd": 1, "changed_at": 0}
@@ -41,7 +42,12 @@ async def test_everything_works_through_a_transaction_pooler(postgres_server: Po
             assert await version(database) == head()
             assert (await report(database, [By.TENANT, By.DAY]))[0].totals.calls == 100
             assert await kept(database) == await recounted(database, 0)
-            assert await Markers(database).mark_once("m", "p", 1, 80, NOW_MS)
+            assert await Deliveries(database).fire([a_firing()], NOW_MS) == {"alert-1"}
+            (taken,) = await Deliveries(database).due("ops", NOW_MS, 9, 1000)
+            await Deliveries(database).delivered(taken, NOW_MS)
+            assert await Deliveries(database).oldest() == {}
+            assert await Book(database).hours(NOW_MS + 100, 1)
+            assert await Book(database).living(NOW_MS) == []
             assert await Grants(database).active(NOW_MS) == []
             await Grants(database).append(GRANT)
             assert (await retain(database, LEAST_KEPT_MS, NOW_MS + 2 * LEAST_KEPT_MS)).partitions

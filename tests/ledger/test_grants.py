@@ -26,6 +26,11 @@ async def test_taking_back_is_another_entry(ledger: Database) -> None:
     other = await grants.append(Grant("tenant", "tenant:other", 1, NOW_MS, NOW_MS + 1, "because", "ops"))
     assert await grants.history("tenant:acme") == [first, back]
     assert await grants.active(NOW_MS) == [first, back, other]
+    assert await grants.totals(NOW_MS) == {
+        ("tenant", "tenant:acme"): GRANT.amount_nanousd - 50,
+        ("tenant", "tenant:other"): 1,
+    }
+    assert await grants.totals(NOW_MS + 1000) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from sqlalchemy import select, text
 
 from proxy.core.usage import Charge
 from proxy.ledger.database import Database, connect
+from proxy.ledger.deliveries import Deliveries
 from proxy.ledger.errors import Fault, LedgerAway
 from proxy.ledger.grants import Grants
-from proxy.ledger.markers import Markers
 from proxy.ledger.migrate import migrate
 from proxy.ledger.partitions import existing
 from proxy.ledger.retention import LEAST_KEPT_MS, Removed, retain
-from proxy.ledger.schema import usage
+from proxy.ledger.schema import alert_markers, deliveries, usage
 from proxy.ledger.sums import kept
 from proxy.ledger.writer import write
-from tests.ledger.samples import NOW_MS, a_record, an_arrival
+from tests.ledger.samples import NOW_MS, a_firing, a_record, an_arrival
 from tests.ledger.test_grants import GRANT
 from tests.ledger.test_writer import rows
 
@@ -25,12 +25,12 @@ OLD_MS, LATER_MS = NOW_MS - 100 * DAY_MS, NOW_MS - 80 * DAY_MS  # 10 and 30 Augu
 
 
 async def fill(ledger: Database) -> None:
-    """In August and now; August's sums, marker and grant as well."""
+    """In August and now; August's sums, alert and grant as well."""
     for created_ms, period in ((OLD_MS, "2026-08"), (LATER_MS, "2026-08"), (NOW_MS, "2026-11")):
         charges = (Charge("global", "global", period),)
         records = [a_record(f"{created_ms}-{n}", created_ms=created_ms, charges=charges) for n in range(30)]
         await write(ledger, [an_arrival(record) for record in records], created_ms)
-        await Markers(ledger).mark_once("m", period, 1, 80, created_ms)
+        await Deliveries(ledger).fire([a_firing(period, period=period)], created_ms)
     await Grants(ledger).append(GRANT)
 
 
@@ -39,12 +39,13 @@ async def test_whole_months_go_and_grants_stay(ledger: Database) -> None:
     keep_ms = 85 * DAY_MS  # ends within August: all of it stays
     assert await retain(ledger, keep_ms, NOW_MS) == Removed((), 0, 0)
     removed = await retain(ledger, 70 * DAY_MS, NOW_MS)
-    assert removed.others == 2
+    assert removed.others == 3
     assert (removed.partitions or removed.rows) == (("ai_usage_2026_08",) if ledger.on_postgresql else 60)
     assert {row.created_ms for row in await rows(ledger)} == {NOW_MS}
     assert {charge.period for charge in await kept(ledger)} == {"2026-11"}
-    assert await Markers(ledger).marked("2026-08") == set()
-    assert await Markers(ledger).marked("2026-11")
+    async with ledger.reading() as connection:
+        assert (await connection.execute(select(alert_markers.c.period))).scalars().all() == ["2026-11"]
+        assert (await connection.execute(select(deliveries.c.id))).scalars().all() == ["2026-11"]
     assert len(await Grants(ledger).history()) == 1
     assert await retain(ledger, 70 * DAY_MS, NOW_MS) == Removed((), 0, 0)
 

@@ -1,0 +1,134 @@
+"""One alert: what makes it the same alert wherever and whenever it is found again, and what receivers get of it. Pure.
+
+A mark is what fires once, ever: a threshold of a capacity, of one meter in one period. Its id is made from that alone,
+so that receivers know a repetition when they see one, even if it comes from another gateway.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import orjson
+
+from proxy.policy.spending import Level
+
+TYPE: Final = "cost_alert"
+# Thresholds of marks that are no percentage.
+FORECAST: Final = 0
+UNUSUAL: Final = -1
+
+
+class Cause(StrEnum):
+    THRESHOLD = "threshold"
+    REFUSED = "refused"  # nothing fits any more, although less than all may be spent
+    FORECAST = "forecast"
+    UNUSUAL = "unusual"  # an hour
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """``capacity`` in nano-dollars, ``threshold`` in percent of it."""
+
+    meter: str
+    period: str
+    capacity: int
+    threshold: int
+
+    @property
+    def id(self) -> str:
+        data = orjson.dumps([self.meter, self.period, self.capacity, self.threshold])
+        return "alert-" + hashlib.sha256(data).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Money in nano-dollars, instants in epoch milliseconds. ``resets_ms``: when the budget's period ends, 0 for an
+    hour's; ``expected_ms``: when a forecast expects the budget to be used up."""
+
+    mark: Mark
+    cause: Cause
+    level: Level
+    message: str
+    current: int
+    limit: int
+    budget: str
+    scope: str
+    period: str
+    tenant: str | None
+    user: str | None
+    at_ms: int
+    resets_ms: int = 0
+    expected_ms: int = 0
+
+    def payload(self) -> str:
+        """JSON, as webhooks get it: dollars are decimal strings, exact; instants RFC 3339."""
+        content = {
+            "id": self.mark.id,
+            "type": TYPE,
+            "cause": self.cause,
+            "level": self.level,
+            "message": self.message,
+            "current": dollars(self.current),
+            "limit": dollars(self.limit),
+            "percent": percent(self.current, self.limit),
+            "budget": self.budget,
+            "scope": self.scope,
+            "period": self.period,
+            "resets_at": timestamp(self.resets_ms) if self.resets_ms else None,
+            "expected_at": timestamp(self.expected_ms) if self.expected_ms else None,
+            "tenant": self.tenant,
+            "user": self.user,
+            "at": timestamp(self.at_ms),
+        }
+        return orjson.dumps(content).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """An alert and who hears of it: (channel, recipient), the second "" unless the channel has several."""
+
+    alert: Alert
+    posts: tuple[tuple[str, str], ...]
+
+    @property
+    def id(self) -> str:
+        return self.alert.mark.id
+
+    @property
+    def meter(self) -> str:
+        return self.alert.mark.meter
+
+    @property
+    def period(self) -> str:
+        return self.alert.mark.period
+
+    @property
+    def capacity(self) -> int:
+        return self.alert.mark.capacity
+
+    @property
+    def threshold(self) -> int:
+        return self.alert.mark.threshold
+
+    @property
+    def payload(self) -> str:
+        return self.alert.payload()
+
+
+def dollars(nanousd: int) -> str:
+    """Exact, with at least two decimals: 160000000000 → ``160.00``, 30001 → ``0.000030001``."""
+    whole, fraction = divmod(abs(nanousd), 10**9)
+    digits = f"{fraction:09d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if nanousd < 0 else ''}{whole}.{digits}"
+
+
+def percent(current: int, limit: int) -> float:
+    """Down to a tenth, so that 100 is never said of less. A limit of nothing is used up."""
+    return current * 1000 // limit / 10 if limit > 0 else 100.0
+
+
+def timestamp(ms: int) -> str:
+    """``2026-11-23T15:40:00Z``"""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
