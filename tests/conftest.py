@@ -19,6 +19,7 @@ NOT_IN_A_WORKER = [
     "proxy.gateway.workers",
     "proxy.policy.compiler",
     "proxy.store.embedded",
+    "proxy.store.plain",
 ]
 # Where a call is meant that might block: (module's file, function).
 MEANT = {

@@ -42,7 +42,7 @@ class Calls:
         self.granted: Grants = start.granted
         self.link = LedgerLink(start.index)
         self.money: Money
-        self._path = journals(start.policy.data_dir) / f"worker-{start.index}.journal"
+        self._folder, self._index, self._workers = journals(start.policy.data_dir), start.index, start.workers
         self._store, self._meters, self._clock, self._metrics = store, meters, clock, metrics
         self._journal: Journal | None = None
         self._estimates: dict[float, Estimates] = {}
@@ -54,7 +54,7 @@ class Calls:
         """Ends what a worker that died has left in the journal. Raises: OSError where that cannot be written."""
         if self._open or not spends:
             return
-        self._journal = await asyncio.to_thread(_open_journal, self._path)
+        self._journal = await asyncio.to_thread(_open_journal, self._folder, self._index, self._workers)
         self.money = Money(self._store, self._meters, self._clock, journal=self._journal, ledger_has=self.link.ask)
         await self.money.start()
         self._teller = asyncio.create_task(self._tell(), name="money metrics")
@@ -123,6 +123,12 @@ class Calls:
             await asyncio.sleep(TELL_S)
 
 
-def _open_journal(path: Path) -> Journal:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Journal(path)
+def _open_journal(folder: Path, index: int, workers: int) -> Journal:
+    """This worker's, with what workers have left that a policy with fewer of them has no more."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    journal = Journal(folder / f"worker-{index}.journal")
+    for left in folder.glob("worker-*.journal"):
+        number = left.stem.removeprefix("worker-")
+        if number.isdigit() and int(number) >= workers and int(number) % workers == index:
+            journal.absorb(left)
+    return journal

@@ -76,6 +76,18 @@ class Journal:
         self._flush()
         os.close(self._file)
 
+    def absorb(self, path: Path) -> None:
+        """Takes over what another one has that nobody writes to any more, and removes it."""
+        other = Journal(path, read_only=True)
+        for hold in other.held.values():
+            self.hold(hold)
+        for name, end in other.ended.items():
+            self.ended[name] = replace(end, epoch=0, entry=(0, 0))  # posted once more: to a tombstone at worst
+            self._append(Line.ENDED, _packed(end.operation))
+        if other.epoch > self.epoch:
+            self.seen(other.epoch, other.sequence)
+        path.unlink()
+
     def hold(self, hold: Hold) -> None:
         """Before it goes upstream."""
         self.held[hold.id] = hold

@@ -83,6 +83,16 @@ def find_server(path: str | None = None) -> Server:
     )
 
 
+def running_url(data_dir: str | Path) -> str | None:
+    """Where the server of a gateway that runs on this directory answers; None where none does."""
+    try:
+        runtime = (Path(data_dir) / "lock").read_bytes()
+    except OSError:
+        return None
+    socket = Path(os.fsdecode(runtime)) / "redis.sock"
+    return f"unix://{socket}" if runtime and socket.exists() else None
+
+
 class EmbeddedRedis:
     """One server for one data directory. Start it from the main thread of the process that is to own it."""
 

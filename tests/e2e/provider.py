@@ -1,11 +1,13 @@
 """A provider that bills honestly: what it says was used is what it charges, to the nano-dollar, and it keeps to caps.
 
 It speaks OpenAI's chat completions on a socket of its own, plain and streamed. A call's user message is JSON that says
-how it goes: ``{"prompt": tokens, "output": tokens, "chunks": n, "pause": seconds, "fail": "status"|"cut"|"reset"}``.
+how it goes: ``{"prompt": tokens, "output": tokens, "chunks": n, "pause": seconds, "fail": "status"|"cut"|"reset"}``;
+one with a ``gate`` waits until that is open.
 """
 
 import asyncio
 import json
+import threading
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from genai_prices import Usage as OracleUsage
 from genai_prices import calc_price
 
+from tests.e2e.gateway import reached
 from tests.e2e.origin import Exchange, Origin, read_body
 
 MODEL = "gpt-4o-mini"
@@ -43,11 +46,17 @@ class Provider:
     billed: dict[str, int] = field(default_factory=dict)
     calls: int = 0
     under_way: int = 0
-    sent: list[bytes] = field(default_factory=list)  # each streamed answer's bytes, without framing
+    _open: threading.Event = field(default_factory=threading.Event)
 
     @property
     def total(self) -> int:
         return sum(self.billed.values())
+
+    def shut(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
 
     def attach(self, origin: Origin, path: str = "/v1/chat/completions") -> None:
         origin.answers[path] = self.complete
@@ -64,6 +73,8 @@ class Provider:
     async def _answer(self, exchange: Exchange, asked: dict[str, Any], name: str) -> None:
         how = json.loads(asked["messages"][-1]["content"])
         fail = how.get("fail")
+        if "gate" in how:
+            await reached(self._open.is_set, 60)
         if how.get("pause") and not asked.get("stream"):
             await asyncio.sleep(how["pause"])
         if fail == "status":
