@@ -89,7 +89,7 @@ async def race(stand: Stand, user: str) -> Counter[int]:
     return Counter(answer.status for answer in answers)
 
 
-@pytest.mark.parametrize("number", [*range(3), *(pytest.param(n, marks=pytest.mark.full) for n in range(3, 20))])
+@pytest.mark.parametrize("number", range(20))
 async def test_of_200_callers_at_once_exactly_as_many_as_fit_are_let_through(stand: Stand, number: int) -> None:
     before = stand.provider.calls
     assert await race(stand, f"racer-{number}") == {200: FITS, 429: CALLERS - FITS}
