@@ -23,7 +23,8 @@ from tests.e2e.policies import policy
 
 KEY = "sg_the-key-of-the-app's-own-server"
 OPENAI, CLAUDE, GEMINI = "gpt-4o-mini", "claude-sonnet-5", "gemini-2.5-flash"
-QUESTION: Any = [{"role": "user", "content": "Hi"}]
+ASKED = "Hi. " * 1000  # long enough for all that the provider says it has read
+QUESTION: Any = [{"role": "user", "content": ASKED}]
 USAGE = {
     "openai": {"prompt_tokens": 1200, "completion_tokens": 30, "total_tokens": 1230}
     | {"prompt_tokens_details": {"cached_tokens": 1024}},
@@ -241,10 +242,10 @@ def test_google_genai(stand: SimpleNamespace) -> None:
     options = genai.types.HttpOptions(base_url=f"{stand.gateway.url}/gemini", timeout=10_000)
     with genai.Client(api_key=KEY, vertexai=False, http_options=options) as client:
         seen = len(rows(stand.gateway))
-        answer = client.models.generate_content(model=GEMINI, contents="Hi")
+        answer = client.models.generate_content(model=GEMINI, contents=ASKED)
         assert answer.text == "Hello there"
         check_row(newest(stand.gateway, seen), "gemini")
-        words = [event.text for event in client.models.generate_content_stream(model=GEMINI, contents="Hi")]
+        words = [event.text for event in client.models.generate_content_stream(model=GEMINI, contents=ASKED)]
         assert words == ["Hello", " there"]
         check_row(newest(stand.gateway, seen + 1), "gemini")
 
