@@ -5,8 +5,11 @@ import json
 import os
 import sys
 
+from proxy.ai.prices.table import bundled
+from proxy.cli.affordability import Affordability
+from proxy.core.clock import SystemClock
 from proxy.gateway.rehearsal import load_rehearsed
-from proxy.policy.problems import PolicyError
+from proxy.policy.problems import PolicyError, PolicyProblem, shown
 from proxy.policy.reference import json_schema
 
 
@@ -24,11 +27,13 @@ def main(args: argparse.Namespace) -> int:
     except OSError as exc:
         print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
         return 1
-    for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     policy = loaded.policy
+    never_fit = Affordability(policy, bundled(), SystemClock().now_ms()).warnings()
+    beyond = [PolicyProblem(str(args.config), 0, shown(path), message) for path, message in never_fit]
+    for warning in (*loaded.warnings, *beyond):
+        print(f"warning: {warning}", file=sys.stderr)
     print(
         f"{args.config}: ok, policy {policy.version}: {len(policy.routes)} routes, {len(policy.limits)} limits, "
-        f"{len(policy.upstreams)} upstreams"
+        f"{len(policy.upstreams)} upstreams, {len(policy.budgets)} budgets"
     )
     return 0

@@ -71,7 +71,7 @@ def _channel(
     for key, owner in (("secret", ChannelKind.WEBHOOK), ("to", ChannelKind.EMAIL)):
         if key in written.model_fields_set and kind is not owner:
             findings.error((*path, key), f"is for {owner}")
-    if written.secret and len(written.secret) < _SHORTEST_SECRET:
+    if kind is ChannelKind.WEBHOOK and 0 < len(written.secret) < _SHORTEST_SECRET:
         findings.error((*path, "secret"), f"is shorter than {_SHORTEST_SECRET} characters")
     findings.check_filled(path, written, {"scopes": "all budgets"})
     server = written.email

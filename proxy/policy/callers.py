@@ -8,7 +8,16 @@ from proxy.core.headers import FORWARDING, HOP_BY_HOP
 from proxy.policy import schema
 from proxy.policy.findings import Findings
 from proxy.policy.limits import DEFAULT
-from proxy.policy.model import ClaimPaths, ClaimRule, ForwardedIdentity, GatewayKey, Identity, Issuer, TokenSource
+from proxy.policy.model import (
+    AuthMode,
+    ClaimPaths,
+    ClaimRule,
+    ForwardedIdentity,
+    GatewayKey,
+    Identity,
+    Issuer,
+    TokenSource,
+)
 from proxy.policy.problems import KeyPath, meant
 from proxy.policy.words import SYMMETRIC, claim_steps, is_loopback
 
@@ -51,6 +60,18 @@ def least_tier(config: schema.Config) -> str:
     """The last tier before the anonymous one, or that one where it is alone."""
     named = [tier for tier in config.tiers if tier != config.identity.anonymous_tier]
     return named[-1] if named else config.identity.anonymous_tier
+
+
+def tiers_that_pass(config: schema.Config, auth: AuthMode) -> list[str]:
+    """The tiers of callers that a route with this auth lets in."""
+    anonymous = config.identity.anonymous_tier
+    match auth:
+        case AuthMode.NONE:
+            return [tier for tier in config.tiers if tier == anonymous]
+        case AuthMode.REQUIRED:
+            return [tier for tier in config.tiers if tier != anonymous]
+        case AuthMode.OPTIONAL:
+            return list(config.tiers)
 
 
 def _check_tiers(config: schema.Config, findings: Findings) -> None:

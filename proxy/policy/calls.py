@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from proxy.policy import money, schema
+from proxy.policy.callers import tiers_that_pass
 from proxy.policy.findings import Findings
 from proxy.policy.limits import DEFAULT
 from proxy.policy.model import Limit, RedisDown
@@ -56,7 +57,7 @@ def compile_spending(
         vouched=frozenset(written.vouch_for),
     )
     _check(path, written, spending, findings)
-    _check_counting(path, spending, findings)
+    _check_counting(path, spending, tiers_that_pass(config, written.auth or config.defaults.auth), findings)
     return spending
 
 
@@ -96,8 +97,8 @@ def _check(path: KeyPath, written: schema.Route, spending: Spending, findings: F
         )
 
 
-def _check_counting(path: KeyPath, spending: Spending, findings: Findings) -> None:
-    """What is counted stays below 2^53, and a hold that is fixed fits."""
+def _check_counting(path: KeyPath, spending: Spending, tiers: Sequence[str], findings: Findings) -> None:
+    """What is counted stays below 2^53, and a hold that is fixed fits for the tiers that may call."""
     hold = spending.unbounded_nanousd
     if hold is None:
         return
@@ -108,7 +109,8 @@ def _check_counting(path: KeyPath, spending: Spending, findings: Findings) -> No
         if largest + hold >= MAX_EXACT:
             message = f"on top of the budget {budget.name!r}, {dollars(largest)}, it passes 2^53 nano-dollars"
             findings.error(here, f"{message}: beyond counting", rests, ("tenants",))
-        short = [tier for tier, amount in budget.amounts.items() if hold > budget.capacity(tier, amount)]
+        amounts = {tier: amount for tier, amount in budget.amounts.items() if tier in tiers and amount}
+        short = [tier for tier, amount in amounts.items() if hold > budget.capacity(tier, amount)]
         if short:
             message = f"{dollars(hold)} never fits the budget {budget.name!r} for {', '.join(short)}"
             findings.warn(here, message)

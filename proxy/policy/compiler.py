@@ -25,6 +25,7 @@ from proxy.policy.prices import compile_prices
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
 from proxy.policy.routes import budget_names, check_defaults, compile_routes, least_amounts, limit_names
 from proxy.policy.servers import compile_admin, compile_listen, compile_maintenance
+from proxy.policy.sums import check_sums
 from proxy.policy.upstreams import compile_upstreams
 from proxy.policy.validation import validate
 
@@ -137,6 +138,7 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
         spending.append(compile_spending(config, index, spent[index], sound, budgets, findings))
     routes = compile_routes(config, names, limits, spending, findings)
     _check_use(config, names, spent, findings)
+    check_sums(budgets, spent, findings)
     keys, key_problems = _keys(config, around, files, findings)
     identity = compile_identity(config, keys, resolved, findings)
     _check_auth(config, routes, findings)

@@ -32,7 +32,7 @@ def _read_dollars(spelled: str, whole: str, example: str) -> int:
     """Nano-dollars. Raises: ValueError."""
     found = _DOLLARS.fullmatch(spelled)
     if found is None:
-        hint = "; for thousands write '_', as in $25_000" if re.fullmatch(r"\$[0-9,.]+", spelled) else ""
+        hint = "; for thousands write '_', as in $25_000" if "," in spelled else ""
         raise ValueError(f"{whole!r} is not in dollars; write {example}{hint}")
     digits, decimals = found[1].replace("_", ""), found[2] or ""
     if len(decimals) > _DECIMALS:
@@ -195,13 +195,14 @@ def _read_dsn(raw: object) -> str:
     spelled = as_text(raw, "a DSN")
     if not spelled:
         return ""
+    form = "must be a DSN as Sentry shows it: https://KEY@host/PROJECT"
     try:
         parts = urlsplit(spelled)
-        host, key, project = parts.hostname or "", parts.username, parts.path.rpartition("/")[2]
     except ValueError:
-        host, key, project = "", None, ""
-    if parts.scheme not in ("https", "http") or not host or not key or not project.isdigit():
-        raise ValueError("must be a DSN as Sentry shows it: https://KEY@host/PROJECT")
+        raise ValueError(form) from None
+    host, project = parts.hostname or "", parts.path.rpartition("/")[2]
+    if parts.scheme not in ("https", "http") or not host or not parts.username or not project.isdigit():
+        raise ValueError(form)
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("must be https: what it says is for nobody on the way")
     return spelled

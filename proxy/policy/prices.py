@@ -18,6 +18,7 @@ SERVICE_TIERS: Final[dict[str, frozenset[ServiceTier]]] = {
     Dialect.GEMINI: frozenset({ServiceTier.FLEX, ServiceTier.PRIORITY}),
 }
 """The tiers that have prices of their own."""
+_NAMES: Final = tuple(dialect.value for dialect in Dialect)
 REGIONAL: Final = (Dialect.ANTHROPIC,)  # whose prices depend on the region
 
 
@@ -66,13 +67,13 @@ def _account(name: str, written: money.Account, findings: Findings) -> Account:
 
 
 def _provider(name: str) -> str:
-    return PROVIDERS[Dialect(name)] if name in set(Dialect) else name
+    return PROVIDERS[Dialect(name)] if name in _NAMES else name
 
 
 def _check_providers(path: KeyPath, names: Iterable[str], findings: Findings) -> None:
     for name in names:
-        if name not in set(Dialect):
-            findings.error((*path, name), f"unknown provider {name!r}{meant(name, Dialect)}")
+        if name not in _NAMES:
+            findings.error((*path, name), f"unknown provider {name!r}{meant(name, _NAMES)}")
 
 
 def _check_doubles(path: KeyPath, names: Iterable[str], findings: Findings) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from proxy.core.headers import is_token
 from proxy.policy import schema
+from proxy.policy.callers import tiers_that_pass
 from proxy.policy.calls import is_held
 from proxy.policy.coverage import covers
 from proxy.policy.findings import Findings
@@ -174,20 +175,9 @@ def _check_rewrite(path: KeyPath, route: Route, findings: Findings) -> None:
         findings.error((*path, "rewrite", "strip"), message, (*path, "match", "path"))
 
 
-def _tiers_that_pass(config: schema.Config, auth: AuthMode) -> list[str]:
-    anonymous = config.identity.anonymous_tier
-    match auth:
-        case AuthMode.NONE:
-            return [tier for tier in config.tiers if tier == anonymous]
-        case AuthMode.REQUIRED:
-            return [tier for tier in config.tiers if tier != anonymous]
-        case AuthMode.OPTIONAL:
-            return list(config.tiers)
-
-
 def _check_amounts(path: KeyPath, route: Route, config: schema.Config, findings: Findings) -> None:
     """A take larger than a capacity can never succeed."""
-    tiers = _tiers_that_pass(config, route.auth)
+    tiers = tiers_that_pass(config, route.auth)
     rests: tuple[KeyPath, ...] = ((*path, "weight"), (*path, "auth"), ("defaults", "auth"), ("tiers",))
     rests = (*rests, ("identity", "anonymous_tier"))
     for limit in route.limits:

@@ -260,8 +260,8 @@ def read_url(raw: object, schemes: tuple[str, ...]) -> tuple[str, str, int, str]
     try:
         parts = urlsplit(spelled)
         port = parts.port
-    except ValueError as error:
-        raise ValueError(f"is not a URL: {error}") from None
+    except ValueError:
+        raise ValueError("is not a URL, or its port is no number up to 65535") from None
     wanted = " or ".join(f"{scheme}://" for scheme in schemes)
     if parts.scheme not in schemes or not parts.hostname:
         raise ValueError(f"must be a URL that begins with {wanted} and names a host")

@@ -55,6 +55,23 @@ routes:
     assert "late" in said
 
 
+def test_budgets_that_do_not_add_up_are_warnings(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against each other, and against the price of a call."""
+    budgets = """
+budgets:
+  global: {scope: global, daily: $1_000, monthly: $25_000}
+  user: {scope: user, daily: {enterprise: $100, default: $0.000001}}
+routes:
+  - {name: ai, match: {path: "/ai/**"}, upstream: openai, budgets: [global, user], max_output_tokens: 4096}
+"""
+    config.write_text(policy(1, budgets, upstreams='openai: {primary: ["https://api.openai.com"], dialect: openai}'))
+    assert main(["check", str(config)]) == 0
+    said = capsys.readouterr()
+    assert "31 days × $1,000 is $31,000, against $25,000 a month" in said.err  # noqa: RUF001
+    assert f"warning: {config}: routes[0]: for growth_team, trial no call with 4,096 tokens of output fits" in said.err
+    assert "3 budgets" in said.out
+
+
 def test_a_file_that_is_not_there_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(config)]) == 1
     assert "No such file" in capsys.readouterr().err

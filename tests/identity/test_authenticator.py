@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -53,6 +54,15 @@ async def test_a_user_is_issuer_and_subject_acting_for_a_tenant(authenticator):
     assert (identity.tenant, identity.tier, identity.credential) == ("acme", "pro", "")
     assert identity.expires_ms == (NOW + 3600) * 1000
     assert identity.claims["sub"] == "user-1"
+
+
+async def test_a_users_tags_are_those_of_the_token(authenticator):
+    """A field of the request names none: anybody may send it."""
+    paths = replace(policy().claims, feature=("app_metadata", "feature"), cost_centre=("cost_centre",))
+    token = hs256(claims(app_metadata={"company_id": "acme", "feature": "chat"}, cost_centre="r1"))
+    headers = fields(token=token, Sluicegate_Feature="search", Sluicegate_Cost_Centre="r2")
+    identity = await authenticator(claims=paths).identify(headers, ADDRESS, REQUIRED)
+    assert (identity.feature, identity.cost_centre) == ("chat", "r1")
 
 
 async def test_what_users_write_themselves_is_not_among_the_claims(authenticator):

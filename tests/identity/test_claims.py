@@ -54,6 +54,25 @@ def test_what_cannot_be_a_name_is_refused(value):
     assert refused({}, sub=value) is Reason.CLAIMS_REFUSED
 
 
+def test_tags_are_read_where_the_policy_says():
+    """Nowhere else: a claim that happens to have such a name says nothing."""
+    paths = replace(policy().claims, feature=("app_metadata", "feature"), cost_centre=("cost_centre",))
+    made = claims(app_metadata={"feature": "chat"}, cost_centre=42)
+    tagged = read(made, issuer(), policy(claims=paths), TIERS, None)
+    assert (tagged.feature, tagged.cost_centre) == ("chat", "42")
+    plain = read(made, issuer(), policy(), TIERS, None)
+    assert (plain.feature, plain.cost_centre) == (None, None)
+    with pytest.raises(GatewayError) as caught:
+        read(claims(cost_centre="a\nb"), issuer(), policy(claims=paths), TIERS, None)
+    assert (caught.value.reason, caught.value.field) == (Reason.CLAIMS_REFUSED, "cost_centre")
+
+
+@pytest.mark.parametrize("tag", ["feature", "cost_centre"])
+def test_tags_are_not_taken_from_what_users_write_themselves(tag):
+    with pytest.raises(BadPolicy, match="user_metadata"):
+        check_paths(policy(claims=replace(policy().claims, **{tag: ("user_metadata", "x")})))
+
+
 def test_the_claim_at_fault_is_named_and_its_value_is_not():
     with pytest.raises(GatewayError) as caught:
         said({"company_id": "secret\nvalue"})

@@ -11,7 +11,7 @@ from tests.identity.conftest import policy
 @pytest.mark.parametrize(
     "name",
     ["x-tenant-id", "x-user-id", "x-tier", "sluicegate-tenant", "sluicegate-user", "sluicegate-tier",
-     "sluicegate-feature", "x_tenant_id", "sluicegate_user"],
+     "sluicegate-feature", "sluicegate-cost-centre", "x_tenant_id", "sluicegate_user", "sluicegate_cost_centre"],
 )  # fmt: skip
 def test_48_identity_fields_from_a_client_are_stripped(name):
     assert name.encode() in stripped_fields(policy())

@@ -119,14 +119,38 @@ def test_a_key_beside_a_token_is_found():
 
 
 def test_an_ordinary_key_acts_for_itself_whatever_it_says():
-    identity = identified(keys_of(), Sluicegate_Tenant="globex", Sluicegate_User="eve", Sluicegate_Tier="enterprise")
+    identity = identified(
+        keys_of(),
+        Sluicegate_Tenant="globex",
+        Sluicegate_User="eve",
+        Sluicegate_Tier="enterprise",
+        Sluicegate_Feature="chat",
+        Sluicegate_Cost_Centre="r-and-d",
+    )
     assert (identity.tenant, identity.user, identity.tier) == ("acme", None, "pro")
+    assert (identity.feature, identity.cost_centre) == (None, None)
 
 
 def test_a_key_that_may_act_for_any_names_tenant_user_and_tier():
     keys = keys_of(key(may_act_for=("*",)))
     identity = identified(keys, Sluicegate_Tenant="globex", Sluicegate_User="eve", Sluicegate_Tier="enterprise")
     assert (identity.tenant, identity.user, identity.tier) == ("globex", "eve", "enterprise")
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "found"),
+    [((None, None), ("chat", "r1"), ("chat", "r1")), (("search", "r2"), ("chat", "r1"), ("chat", "r1")),
+     (("search", "r2"), (None, None), ("search", "r2")), (("search", "r2"), (None, "r1"), ("search", "r1"))],
+)  # fmt: skip
+def test_a_tag_that_a_call_names_goes_before_the_keys_own(own, named, found):
+    """Each by itself; of a key that may not act for others only its own counts."""
+    tags = dict(zip(("feature", "cost_centre"), own, strict=True))
+    fields_of = zip(("Sluicegate-Feature", "Sluicegate-Cost-Centre"), named, strict=True)
+    pairs = [(name, value) for name, value in fields_of if value is not None]
+    identity = identified(keys_of(key(may_act_for=("*",), **tags)), *pairs)
+    assert (identity.feature, identity.cost_centre) == found
+    ordinary = identified(keys_of(key(**tags)), *pairs)
+    assert (ordinary.feature, ordinary.cost_centre) == own
 
 
 def test_a_key_names_only_the_tenants_that_it_may():
@@ -139,8 +163,9 @@ def test_a_key_names_only_the_tenants_that_it_may():
 
 
 @pytest.mark.parametrize("value", ["", " x", "a\x01", "x" * 257])
-@pytest.mark.parametrize("name", ["Sluicegate-Tenant", "Sluicegate-User", "Sluicegate-Tier"])
-def test_names_that_cannot_be_names_are_refused(name, value):
+@pytest.mark.parametrize("what", ["Tenant", "User", "Tier", "Feature", "Cost-Centre"])
+def test_names_that_cannot_be_names_are_refused(what, value):
+    name = f"Sluicegate-{what}"
     error = refusal(keys_of(key(may_act_for=("*",))), (name, value))
     assert (error.reason, error.status, error.field) == (Reason.BAD_TENANT, 400, name.lower())
 

@@ -65,6 +65,13 @@ def test_another_tier_may_be_the_anonymous_one(policy):
     assert (identity.anonymous_tier, identity.unknown_tier) == ("guest", "gold")
 
 
+def test_tags_are_claims_like_any_other(policy):
+    """Only where they are named; never what users write themselves."""
+    claims = policy("identity: {claims: {feature: app.feature, cost_centre: [a.b, c]}}\n").identity.claims
+    assert (claims.feature, claims.cost_centre) == (("app", "feature"), ("a.b", "c"))
+    assert policy("").identity.claims.feature is None
+
+
 def test_names_of_fields(policy):
     """The tenant's is looked up in lower case; those told to the upstream go as they are written."""
     identity = policy(
@@ -81,7 +88,8 @@ def test_gateway_keys(policy):
     a, b, c = (letter * 64 for letter in "Abc")
     keys = policy(
         "identity:\n  keys:\n"
-        f"    one: {{sha256: {a}, tenant: acme, user: bot, tier: standard, routes: [app]}}\n"
+        f"    one: {{sha256: {a}, tenant: acme, user: bot, tier: standard, routes: [app],\n"
+        "          feature: chat, cost_centre: r1}\n"
         f"    two: {{sha256: [{b}, {{hash: {c}, expires: 2026-12-31}}], may_act_for: any}}\n"
         f"    three: {{sha256: {'d' * 64}, may_act_for: [acme, beta]}}\n"
         f"    gone: {{sha256: {'e' * 64}, revoked: true}}\n"
@@ -89,6 +97,7 @@ def test_gateway_keys(policy):
     one, two, three = keys
     assert (one.name, one.tenant, one.user, one.tier, one.routes) == ("one", "acme", "bot", "standard", ("app",))
     assert one.sha256 == (("a" * 64, None),)
+    assert (one.feature, one.cost_centre, two.feature, two.cost_centre) == ("chat", "r1", None, None)
     assert one.may_act_for is None
     assert two.sha256 == ((b, None), (c, 1_798_761_600_000))
     assert two.may_act_for == ("*",)

@@ -4,6 +4,7 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from proxy.policy.model import (
     Scope,
     ScopeKind,
 )
+from proxy.policy.moneywords import NANO
 from proxy.policy.problems import PolicyError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
@@ -33,9 +35,11 @@ def example():
     return load(EXAMPLE, {}, allow_missing_secrets=True)
 
 
-def test_the_example_loads_without_a_warning(example):
-    """It teaches, so nothing in it may be odd."""
-    assert example.warnings == ()
+def test_the_example_warns_of_what_it_says_itself(example):
+    """It teaches, so nothing in it may be odd, but for a month that every day together would overspend."""
+    assert [(problem.path, problem.message) for problem in example.warnings] == [
+        ("budgets.global.daily", "31 days × $1,000 is $31,000, against $25,000 a month")  # noqa: RUF001
+    ]
     assert example.files == (EXAMPLE,)
 
 
@@ -73,6 +77,33 @@ def test_the_example_says_what_it_means(example):
     assert policy.upstreams["app"].host is HostMode.PRESERVE
     assert policy.identity.claims.member_of == ("app_metadata", "company_ids")
     assert policy.identity.keys[0].may_act_for == ("*",)
+    assert policy.identity.keys[0].feature == "assistant"
+    assert policy.identity.claims.cost_centre == ("app_metadata", "cost_centre")
+
+
+def test_the_example_says_what_may_be_spent(example):
+    """A thousand a day and twenty-five thousand a month of all together, and each tier's own day."""
+    policy = example.policy
+    spending = next(route.spending for route in policy.routes if route.name == "ai-openai")
+    assert [(one.name, one.period) for one in spending.budgets] == [
+        ("global", Period.DAY),
+        ("global", Period.MONTH),
+        ("tenant", Period.MONTH),
+        ("user", Period.DAY),
+    ]
+    day, month, tenant, user = spending.budgets
+    assert {amount // NANO for amount in day.amounts.values()} == {1_000}
+    assert {amount // NANO for amount in month.amounts.values()} == {25_000}
+    assert day.capacity("enterprise", 1_000 * NANO) == 700 * NANO
+    assert day.capacity("enterprise_plus", 1_000 * NANO) == 1_000 * NANO
+    assert tenant.tenants["acme"][0] == 900 * NANO
+    assert [user.amounts[tier] / NANO for tier in policy.tiers] == [100, 50, 20, 10, 5, 0.5, 0.5]
+    assert [limit.name for limit in spending.tokens] == ["ai-tokens"]
+    assert spending.max_output_tokens == 4096
+    assert policy.ledger.url == "sqlite:////var/lib/sluicegate/ledger.db"
+    assert policy.prices.factors == {"openai": Fraction(85, 100)}
+    assert [channel.name for channel in policy.alerts.channels] == []  # no address is known here
+    assert policy.alerts.contacts == {"acme": ("ops@acme.example",)}
 
 
 def test_a_policy_travels_to_workers_whole(example):

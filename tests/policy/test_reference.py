@@ -87,6 +87,15 @@ def test_the_schema_takes_what_the_compiler_takes(validator, path):
         "path_patterns",
         "cors_origin_forms",
         "maintenance",
+        "money_forms",
+        "budgets",
+        "calls",
+        "prices",
+        "prices_unknown_model",
+        "ledger",
+        "alerts",
+        "alerts_empty",
+        "token_limits",
     ],
 )
 def test_the_schema_refuses_what_an_editor_can_see(validator, name):
@@ -109,6 +118,15 @@ def test_the_schema_refuses_what_an_editor_can_see(validator, name):
         f"identity: {{keys: {{a: {{sha256: {'a' * 64}}}, b: {{sha256: [{{hash: {'b' * 64}}}]}}}}}}",
         "routes: [{name: a, match: {}, upstream: app, limits+: [a], weight: 0.5, cors: off}]",
         "routes: [{name: a, match: {}, upstream: app, weight: {batch: trpc}}]",
+        "budgets: {time_zone: UTC, a: {scope: [user, model], daily: $5, monthly: {gold: '${X}', default: $0.50}}}",
+        "budgets: {a: {scope: ip, weekly: $5, on_exceed: warn}, b: {scope: ip, daily: $5, on_exceed: {downgrade: x}}}",
+        "tenants: {acme: {budgets: {a: $900, b: {daily: $5}}, contacts: [a@b]}}",
+        "prices: {unknown_model: refuse, discounts: {openai: 12.5%}, overrides: {x: {input: $3/1M, request: $1/1K}}}",
+        "prices: {unknown_model: {input: $10/1M, output: $30/1M}, accounts: {openai: {service_tier: flex}}}",
+        "alerts: {to: [sentry, {slack: ''}, {slack: '${URL:-}'}, {email: {smtp: 'smtp://a', from: a@b}, to: [c@d]}]}",
+        "alerts: {at: {80%: warning}, unusual: {factor: 2.5, at_least: $5}}",
+        "routes: [{name: a, match: {}, upstream: app, max_output_tokens: 4096, estimate: learnt, budgets+: [a]}]",
+        "routes: [{name: a, match: {}, upstream: app, max_output_tokens: {most: 9}, estimate: {quantile: 0.9}}]",
     ],
 )
 def test_every_shorthand_is_taken(validator, text):

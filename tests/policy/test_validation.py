@@ -87,6 +87,10 @@ def test_a_section_that_is_none_is_told_alone(read):
         (("limits", "per-ip"), {"scope", "rate"}),
         (("identity", "keys", "k", "sha256", 0), {"hash", "expires"}),
         (("metrics",), {"address"}),
+        (("budgets",), {"time_zone"}),
+        (("budgets", "any-name"), {"scope", "daily", "reserve"}),
+        (("budgets", "any-name", "on_exceed"), {"downgrade"}),
+        (("tenants", "acme", "budgets", "any-name"), {"amount", "monthly"}),
         (("limits", "per-ip", "rate"), set()),
     ],
 )

@@ -95,6 +95,7 @@ def test_origins(raw, origin, authority):
         "http://é",
         "redis://a",
         "http://hunter2@a",
+        "http://a:hunter2",
     ],
 )
 def test_a_url_that_is_refused_is_not_quoted(raw):
@@ -114,7 +115,7 @@ def test_claim_paths():
 
 
 def test_scopes():
-    """Six of the gateway's own, and any claim."""
+    """Eight of the gateway's own, and any claim."""
     assert words.SCOPE.parse("ip") == Scope(ScopeKind.IP)
     assert words.SCOPE.parse("claim:app.plan") == Scope(ScopeKind.CLAIM, ("app", "plan"))
     with pytest.raises(ValueError, match="unknown scope 'claim'"):
