@@ -1,4 +1,4 @@
-"""`sluicegate explain`: what would happen to a request, without sending it: identity, route, meters, upstream.
+"""`sluicegate explain`: what would happen to a request, without sending it: identity, route, meters, budgets, upstream.
 
 A token is verified as a request's would be (its issuer's keys may be fetched); claims given as JSON are believed.
 """
@@ -22,11 +22,15 @@ from proxy.identity.attempts import AttemptMeter
 from proxy.identity.authenticator import Authenticator
 from proxy.identity.claims import believed, read, rule_matches
 from proxy.identity.jwks import KeySets
+from proxy.metering.budgets import make_call_plan
+from proxy.metering.keys import scope_text
 from proxy.metering.plan import make_plan
 from proxy.policy.compiler import load
 from proxy.policy.matching import Router
 from proxy.policy.model import MILLI, AuthMode, BatchKind, MeterKind, Policy, Rate, Route
+from proxy.policy.moneywords import dollars
 from proxy.policy.problems import PolicyError
+from proxy.policy.spending import Budget, Spending
 from proxy.policy.target import matched_path, rewritten_target
 
 
@@ -94,7 +98,8 @@ def explain(
     else:
         identity = asyncio.run(_identified(policy, route, headers, args.address))
     factor = trpc_calls(path) if route.batch is BatchKind.TRPC else 1  # GraphQL's is in a body
-    plan = make_plan(policy, route, identity, args.address, factor, time.time_ns() // 1_000_000)
+    now_ms = time.time_ns() // 1_000_000
+    plan = make_plan(policy, route, identity, args.address, factor, now_ms)
     upstream = policy.upstreams[route.upstream]
     target = rewritten_target(args.path, route.strip_prefix, route.add_prefix)
     return {
@@ -106,6 +111,8 @@ def explain(
             "issuer": identity.issuer or None,
             "tier": identity.tier,
             "key": identity.credential or None,
+            "feature": identity.feature,
+            "cost_centre": identity.cost_centre,
         },
         "route": {
             "name": route.name,
@@ -125,6 +132,7 @@ def explain(
             }
             for limit, rate, take in zip(plan.limits, plan.rates, plan.takes, strict=True)
         ],
+        **(_money(route, route.spending, identity, args, now_ms) if route.spending is not None else {}),
         "upstream": {
             "name": upstream.name,
             "url": [f"{origin.scheme}://{origin.authority}{origin.base_path}{target}" for origin in upstream.primary],
@@ -163,7 +171,53 @@ def _claimed(policy: Policy, headers: CIMultiDictProxy[str], claims: Mapping[str
         issuer=issuer.issuer,
         user=facts.user,
         claims=believed(claims),
+        feature=facts.feature,
+        cost_centre=facts.cost_centre,
     )
+
+
+def _money(
+    route: Route, spending: Spending, identity: Identity, args: argparse.Namespace, now_ms: int
+) -> dict[str, Any]:
+    """What a call to the route's provider holds from; grants are not looked at."""
+    plan = make_call_plan(route, identity, args.address, args.model, now_ms, {})
+    windows = plan.plan.meters[len(plan.held) :]
+    return {
+        "calls": {
+            "dialect": spending.dialect,
+            "max_output_tokens": spending.max_output_tokens,
+            "most_output_tokens": spending.most_output_tokens,
+            "hold": "an upper bound" if spending.learnt is None else f"learnt, quantile {spending.learnt:g}",
+            "unbounded": "refused" if spending.unbounded_nanousd is None else dollars(spending.unbounded_nanousd),
+            "on_disconnect": spending.on_disconnect.value,
+        },
+        "budgets": [
+            {
+                "budget": held.budget.name,
+                "scope": held.scope,
+                "amount": f"{dollars(held.amount)} a {held.budget.period.value}",
+                "usable": dollars(held.meter.capacity),
+                "on_exceed": _on_exceed(held.budget),
+                "shadow": held.meter.shadow,
+                "key": held.meter.key.decode(),
+            }
+            for held in plan.held
+        ],
+        "tokens": [
+            {
+                "limit": limit.name,
+                "scope": scope_text(limit.scopes, identity, route.name, args.address, args.model),
+                "rate": f"{meter.capacity} in {meter.a / 1000:g} s",
+                "shadow": meter.shadow,
+                "key": meter.key.decode(),
+            }
+            for limit, meter in zip(plan.tokens, windows, strict=True)
+        ],
+    }
+
+
+def _on_exceed(budget: Budget) -> str:
+    return budget.on_exceed.value if budget.downgrade_to is None else f"downgrade to {budget.downgrade_to}"
 
 
 def _rate(kind: MeterKind, rate: Rate) -> str:

@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     explained.add_argument("--path", required=True, help="with its query, as a client would send it")
     explained.add_argument("--host", default="localhost")
     explained.add_argument("--address", default="127.0.0.1", help="the client's address")
+    explained.add_argument("--model", default="", help="of a call to a provider, whose body is not read here")
     explained.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'")
     who = explained.add_mutually_exclusive_group()
     who.add_argument("--token", help="a token, verified as a request's would be; '-' reads it from standard input")

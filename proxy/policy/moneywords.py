@@ -10,10 +10,11 @@ from fractions import Fraction
 from typing import Final
 from urllib.parse import urlsplit
 
+from proxy.core import units
+from proxy.core.units import NANOS
 from proxy.policy.spelling import Spelling, as_number_text, as_text, pattern_json, written
 from proxy.policy.words import claim_steps, is_loopback, read_url
 
-NANO: Final = 10**9  # nano-dollars of a dollar
 MOST_USD: Final = 9_000_000
 """The largest amount in dollars: with 2^53 nano-dollars, about $9.007 million, Lua's exact counting ends, and what a
 call holds on top has to fit below it."""
@@ -37,13 +38,13 @@ def _read_dollars(spelled: str, whole: str, example: str) -> int:
     digits, decimals = found[1].replace("_", ""), found[2] or ""
     if len(decimals) > _DECIMALS:
         raise ValueError(f"{whole!r} has more than nine decimals: nothing is counted finer than a nano-dollar")
-    return int(digits) * NANO + int(decimals.ljust(_DECIMALS, "0"))
+    return int(digits) * NANOS + int(decimals.ljust(_DECIMALS, "0"))
 
 
 def _read_money(raw: object) -> int:
     spelled = as_number_text(raw, "an amount of dollars").strip()
     nanousd = _read_dollars(spelled, spelled, '"$5", "$0.50" or "$25_000"')
-    if nanousd > MOST_USD * NANO:
+    if nanousd > MOST_USD * NANOS:
         raise ValueError(
             f"{spelled!r} is more than ${MOST_USD:_}: with what calls hold on top it could pass 2^53 nano-dollars, "
             "about $9.007 million, beyond which counting is not exact"
@@ -55,10 +56,8 @@ MONEY: Final = Spelling("an amount of dollars", _read_money, "$1", pattern_json(
 
 
 def dollars(nanousd: int) -> str:
-    """``$1,000``, ``$0.50``, ``$0.000000001``: exactly, cents where there are any."""
-    whole, rest = divmod(nanousd, NANO)
-    decimals = f"{rest:09d}".rstrip("0")
-    return f"${whole:,}" + (f".{decimals.ljust(2, '0')}" if decimals else "")
+    """As a policy would write it, with commas: ``$1,000``, ``$0.50``, ``$0.000000001``."""
+    return f"${units.dollars(nanousd).removesuffix('.00')}"
 
 
 def _percent(described: str, highest: str) -> Spelling:
@@ -88,9 +87,9 @@ def _price(per: str, of: str) -> Spelling:
         if unit.strip() != per:
             raise ValueError(f"{spelled!r} is not a price here; write {what}")
         nanousd = _read_dollars(amount.strip(), spelled, example)
-        if nanousd > MOST_USD * NANO:
+        if nanousd > MOST_USD * NANOS:
             raise ValueError(f"{spelled!r} is no price that anybody asks")
-        return Decimal(nanousd) / NANO
+        return Decimal(nanousd) / NANOS
 
     return Spelling(what, parse, example, pattern_json(rf"{_DOLLARS_JSON} ?/ ?{per}"))
 

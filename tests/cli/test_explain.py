@@ -49,6 +49,8 @@ def test_a_token_is_verified_and_its_request_told(config: Path, capsys: pytest.C
         "issuer": "test-issuer",
         "tier": "enterprise",
         "key": None,
+        "feature": None,
+        "cost_centre": None,
     }
     assert told["route"]["name"] == "api"
     assert told["upstream"] == {"name": "app", "url": ["http://127.0.0.1:3000/x?y=1"]}
@@ -76,6 +78,57 @@ def test_claims_are_believed(config: Path, capsys: pytest.CaptureFixture[str]) -
     told = explained(capsys, config, "--path", "/api/x", "--claims", json.dumps(claims))
     assert (told["identity"]["tenant"], told["identity"]["tier"]) == ("globex", "trial")
     assert told["meters"][0]["rate"] == "100 in 60 s"
+
+
+def test_a_call_to_a_provider_is_told_with_what_it_may_spend(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each budget in each period: whose it is, the whole of it, and what this caller may use up of that."""
+    rules = """
+limits:
+  tokens: {scope: [tenant, model], unit: tokens, rate: {enterprise: 2_000_000/1m, default: 200_000/1m}, shadow: true}
+budgets:
+  all: {scope: global, daily: $1_000, monthly: $30_999.50, reserve: {enterprise: 30%}}
+  user: {scope: [user, feature], weekly: $7.5, on_exceed: {downgrade: gpt-4o-mini}}
+routes:
+  - {name: ai, match: {path: "/ai/**"}, upstream: openai, rewrite: {strip: /ai}, limits: [tokens],
+     budgets: [all, user], max_output_tokens: 4096, estimate: learnt}
+"""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        policy(
+            3000,
+            rules,
+            upstreams='openai: {primary: ["https://api.openai.com"], dialect: openai}',
+            identity=f'keys: {{robot: {{sha256: "{sha256(KEY.encode()).hexdigest()}", tenant: initech, user: r2,\n'
+            "  tier: trial, may_act_for: [], feature: search}}",
+        )
+    )
+    arguments = ["--path", "/ai/v1/chat/completions", "--model", "gpt-4o", "--header", f"x-api-key: {KEY}"]
+    told = explained(capsys, path, *arguments, "--header", "Sluicegate-Feature: chat")
+    assert (told["identity"]["feature"], told["identity"]["cost_centre"]) == ("chat", None)
+    assert told["calls"] == {
+        "dialect": "openai",
+        "max_output_tokens": 4096,
+        "most_output_tokens": None,
+        "hold": "learnt, quantile 0.995",
+        "unbounded": "refused",
+        "on_disconnect": "drain",
+    }
+    shown = [[one[key] for key in ("budget", "scope", "amount", "usable", "on_exceed")] for one in told["budgets"]]
+    assert shown == [
+        ["all", "global", "$1,000 a day", "$700", "block"],
+        ["all", "global", "$30,999.50 a month", "$21,699.65", "block"],
+        ["user", "user: r2 feature:chat", "$7.50 a week", "$7.50", "downgrade to gpt-4o-mini"],
+    ]
+    (tokens,) = told["tokens"]
+    assert (tokens["scope"], tokens["rate"], tokens["shadow"]) == (
+        "tenant:initech model:gpt-4o",
+        "200000 in 60 s",
+        True,
+    )
+    assert len({one["key"] for one in (*told["budgets"], tokens)}) == 4
+    assert (told["meters"], told["route"]["redis_down"]) == ([], "closed")
 
 
 def test_a_batch_is_weighed_as_the_gateway_weighs_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

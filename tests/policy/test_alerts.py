@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from fractions import Fraction
 
+from proxy.core.units import NANOS
 from proxy.policy.model import Policy, ScopeKind
-from proxy.policy.moneywords import NANO
 from proxy.policy.spending import Alerts, Channel, ChannelKind, Level, Unusual
 
 Compiled = Callable[..., Policy]
@@ -77,8 +77,8 @@ def test_an_empty_address_is_no_channel(policy: Compiled) -> None:
 def test_forecast_and_what_is_unusual(policy: Compiled) -> None:
     alerts = policy("alerts: {forecast: true, unusual: {factor: 2.5, at_least: $10}}\n").alerts
     assert alerts.forecast
-    assert alerts.unusual == Unusual(Fraction(5, 2), 10 * NANO)
-    assert policy("alerts: {unusual: {}}\n").alerts.unusual == Unusual(Fraction(3), 5 * NANO)
+    assert alerts.unusual == Unusual(Fraction(5, 2), 10 * NANOS)
+    assert policy("alerts: {unusual: {}}\n").alerts.unusual == Unusual(Fraction(3), 5 * NANOS)
 
 
 def test_tenants_have_contacts(policy: Compiled) -> None:

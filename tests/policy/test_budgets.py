@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import pytest
 
+from proxy.core.units import NANOS
 from proxy.policy.model import Period, Policy, Scope, ScopeKind
-from proxy.policy.moneywords import NANO
 from proxy.policy.spending import OnExceed
 
 TIERS = "tiers: [gold, silver, trial, anonymous]\n"
@@ -42,7 +42,7 @@ def test_amounts_cover_every_tier(policy: Compiled) -> None:
     (budget,) = policy(
         TIERS + "budgets: {a: {scope: user, daily: {gold: $5, anonymous: $0, default: $0.50}}}\n"
     ).budgets
-    assert budget.amounts == {"gold": 5 * NANO, "silver": NANO // 2, "trial": NANO // 2, "anonymous": 0}
+    assert budget.amounts == {"gold": 5 * NANOS, "silver": NANOS // 2, "trial": NANOS // 2, "anonymous": 0}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,6 @@ def test_tenants_have_exceptions(policy: Compiled) -> None:
         "  beta: {budgets: {one: {weekly: $2}, two: {monthly: $30}}}\n"
     ).budgets
     end_ms = 1_798_761_600_000
-    assert one.tenants == {"acme": (900 * NANO, end_ms), "beta": (2 * NANO, None)}
-    assert day.tenants == {"acme": (50 * NANO, end_ms)}
-    assert month.tenants == {"acme": (900 * NANO, end_ms), "beta": (30 * NANO, None)}
+    assert one.tenants == {"acme": (900 * NANOS, end_ms), "beta": (2 * NANOS, None)}
+    assert day.tenants == {"acme": (50 * NANOS, end_ms)}
+    assert month.tenants == {"acme": (900 * NANOS, end_ms), "beta": (30 * NANOS, None)}

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.core.units import NANOS
 from proxy.policy.compiler import compile_text
 from proxy.policy.model import RedisDown, Route, RouteMode
-from proxy.policy.moneywords import NANO
 from proxy.policy.spending import Dialect, OnDisconnect
 
 HEAD = (
@@ -71,7 +71,7 @@ def test_what_is_said(routes: Routes) -> None:
     assert short.spending is not None
     assert (long.spending.max_output_tokens, long.spending.most_output_tokens) == (4096, 16_384)
     assert long.spending.on_disconnect is OnDisconnect.CANCEL
-    assert long.spending.unbounded_nanousd == 2 * NANO
+    assert long.spending.unbounded_nanousd == 2 * NANOS
     assert long.spending.vouched == {"new_member", "other"}
     assert (long.spending.learnt, short.spending.learnt) == (0.99, 0.995)
     assert (short.spending.max_output_tokens, short.spending.most_output_tokens) == (4096, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.units import NANOS
 from proxy.policy.compiler import compile_text, default_data_dir, defaults_for, load
 from proxy.policy.model import (
     Address,
@@ -23,7 +24,6 @@ from proxy.policy.model import (
     Scope,
     ScopeKind,
 )
-from proxy.policy.moneywords import NANO
 from proxy.policy.problems import PolicyError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
@@ -92,12 +92,12 @@ def test_the_example_says_what_may_be_spent(example):
         ("user", Period.DAY),
     ]
     day, month, tenant, user = spending.budgets
-    assert {amount // NANO for amount in day.amounts.values()} == {1_000}
-    assert {amount // NANO for amount in month.amounts.values()} == {25_000}
-    assert day.capacity("enterprise", 1_000 * NANO) == 700 * NANO
-    assert day.capacity("enterprise_plus", 1_000 * NANO) == 1_000 * NANO
-    assert tenant.tenants["acme"][0] == 900 * NANO
-    assert [user.amounts[tier] / NANO for tier in policy.tiers] == [100, 50, 20, 10, 5, 0.5, 0.5]
+    assert {amount // NANOS for amount in day.amounts.values()} == {1_000}
+    assert {amount // NANOS for amount in month.amounts.values()} == {25_000}
+    assert day.capacity("enterprise", 1_000 * NANOS) == 700 * NANOS
+    assert day.capacity("enterprise_plus", 1_000 * NANOS) == 1_000 * NANOS
+    assert tenant.tenants["acme"][0] == 900 * NANOS
+    assert [user.amounts[tier] / NANOS for tier in policy.tiers] == [100, 50, 20, 10, 5, 0.5, 0.5]
     assert [limit.name for limit in spending.tokens] == ["ai-tokens"]
     assert spending.max_output_tokens == 4096
     assert policy.ledger.url == "sqlite:////var/lib/sluicegate/ledger.db"

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core.units import NANOS
 from proxy.policy import moneywords
 from proxy.policy.document import Missing
-from proxy.policy.moneywords import MOST_USD, NANO, dollars
+from proxy.policy.moneywords import MOST_USD, dollars
 from proxy.policy.spelling import Spelling
 from proxy.policy.words import MAX_EXACT
 
@@ -20,11 +21,11 @@ quick = settings(derandomize=True, deadline=None, max_examples=200)
     ("text", "nanousd"),
     [
         ("$0", 0),
-        ("$5", 5 * NANO),
-        ("$0.50", NANO // 2),
-        ("$1_000", 1_000 * NANO),
-        ("$25_000.000000001", 25_000 * NANO + 1),
-        ("$9_000_000", 9_000_000 * NANO),
+        ("$5", 5 * NANOS),
+        ("$0.50", NANOS // 2),
+        ("$1_000", 1_000 * NANOS),
+        ("$25_000.000000001", 25_000 * NANOS + 1),
+        ("$9_000_000", 9_000_000 * NANOS),
     ],
 )
 def test_money_is_whole_nano_dollars(text: str, nanousd: int) -> None:
@@ -32,7 +33,7 @@ def test_money_is_whole_nano_dollars(text: str, nanousd: int) -> None:
 
 
 @quick
-@given(st.integers(0, MOST_USD * NANO))
+@given(st.integers(0, MOST_USD * NANOS))
 def test_money_reads_as_it_is_shown(nanousd: int) -> None:
     """But for the commas, which are for readers."""
     assert moneywords.MONEY.parse(dollars(nanousd).replace(",", "_")) == nanousd
@@ -40,7 +41,7 @@ def test_money_reads_as_it_is_shown(nanousd: int) -> None:
 
 @pytest.mark.parametrize(
     ("nanousd", "shown"),
-    [(0, "$0"), (NANO, "$1"), (1_500_000_000, "$1.50"), (1, "$0.000000001"), (25_000 * NANO, "$25,000")],
+    [(0, "$0"), (NANOS, "$1"), (1_500_000_000, "$1.50"), (1, "$0.000000001"), (25_000 * NANOS, "$25,000")],
 )
 def test_money_is_shown_exactly(nanousd: int, shown: str) -> None:
     assert dollars(nanousd) == shown
@@ -48,7 +49,7 @@ def test_money_is_shown_exactly(nanousd: int, shown: str) -> None:
 
 def test_the_largest_amount_leaves_room_to_count_what_is_held() -> None:
     """Over seven thousand dollars below 2^53 nano-dollars: no call holds as much."""
-    assert MAX_EXACT - MOST_USD * NANO > 7_000 * NANO
+    assert MAX_EXACT - MOST_USD * NANOS > 7_000 * NANOS
 
 
 @pytest.mark.parametrize("raw", ["5", 5, "$", "$-1", "-$1", "$1,000", "$1.0000000001", "$9_000_000.1", "$1e3", True])
