@@ -12,6 +12,7 @@ from typing import Final
 
 import orjson
 
+from proxy.core.units import dollars
 from proxy.policy.spending import Level
 
 TYPE: Final = "cost_alert"
@@ -70,8 +71,8 @@ class Alert:
             "cause": self.cause,
             "level": self.level,
             "message": self.message,
-            "current": dollars(self.current),
-            "limit": dollars(self.limit),
+            "current": decimal(self.current),
+            "limit": decimal(self.limit),
             "percent": percent(self.current, self.limit),
             "budget": self.budget,
             "scope": self.scope,
@@ -117,11 +118,9 @@ class Firing:
         return self.alert.payload()
 
 
-def dollars(nanousd: int) -> str:
-    """Exact, with at least two decimals: 160000000000 → ``160.00``, 30001 → ``0.000030001``."""
-    whole, fraction = divmod(abs(nanousd), 10**9)
-    digits = f"{fraction:09d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if nanousd < 0 else ''}{whole}.{digits}"
+def decimal(nanousd: int) -> str:
+    """Dollars, exact, as machines read them: 1_160_000_000_000 → ``1160.00``."""
+    return dollars(nanousd).replace(",", "")
 
 
 def percent(current: int, limit: int) -> float:

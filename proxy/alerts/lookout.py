@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.alerts.alert import Firing, Mark
-from proxy.alerts.watch import Granted, Hour, Refusal, Watch
+from proxy.alerts.watch import Granted, Hour, Watch
 from proxy.core.clock import Clock
-from proxy.core.usage import Charge, Spent
+from proxy.core.usage import Charge, Spender, Spent
 
 MOST_REMEMBERED: Final = 100_000
 AT_ONCE: Final = 200  # firings a transaction
@@ -24,6 +24,9 @@ class Book(Protocol):
 
     async def living(self, now_ms: int) -> Sequence[Spent]:
         """What was spent in every period that has not ended."""
+
+    async def standing(self, charges: Sequence[Charge]) -> Sequence[Spent]:
+        """What was spent of these, where anything was."""
 
     async def granted(self, now_ms: int) -> Granted: ...
 
@@ -68,7 +71,7 @@ class Lookout:
         self._away = away
         self._gait = gait or Gait()
         self._spent: dict[Charge, Spent] = {}
-        self._refused: dict[tuple[Charge, str], Refusal] = {}  # one a tier
+        self._refused: dict[tuple[Charge, str], tuple[Charge, Spender]] = {}  # one a tier
         self._known: dict[Mark, None] = {}
         self._all_at_ms = self._hours_at_ms = clock.monotonic_ms()
         self._told = asyncio.Event()
@@ -79,8 +82,9 @@ class Lookout:
         self._spent.update((one.charge, one) for one in spent)
         self._told.set()
 
-    def refused(self, refusal: Refusal) -> None:
-        self._refused[refusal.charge, refusal.spender.tier] = refusal
+    def refused(self, charge: Charge, spender: Spender) -> None:
+        """A call did not fit into this budget."""
+        self._refused[charge, spender.tier] = charge, spender
         self._told.set()
 
     def reload(self, watch: Watch) -> None:
@@ -127,7 +131,7 @@ class Lookout:
         if at_hours:
             self._hours_at_ms = monotonic_ms + self._gait.hours_every_s * 1000
         try:
-            firings = await self._due(spent, refused.values(), now_ms, at_all=at_all, at_hours=at_hours)
+            firings = await self._due(spent, list(refused.values()), now_ms, at_all=at_all, at_hours=at_hours)
             for start in range(0, len(firings), AT_ONCE):
                 await self._fire(firings[start : start + AT_ONCE], now_ms)
         except self._passing:
@@ -137,17 +141,26 @@ class Lookout:
             raise
 
     async def _due(
-        self, spent: dict[Charge, Spent], refused: Iterable[Refusal], now_ms: int, *, at_all: bool, at_hours: bool
+        self,
+        spent: dict[Charge, Spent],
+        refused: Sequence[tuple[Charge, Spender]],
+        now_ms: int,
+        *,
+        at_all: bool,
+        at_hours: bool,
     ) -> list[Firing]:
         """What is due and not known to have fired."""
-        watch, unusual = self._watch, self._watch.alerts.unusual
-        granted = await self._book.granted(now_ms)
+        watch, book, unusual = self._watch, self._book, self._watch.alerts.unusual
+        granted = await book.granted(now_ms)
         if at_all:
-            spent = {**spent, **{one.charge: one for one in await self._book.living(now_ms)}}
+            spent = {**spent, **{one.charge: one for one in await book.living(now_ms)}}
         firings = [firing for one in spent.values() for firing in watch.judge(one, granted, now_ms)]
-        firings += [firing for one in refused for firing in watch.judge_refused(one, granted, now_ms)]
+        if refused:
+            stands = {one.charge: one.nanousd for one in await book.standing([charge for charge, _ in refused])}
+            for charge, spender in refused:
+                firings += watch.judge_refused(Spent(charge, stands.get(charge, 0), spender), granted, now_ms)
         if at_hours and unusual is not None:
-            firings += watch.judge_hours(await self._book.hours(now_ms, unusual.at_least_nanousd), now_ms)
+            firings += watch.judge_hours(await book.hours(now_ms, unusual.at_least_nanousd), now_ms)
         due = {firing.alert.mark: firing for firing in firings if firing.alert.mark not in self._known}
         return list(due.values())
 

@@ -19,12 +19,6 @@ _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _ADDRESS: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
-def claims_named(alerts: Alerts) -> tuple[str, ...]:
-    """Paths of the claims whose values must travel with what a caller spends: ``UsageRecord.notify``."""
-    named = {to.removeprefix(_CLAIM) for channel in alerts.channels for to in channel.to if to.startswith(_CLAIM)}
-    return tuple(sorted(named))
-
-
 def posts(alerts: Alerts, kinds: Collection[ScopeKind], spender: Spender) -> tuple[tuple[str, str], ...]:
     """(channel, recipient), each once. ``kinds``: the scopes of the budget that it is about."""
     found: dict[tuple[str, str], None] = {}
@@ -43,9 +37,10 @@ def _recipients(channel: Channel, contacts: Mapping[str, tuple[str, ...]], spend
     addresses: list[str] = []
     for to in channel.to:
         if to.startswith(_CLAIM):
-            addresses.append(claims.get(to.removeprefix(_CLAIM), ""))
+            claimed = claims.get(to.removeprefix(_CLAIM), "")
+            addresses += [claimed] if len(claimed) <= _MOST and _ADDRESS.fullmatch(claimed) else []
         elif to == _TENANT:
             addresses += contacts.get(spender.tenant or "", ())
         else:
             addresses.append(to)
-    return [address for address in addresses if len(address) <= _MOST and _ADDRESS.fullmatch(address)]
+    return addresses

@@ -9,7 +9,6 @@ kept for better ones, matters only once that tier is refused.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol
@@ -45,15 +44,6 @@ class Hour(Protocol):
     def dearest(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A call that did not fit into a budget. ``settled``: what of it was spent then, by the store's counter."""
-
-    charge: Charge
-    spender: Spender
-    settled: int
-
-
 class Watch:
     def __init__(self, budgets: Iterable[Budget], alerts: Alerts) -> None:
         self.alerts = alerts
@@ -82,13 +72,13 @@ class Watch:
                 alerts.append(about(Cause.FORECAST, Level.WARNING, FORECAST, message, expected_ms))
         return self._told(alerts, budget, spender)
 
-    def judge_refused(self, refusal: Refusal, granted: Granted, now_ms: int) -> list[Firing]:
+    def judge_refused(self, spent: Spent, granted: Granted, now_ms: int) -> list[Firing]:
         """100 percent, where the policy wants to hear of it: nothing fits any more, even if less than all is spent.
 
-        Of the whole budget, or of what the caller's tier may use of it. Callers leave out calls that would not have fit
-        into an unspent budget either: those say nothing of it.
+        Of the whole budget, or of what the caller's tier may use of it. ``spent.spender`` is who was refused. Callers
+        leave out calls that would not have fit into an unspent budget either: those say nothing of it.
         """
-        charge, spender, settled = refusal.charge, refusal.spender, refusal.settled
+        charge, spender, settled = spent.charge, spent.spender, spent.nanousd
         found = self._budget(charge, spender, granted, now_ms)
         level = dict(self.alerts.at).get(ALL)
         if found is None or level is None:

@@ -6,8 +6,9 @@ Amounts are cut, not rounded, to cents from a dollar on: nobody reads that more 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from proxy.alerts.alert import dollars, percent
+from proxy.alerts.alert import percent
 from proxy.alerts.scopes import printable, readable
+from proxy.core.units import dollars
 from proxy.core.usage import Charge
 
 

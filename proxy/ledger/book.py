@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from proxy.core.usage import Spent
+from proxy.core.usage import Charge, Spent
 from proxy.ledger.database import Database
 from proxy.ledger.deliveries import Deliveries, Firing
 from proxy.ledger.grants import Grants
 from proxy.ledger.hours import Hour, hours
-from proxy.ledger.sums import living
+from proxy.ledger.sums import living, standing
 
 
 class Book:
@@ -20,6 +20,9 @@ class Book:
 
     async def living(self, now_ms: int) -> list[Spent]:
         return await living(self._database, now_ms)
+
+    async def standing(self, charges: Sequence[Charge]) -> list[Spent]:
+        return await standing(self._database, charges)
 
     async def granted(self, now_ms: int) -> dict[tuple[str, str], int]:
         return await self._grants.totals(now_ms)

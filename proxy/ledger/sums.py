@@ -16,7 +16,7 @@ from proxy.ledger.database import Database
 from proxy.ledger.instants import Instant
 from proxy.ledger.rows import Arrival, to_spent
 from proxy.ledger.schema import budget_sums
-from proxy.ledger.writer import stored_of
+from proxy.ledger.writer import standing_of, stored_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ async def living(database: Database, now_ms: int) -> list[Spent]:
     async with database.reading() as connection:
         rows = await connection.execute(select(budget_sums).where(budget_sums.c.ends_at > now_ms))
         return [to_spent(row) for row in rows]
+
+
+async def standing(database: Database, charges: Sequence[Charge]) -> list[Spent]:
+    """What was spent of these, where anything was. Raises: LedgerAway."""
+    async with database.reading() as connection:
+        return await standing_of(connection, charges)
 
 
 async def counters(database: Database, outbox: Sequence[Arrival], now_ms: int) -> dict[bytes, tuple[int, int]]:

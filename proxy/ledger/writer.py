@@ -48,7 +48,7 @@ async def write(database: Database, batch: Sequence[Arrival], now_ms: int) -> Wr
         spent = await _move_sums(database, connection, change, now_ms)
         # What does not move is told as well: whoever moved it may have died before anybody looked.
         moved = {one.charge for one in spent}
-        spent += await _standing(connection, [charge for charge in change.named if charge not in moved])
+        spent += await standing_of(connection, [charge for charge in change.named if charge not in moved])
     return Written(len(change.rows), change.stale, tuple(spent))
 
 
@@ -75,6 +75,17 @@ async def stored_of(connection: AsyncConnection, created: Mapping[str, int]) -> 
         for row in await connection.execute(query.where(usage.c.created_at.between(max(first, 0), last))):
             charges = tuple(Charge(*charge) for charge in row.charges)
             found[row.id] = Stored(row.rev, row.created_at, row.cost_nanousd, charges)
+    return found
+
+
+async def standing_of(connection: AsyncConnection, charges: Sequence[Charge]) -> list[Spent]:
+    """Where these budgets stand, of those that anything was charged to."""
+    found: list[Spent] = []
+    key = tuple_(*(budget_sums.c[name] for name in _SUM_KEY))
+    for start in range(0, len(charges), _AT_ONCE):
+        some = [(charge.budget, charge.period, charge.scope) for charge in charges[start : start + _AT_ONCE]]
+        rows = await connection.execute(select(*_SPENT).where(key.in_(some)))
+        found += map(to_spent, rows)
     return found
 
 
@@ -105,16 +116,6 @@ async def _move_sums(database: Database, connection: AsyncConnection, change: Ch
     rows = [_sum_row(change.named.get(charge), charge, moved, now_ms) for charge, moved in change.sums.items()]
     grown = await connection.execute(grow.returning(*_SPENT), rows)
     return [to_spent(row) for row in grown]
-
-
-async def _standing(connection: AsyncConnection, charges: Sequence[Charge]) -> list[Spent]:
-    found: list[Spent] = []
-    key = tuple_(*(budget_sums.c[name] for name in _SUM_KEY))
-    for start in range(0, len(charges), _AT_ONCE):
-        some = [(charge.budget, charge.period, charge.scope) for charge in charges[start : start + _AT_ONCE]]
-        rows = await connection.execute(select(*_SPENT).where(key.in_(some)))
-        found += map(to_spent, rows)
-    return found
 
 
 def _sum_row(named: Named | None, charge: Charge, moved: int, now_ms: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ very machine mail goes in the clear. A repetition has the Message-ID of the firs
 import hashlib
 import ssl
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -54,7 +55,10 @@ class Mail:
         }
 
     async def send(self, delivery: Delivery) -> Answer:
-        content = message(delivery.payload, delivery.id, self._sender, delivery.recipient, self._domain)
+        try:
+            content = message(delivery.payload, delivery.id, self._sender, delivery.recipient, self._domain)
+        except (ValueError, MessageError) as error:
+            return never(type(error).__name__)  # no address that mail can go to
         try:
             await aiosmtplib.send(content, **self._server)
         except aiosmtplib.SMTPAuthenticationError as error:

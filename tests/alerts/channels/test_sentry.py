@@ -1,0 +1,55 @@
+"""Sentry gets one event an alert, one issue a budget, and nobody's name."""
+
+import json
+
+import pytest
+from aiohttp import ClientSession
+
+from proxy.alerts.answers import Verdict
+from proxy.alerts.channels.sentry import Sentry, event_of
+from proxy.core.clock import SystemClock
+from tests.alerts.channels.samples import A_DELIVERY, PERSONAL, a_delivery
+from tests.alerts.receivers import receiver
+
+
+async def test_an_event_arrives_in_its_envelope(session: ClientSession) -> None:
+    async with receiver() as one:
+        dsn = f"http://public@127.0.0.1:{one.port}/42"
+        assert (await Sentry("sentry", dsn, session, SystemClock()).send(A_DELIVERY)).verdict is Verdict.DELIVERED
+    (heard,) = one.heard
+    assert heard.path == "/api/42/envelope/"
+    assert "sentry_key=public" in heard.headers["X-Sentry-Auth"]
+    head, item, event = (json.loads(line) for line in heard.body.splitlines())
+    assert item["type"] == "event"
+    assert head["event_id"] == event["event_id"]
+    assert event["level"] == "warning"
+    assert event["message"].startswith("Budget tenant of tenant acme")
+    assert event["tags"]["budget"] == "tenant"
+    assert event["extra"]["current"] == "160.00"
+
+
+def test_an_event_is_the_alerts_and_an_issue_the_budgets() -> None:
+    """What comes twice is kept once; 95 percent is another event of the issue that 80 percent opened."""
+    first = event_of(json.loads(A_DELIVERY.payload))
+    again = event_of(json.loads(A_DELIVERY.payload))
+    other = event_of(json.loads(a_delivery(id="alert-other", level="critical").payload))
+    assert first["event_id"] == again["event_id"] != other["event_id"]
+    assert len(first["event_id"]) == 32
+    assert first["fingerprint"] == other["fingerprint"]
+    assert other["level"] == "error"
+
+
+def test_nobody_is_named() -> None:
+    """A user's name may be an address. Alerts of two users are two issues all the same."""
+    alert = json.loads(PERSONAL.payload)
+    event = event_of(alert)
+    assert "jane" not in json.dumps(event)
+    assert event["tags"]["scope"] == "one user"
+    assert event["message"] == "Budget user of one user for 2026-11-18: threshold, 80% used."
+    assert event["fingerprint"] != event_of(alert | {"scope": "user:https://id.example joe"})["fingerprint"]
+
+
+@pytest.mark.parametrize("dsn", ["", "https://example.com/1", "ftp://x@example.com/1", "secret words"])
+def test_what_is_no_dsn_is_said_without_it(session: ClientSession, dsn: str) -> None:
+    with pytest.raises(ValueError, match=r"^the channel 'sentry' has no Sentry DSN$"):
+        Sentry("sentry", dsn, session, SystemClock())
