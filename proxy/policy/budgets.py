@@ -14,7 +14,6 @@ from proxy.policy.spending import Budget, OnExceed
 PERIODS: Final = {"daily": Period.DAY, "weekly": Period.WEEK, "monthly": Period.MONTH}
 """A budget's keys and what each is for."""
 KEYS: Final = {period: key for key, period in PERIODS.items()}
-RESERVED: Final = ("time_zone",)  # keys of `budgets` that name none
 
 
 def compile_budgets(config: schema.Config, findings: Findings) -> dict[str, tuple[Budget, ...]]:
@@ -52,7 +51,9 @@ def compile_budgets(config: schema.Config, findings: Findings) -> dict[str, tupl
         out[name] = tuple(made)
     for tenant, exception in config.tenants.items():
         for name in exception.budgets:
-            findings.check_reference(("tenants", tenant, "budgets", name), "budget", name, "budgets", but=RESERVED)
+            findings.check_reference(
+                ("tenants", tenant, "budgets", name), "budget", name, "budgets", but=money.Budgets.model_fields
+            )
     return out
 
 
@@ -92,7 +93,7 @@ def _on_exceed(path: KeyPath, written: money.Exceeded, findings: Findings) -> tu
         findings.error(path, message, (*path, "action"), (*path, "downgrade"))
     if written.downgrade is not None:
         return OnExceed.DOWNGRADE, written.downgrade
-    return OnExceed.WARN if written.action is money.Action.WARN else OnExceed.BLOCK, None
+    return written.action or OnExceed.BLOCK, None
 
 
 def _exceptions(

@@ -11,7 +11,7 @@ from proxy.policy import moneywords, words
 from proxy.policy.model import Scope, ScopeKind
 from proxy.policy.section import Flag, Name, Secret, Section, Text, key
 from proxy.policy.spelling import choice, count, one_or_many, single, word_for
-from proxy.policy.spending import Dialect, Level
+from proxy.policy.spending import Dialect, Level, OnExceed
 
 Money = Annotated[int, moneywords.MONEY]
 Scopes = Annotated[list[Annotated[Scope, words.SCOPE]], one_or_many()]
@@ -21,15 +21,8 @@ ByTier = Annotated[dict[str, Money], single("default", "or one amount for all")]
 # --- budgets -----------------------------------------------------------------------------------------------------
 
 
-class Action(StrEnum):
-    """What needs no more than a word when a budget is used up."""
-
-    BLOCK = "block"
-    WARN = "warn"
-
-
 class Exceeded(Section):
-    action: Annotated[Action, choice(Action)] | None = key(
+    action: Annotated[OnExceed, choice({"block": OnExceed.BLOCK, "warn": OnExceed.WARN})] | None = key(
         "`block`: refused with 429; `warn`: admitted, counted and told.", None
     )
     downgrade: Text | None = key("A model that the call is made of instead, if that one fits.", None)

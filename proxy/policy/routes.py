@@ -10,6 +10,7 @@ from proxy.policy.coverage import covers
 from proxy.policy.findings import Findings
 from proxy.policy.limits import at_once, fits_exactly
 from proxy.policy.model import AuthMode, Cors, Limit, Match, MeterKind, RedisDown, Route, ScopeKind, Timeouts
+from proxy.policy.money import Budgets
 from proxy.policy.patterns import path_covers
 from proxy.policy.problems import KeyPath
 from proxy.policy.spending import Spending
@@ -240,4 +241,4 @@ def check_defaults(config: schema.Config, findings: Findings) -> None:
 
 
 def _check_named(kind: str, path: KeyPath, name: str, findings: Findings) -> None:
-    findings.check_reference(path, kind, name, f"{kind}s", but=("time_zone",) if kind == "budget" else ())
+    findings.check_reference(path, kind, name, f"{kind}s", but=Budgets.model_fields if kind == "budget" else ())

@@ -131,6 +131,7 @@ def test_workers_import_neither_pydantic_nor_yaml():
     """They are lean: a policy comes to them pickled."""
     code = (
         "import sys, proxy.policy.model, proxy.policy.matching, proxy.policy.target\n"
+        "import proxy.policy.spending\n"
         "heavy = {'pydantic', 'pydantic_core', 'yaml'} & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
@@ -147,6 +148,10 @@ def test_the_version_follows_the_content(policy):
     assert policy("# a comment\n" + text % 50, env).version == first
     assert policy(text % 51, env).version != first
     assert policy(text % 50, {"T": "b" * 16}).version != first
+    amounts = [
+        policy(f"budgets: {{a: {{scope: global, daily: {amount}}}}}\n").version for amount in ("$1", "$1.0", "$2")
+    ]
+    assert amounts[0] == amounts[1] != amounts[2]
 
 
 def test_defaults_are_an_experts(policy):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.units import format_duration
-from proxy.policy.spelling import choice, count, duration, flag, one_or_many, single, size, text
+from proxy.policy.spelling import choice, count, duration, flag, one_or_many, single, size, text, word_for
 
 quick = settings(derandomize=True, deadline=None, max_examples=200)
 
@@ -88,3 +88,5 @@ def test_shorthands_leave_the_long_form_alone():
     assert one_or_many().expand(["a"]) == ["a"]
     assert single("k", "").expand("a") == {"k": "a"}
     assert single("k", "").expand({"x": 1}) == {"x": 1}
+    assert word_for("any", ["*"]).expand("any") == ["*"]
+    assert word_for("any", ["*"]).expand(["any"]) == ["any"]
