@@ -40,18 +40,31 @@ class Affordability:
     def _of_route(self, route: Route, spending: Spending) -> Iterator[str]:
         provider = DIALECTS[spending.dialect].provider
         for cap in dict.fromkeys((spending.max_output_tokens, spending.most_output_tokens)):
-            cheapest = None if cap is None else self._cheapest(provider, cap)
-            if cheapest is None:
-                continue
-            cost, model = cheapest
-            for budget in spending.budgets:
-                if tiers := self._short(route, budget, cost):
-                    yield (
-                        f"for {', '.join(tiers)} no call with {cap:,} tokens of output fits the budget {budget.name!r} "
-                        f"in a {budget.period}: with the cheapest model, {model}, it may cost {dollars(cost)}"
-                    )
+            costs = [] if cap is None else self._costs(provider, cap)
+            if costs:
+                for budget in spending.budgets:
+                    yield from self._of_budget(route, budget, f"{cap:,} tokens of output", costs)
         for budget in spending.budgets:
             yield from self._of_downgrade(route, spending, budget, provider)
+
+    def _of_budget(self, route: Route, budget: Budget, size: str, costs: list[tuple[int, str]]) -> Iterator[str]:
+        """``costs``: of one call of that size, with each model, cheapest first."""
+        cheapest, median, dearest = costs[0], costs[len(costs) // 2], costs[-1]
+        where = f"fits the budget {budget.name!r} in a {budget.period}"
+        none = self._short(route, budget, cheapest[0])
+        if none:
+            cost, model = cheapest
+            yield (
+                f"for {', '.join(none)} no call with {size} {where}: "
+                f"with the cheapest model, {model}, it may cost {dollars(cost)}"
+            )
+        few = [tier for tier in self._short(route, budget, median[0]) if tier not in none]
+        if few:
+            cost, model = dearest
+            yield (
+                f"for {', '.join(few)} a call with {size} {where} with half of the models at most: "
+                f"with the dearest, {model}, it may cost {dollars(cost)}"
+            )
 
     def _of_downgrade(self, route: Route, spending: Spending, budget: Budget, provider: str) -> Iterator[str]:
         model = budget.downgrade_to
@@ -69,12 +82,11 @@ class Affordability:
                 f"downgrades: {dollars(cost)} for its output"
             )
 
-    def _cheapest(self, provider: str, tokens: int) -> tuple[int, str] | None:
-        """What so much output costs with the cheapest model that is not free, and its name."""
+    def _costs(self, provider: str, tokens: int) -> list[tuple[int, str]]:
+        """What so much output costs with each model that is not free, cheapest first."""
         listed = [prices for prices in self._table.models(provider) if prices.id.lower() not in self._own]
         models = [*listed, *self._overridden(provider)]
-        costs = [(cost, prices.id) for prices in models if (cost := self._output(provider, prices, tokens))]
-        return min(costs, default=None)
+        return sorted((cost, prices.id) for prices in models if (cost := self._output(provider, prices, tokens)))
 
     def _overridden(self, provider: str) -> Iterator[ModelPrices]:
         for model in self._policy.prices.overrides:

@@ -46,6 +46,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             parser.add_argument(
                 "--routes", metavar="ROUTES", help="routes that it may use, with commas; all if left out"
             )
+            parser.add_argument("--feature", help="what its calls to a provider are for")
+            parser.add_argument("--cost-centre", help="who pays for them")
             parser.add_argument("--expires-in", metavar="DURATION", help="such as 90d")
         if verb == "rotate":
             parser.add_argument("--overlap", default=DEFAULT_OVERLAP, help="how long the old key works on (1d)")
@@ -69,6 +71,8 @@ def _create(args: argparse.Namespace, text: str, now_ms: int) -> tuple[str, str]
         tier=args.tier,
         may_act_for=acts_for,
         routes=args.routes.split(",") if args.routes else None,
+        feature=args.feature,
+        cost_centre=args.cost_centre,
         expires_ms=now_ms + parse_duration_ms(args.expires_in) if args.expires_in else None,
     )
     return new, key

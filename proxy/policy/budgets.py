@@ -7,12 +7,13 @@ from typing import Final
 from proxy.policy import money, schema
 from proxy.policy.findings import Findings
 from proxy.policy.limits import check_scopes, every_tier
-from proxy.policy.model import Period
+from proxy.policy.model import Period, ScopeKind
 from proxy.policy.problems import KeyPath, meant
 from proxy.policy.spending import Budget, OnExceed
 
 PERIODS: Final = {"daily": Period.DAY, "weekly": Period.WEEK, "monthly": Period.MONTH}
 """A budget's keys and what each is for."""
+_OF_ONE_TIER: Final = (ScopeKind.USER, ScopeKind.TIER)
 KEYS: Final = {period: key for key, period in PERIODS.items()}
 
 
@@ -25,6 +26,8 @@ def compile_budgets(config: schema.Config, findings: Findings) -> dict[str, tupl
         findings.check_name(path, name)
         check_scopes((*path, "scope"), written.scope, findings)
         usable = _usable((*path, "reserve"), written.reserve, config.tiers, findings)
+        if written.reserve and any(scope.kind in _OF_ONE_TIER for scope in written.scope):
+            findings.warn((*path, "reserve"), "a budget by user or tier has callers of one tier: nobody is kept back")
         on_exceed, downgrade_to = _on_exceed((*path, "on_exceed"), written.on_exceed, findings)
         periods = dict(_amounts(written))
         if not periods:

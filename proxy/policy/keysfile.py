@@ -59,6 +59,8 @@ def created(
     tier: str | None = None,
     may_act_for: list[str] | None = None,
     routes: list[str] | None = None,
+    feature: str | None = None,
+    cost_centre: str | None = None,
     expires_ms: int | None = None,
 ) -> str:
     """The text with one key more. ``may_act_for`` ``["*"]`` is any tenant.
@@ -73,6 +75,7 @@ def created(
         raise KeysFileError(f"there is a key {name!r} already; rotate it, or take another name")
     entry: dict[str, Any] = {"sha256": [_hash(digest, expires_ms)]}
     optional = {"tenant": tenant, "user": user, "tier": tier, "routes": routes}
+    optional |= {"feature": feature, "cost_centre": cost_centre}
     entry |= {key: value for key, value in optional.items() if value is not None}
     if may_act_for is not None:
         entry["may_act_for"] = "any" if may_act_for == ["*"] else may_act_for

@@ -21,6 +21,7 @@ TABLE = PriceTable(
                     {"id": model, "match": ["equals", model], "prices": [[None, prices]]}
                     for model, prices in {
                         "dear": {"input_tokens": "100", "output_tokens": "1000"},
+                        "usual": {"input_tokens": "2", "output_tokens": "20"},
                         "cheap": {"input_tokens": "1", "output_tokens": "10"},
                         "free": {"input_tokens": "0", "output_tokens": "0"},
                         "embedder": {"input_tokens": "0.1"},
@@ -30,6 +31,8 @@ TABLE = PriceTable(
         },
     }
 )
+
+"""At 1,000 tokens of output: one cent, two cents, a dollar."""
 
 POLICY = """
 version: 1
@@ -51,15 +54,24 @@ def warned(route: str, *, trial: str = "$0.01", exceed: str = "", more: str = ""
 
 def test_a_tier_whose_budget_is_below_one_call_is_told() -> None:
     """With the cheapest model that costs anything; 1,001 tokens at $10 a million are just above a cent."""
-    assert warned("max_output_tokens: 1000") == []
+    assert warned("max_output_tokens: 1000", trial="$0.02") == []
     assert warned("max_output_tokens: 1001") == [
         "for trial no call with 1,001 tokens of output fits the budget 'user' in a day: "
         "with the cheapest model, cheap, it may cost $0.01001"
     ]
 
 
+def test_a_tier_that_most_models_are_too_dear_for_is_told() -> None:
+    """A single dear model is no reason to: nobody would read on."""
+    assert warned("max_output_tokens: 1000", trial="$0.019999999") == [
+        "for trial a call with 1,000 tokens of output fits the budget 'user' in a day "
+        "with half of the models at most: with the dearest, dear, it may cost $1"
+    ]
+
+
 def test_the_largest_call_that_may_be_asked_for_is_looked_at_too() -> None:
-    assert warned("max_output_tokens: {default: 1000, most: 1001}")[0].startswith("for trial no call with 1,001 tokens")
+    (message,) = warned("max_output_tokens: {default: 500, most: 1001}")
+    assert message.startswith("for trial no call with 1,001 tokens of output fits")
 
 
 def test_without_a_cap_nothing_is_known() -> None:
@@ -91,17 +103,18 @@ def test_a_tier_that_may_spend_nothing_is_meant_to() -> None:
 )
 def test_the_policys_own_prices_count(prices: str, fits: bool) -> None:
     """A discount is off the table's prices; one's own are as agreed, and go before the table's."""
-    assert (warned("max_output_tokens: 1001", more=f"prices: {prices}") == []) is fits
+    found = warned("max_output_tokens: 1001", more=f"prices: {prices}")
+    assert (not any("no call" in message for message in found)) is fits
 
 
 def test_a_model_to_fall_back_on_must_be_priced_and_fit() -> None:
     downgrade = ", on_exceed: {downgrade: %s}"
-    assert warned("max_output_tokens: 1000", exceed=downgrade % "cheap") == []
-    assert warned("max_output_tokens: 1000", exceed=downgrade % "dear") == [
-        "for trial the budget 'user' is below one call of 'dear', to which it downgrades: $1 for its output"
+    assert warned("max_output_tokens: 500", exceed=downgrade % "cheap") == []
+    assert warned("max_output_tokens: 500", exceed=downgrade % "dear") == [
+        "for trial the budget 'user' is below one call of 'dear', to which it downgrades: $0.50 for its output"
     ]
-    assert warned("max_output_tokens: 1000", exceed=downgrade % "nobody") == [
+    assert warned("max_output_tokens: 500", exceed=downgrade % "nobody") == [
         "the budget 'user' downgrades to 'nobody', whose price nobody knows: it is refused"
     ]
     unknown = "prices: {unknown_model: {input: $1/1M, output: $1/1M}}"
-    assert warned("max_output_tokens: 1000", exceed=downgrade % "nobody", more=unknown) == []
+    assert warned("max_output_tokens: 500", exceed=downgrade % "nobody", more=unknown) == []

@@ -40,6 +40,13 @@ def test_a_key_is_shown_once_and_only_its_digest_is_kept(keys: Keys) -> None:
     assert stat.S_IMODE(keys.path.stat().st_mode) == 0o600
 
 
+def test_a_key_has_tags_for_what_it_spends(keys: Keys) -> None:
+    keys("create", "robot", "--feature", "chat", "--cost-centre", "4711")
+    text = keys.path.read_text()
+    assert "feature: chat" in text
+    assert "cost_centre: '4711'" in text
+
+
 def test_no_two_keys_are_the_same(keys: Keys) -> None:
     made = {keys("create", f"robot-{number}") for number in range(20)}
     assert len(made) == 20

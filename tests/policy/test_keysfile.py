@@ -27,12 +27,13 @@ def test_only_a_digest_is_kept():
 def test_create_adds_to_what_is_there():
     """The first into an empty file; names and values that YAML reads as something else stay text."""
     text = created("", "no", A, tenant="007", user="null", tier="trial", expires_ms=1_800_000_000_000)
-    text = created(text, "next", B, may_act_for=["*"], routes=["ai"])
+    text = created(text, "next", B, may_act_for=["*"], routes=["ai"], feature="chat", cost_centre="4711")
     keys = entries(text)
     assert list(keys) == ["no", "next"]
     assert (keys["no"].tenant, keys["no"].user, keys["no"].tier) == ("007", "null", "trial")
     assert [(one.hash, one.expires) for one in keys["no"].sha256] == [(A, 1_800_000_000_000)]
     assert keys["next"].may_act_for == ["*"]
+    assert (keys["next"].feature, keys["next"].cost_centre, keys["no"].feature) == ("chat", "4711", None)
     assert "may_act_for: any" in text
     assert text.startswith("# Written by")
 
