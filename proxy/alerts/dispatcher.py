@@ -94,7 +94,7 @@ class Dispatcher:
         pace: Pace | None = None,
     ) -> None:
         self._queue = queue
-        self._notices = {channel: asyncio.Event() for channel in channels}
+        self._channels = [(channel, asyncio.Event()) for channel in channels]
         self._clock = clock
         self._observer = observer
         self._passing = passing
@@ -103,7 +103,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Something has fired."""
-        for notice in self._notices.values():
+        for _, notice in self._channels:
             notice.set()
 
     def stop(self) -> None:
@@ -114,7 +114,7 @@ class Dispatcher:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_oldest(), name="alerts-oldest")
-            for channel, notice in self._notices.items():
+            for channel, notice in self._channels:
                 group.create_task(self._serve(channel, notice), name=f"alerts-{channel.name}")
 
     async def _serve(self, channel: Channel, notice: asyncio.Event) -> None:

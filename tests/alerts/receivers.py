@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -160,9 +160,6 @@ class Notes:
 
     def away(self, reason: str) -> None:
         self.aways.append(reason)
-
-
-Task = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
