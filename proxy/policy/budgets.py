@@ -1,8 +1,8 @@
 """From the budgets as written to compiled ones: one for each period, every tier covered, tenants' exceptions. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from proxy.policy import money, schema
 from proxy.policy.findings import Findings
@@ -12,9 +12,9 @@ from proxy.policy.problems import KeyPath, meant
 from proxy.policy.spending import Budget, OnExceed
 
 PERIODS: Final = {"daily": Period.DAY, "weekly": Period.WEEK, "monthly": Period.MONTH}
-"""A budget's keys and what each is for."""
-_OF_ONE_TIER: Final = (ScopeKind.USER, ScopeKind.TIER)
+"""The keys that hold amounts, and what each is for."""
 KEYS: Final = {period: key for key, period in PERIODS.items()}
+_OF_ONE_TIER: Final = (ScopeKind.USER, ScopeKind.TIER)
 
 
 def compile_budgets(config: schema.Config, findings: Findings) -> dict[str, tuple[Budget, ...]]:
@@ -29,7 +29,7 @@ def compile_budgets(config: schema.Config, findings: Findings) -> dict[str, tupl
         if written.reserve and any(scope.kind in _OF_ONE_TIER for scope in written.scope):
             findings.warn((*path, "reserve"), "a budget by user or tier has callers of one tier: nobody is kept back")
         on_exceed, downgrade_to = _on_exceed((*path, "on_exceed"), written.on_exceed, findings)
-        periods = dict(_amounts(written))
+        periods = _amounts(written)
         if not periods:
             findings.error(path, "needs daily, weekly or monthly", *((*path, key) for key in PERIODS))
         exceptions = _exceptions(name, list(periods), config, findings)
@@ -60,11 +60,9 @@ def compile_budgets(config: schema.Config, findings: Findings) -> dict[str, tupl
     return out
 
 
-def _amounts(written: money.Budget | money.TenantBudget) -> Iterator[tuple[str, Mapping[str, int]]]:
-    for key in PERIODS:
-        amount = getattr(written, key)
-        if amount is not None:
-            yield key, amount
+def _amounts(written: money.Budget | money.TenantBudget) -> dict[str, Any]:
+    """What it has for each period, by its key: amounts by tier, or of a tenant one."""
+    return {key: amount for key in PERIODS if (amount := getattr(written, key)) is not None}
 
 
 def _usable(
@@ -110,7 +108,7 @@ def _exceptions(
             continue
         path: KeyPath = ("tenants", tenant, "budgets", name)
         whole: KeyPath = ("budgets", name)
-        own = {key: getattr(written, key) for key in PERIODS if getattr(written, key) is not None}
+        own = _amounts(written)
         if written.amount is not None:
             if own:
                 findings.error((*path, "amount"), "stands alone, or each period has an amount of its own")

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from proxy.policy.document import Document, Missing
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem, meant, nearest
 from proxy.policy.section import Section
-from proxy.policy.spelling import SPELLING_ERROR, kind_of
+from proxy.policy.spelling import SPELLING_ERROR, Shorthand, kind_of
 
 _ROUNDS: Final = 20  # a section's stand-in may lack keys, whose stand-ins may: no policy is half as deep
 
@@ -150,7 +150,8 @@ def _problem(document: Document, kind: Any, details: ErrorDetails) -> PolicyProb
         case "extra_forbidden":
             return document.problem(path, f"unknown key {path[-1]!r}{meant(str(path[-1]), keys_at(kind, path[:-1]))}")
         case "model_type" | "dict_type":
-            return document.problem(path, f"must be a map, not {kind_of(details['input'])}")
+            forms = "".join(f", {form}," for form in _short_forms(kind, path))
+            return document.problem(path, f"must be a map{forms or ','} not {kind_of(details['input'])}")
         case "list_type":
             return document.problem(path, f"must be a list, not {kind_of(details['input'])}")
     context = details.get("ctx", {})
@@ -164,25 +165,47 @@ def _problem(document: Document, kind: Any, details: ErrorDetails) -> PolicyProb
 def keys_at(kind: Any, path: KeyPath) -> list[str]:
     """The keys that the schema knows at ``path``; none where it takes any."""
     for step in path:
-        model = bare_type(kind)
-        if isinstance(model, type) and issubclass(model, Section):
-            fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
-            kind = fields.get(str(step), model.members)
-        else:
-            kind = typing.get_args(model)[-1]
+        kind, _ = _below(kind, step)
     model = bare_type(kind)
     if isinstance(model, type) and issubclass(model, Section):
         return [info.alias or name for name, info in model.model_fields.items()]
     return []
 
 
+def _short_forms(kind: Any, path: KeyPath) -> list[str]:
+    """What may stand for a map or a list at ``path``, in words."""
+    notes: list[Any] = []
+    for step in path:
+        kind, notes = _below(kind, step)
+    return [note.what for note in notes if isinstance(note, Shorthand)]
+
+
+def _below(kind: Any, step: str | int) -> tuple[Any, list[Any]]:
+    """The type of a key or of a list's member, and its annotations."""
+    model = bare_type(kind)
+    if not (isinstance(model, type) and issubclass(model, Section)):
+        kind = typing.get_args(model)[-1]
+        return kind, _stripped(kind)[1]
+    fields = {info.alias or name: info for name, info in model.model_fields.items()}
+    info = fields.get(str(step))
+    if info is None:
+        return model.members, []
+    return info.annotation, [*info.metadata, *_stripped(info.annotation)[1]]
+
+
 def bare_type(kind: Any) -> Any:
     """A type without its annotations and without None."""
+    return _stripped(kind)[0]
+
+
+def _stripped(kind: Any) -> tuple[Any, list[Any]]:
+    notes: list[Any] = []
     while True:
         origin = typing.get_origin(kind)
         if origin is typing.Annotated:
-            kind = typing.get_args(kind)[0]
+            kind, *more = typing.get_args(kind)
+            notes += more
         elif origin in (UnionType, typing.Union):
             kind = next(option for option in typing.get_args(kind) if option is not type(None))
         else:
-            return kind
+            return kind, notes
