@@ -94,42 +94,67 @@ class Dispatcher:
         pace: Pace | None = None,
     ) -> None:
         self._queue = queue
-        self._channels = [(channel, asyncio.Event()) for channel in channels]
+        self._channels = _with_notices(channels)
         self._clock = clock
         self._observer = observer
         self._passing = passing
         self._pace = pace or Pace()
         self._stopping = asyncio.Event()
+        self._turn_over = asyncio.Event()  # of these channels
 
     def wake(self) -> None:
         """Something has fired."""
         for _, notice in self._channels:
             notice.set()
 
+    def use(self, channels: Sequence[Channel]) -> None:
+        """Those of another policy, once the attempts under way have ended."""
+        self._end_turn()
+        self._channels = _with_notices(channels)
+
     def stop(self) -> None:
         """``run`` returns after the attempts under way."""
         self._stopping.set()
-        self.wake()
+        self._end_turn()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_oldest(), name="alerts-oldest")
-            for channel, notice in self._channels:
-                group.create_task(self._serve(channel, notice), name=f"alerts-{channel.name}")
+        watching = asyncio.create_task(self._watch_oldest(), name="alerts-oldest")
+        while not self._stopping.is_set():
+            self._turn_over.clear()
+            async with asyncio.TaskGroup() as group:
+                for channel, notice in self._channels:
+                    group.create_task(self._serve(channel, notice), name=f"alerts-{channel.name}")
+                await self._turn_over.wait()
+        await watching
+
+    def _end_turn(self) -> None:
+        self._turn_over.set()
+        self.wake()
 
     async def _serve(self, channel: Channel, notice: asyncio.Event) -> None:
         pace = self._pace
-        while not self._stopping.is_set():
+        while not self._turn_over.is_set():
             notice.clear()
             try:
                 batch = await self._queue.due(channel.name, self._clock.now_ms(), pace.at_once, pace.lease_ms)
-                await asyncio.gather(*(self._attempt(channel, delivery) for delivery in batch))
+                await self._attempt_all(channel, batch)
             except self._passing as error:
                 self._observer.away(type(error).__name__)
-                await _until(self._stopping, pace.poll_s)
+                await _until(self._turn_over, pace.poll_s)
+                continue
+            except Exception as error:  # noqa: BLE001 - what was taken comes back by itself, and others go on
+                _report(f"sending to {channel.name} failed", error)
+                await _until(self._turn_over, pace.poll_s)
                 continue
             if len(batch) < pace.at_once:
                 await _until(notice, pace.poll_s)
+
+    async def _attempt_all(self, channel: Channel, batch: Sequence[Delivery]) -> None:
+        """Raises the first error, once all have ended."""
+        attempts = (self._attempt(channel, delivery) for delivery in batch)
+        for error in await asyncio.gather(*attempts, return_exceptions=True):
+            if error is not None:
+                raise error
 
     async def _attempt(self, channel: Channel, delivery: Delivery) -> None:
         answer = await self._send(channel, delivery)
@@ -149,8 +174,7 @@ class Dispatcher:
         except TimeoutError:
             return later("timeout")
         except Exception as error:  # noqa: BLE001 - a library's surprise on one channel must not end the others
-            report = {"message": f"the channel {channel.name} failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(report)
+            _report(f"the channel {channel.name} failed", error)
             return later(type(error).__name__)
 
     async def _watch_oldest(self) -> None:
@@ -163,6 +187,14 @@ class Dispatcher:
                 now_ms = self._clock.now_ms()
                 self._observer.waiting({name: max(0, now_ms - ms) / 1000 for name, ms in oldest.items()})
             await _until(self._stopping, self._pace.oldest_s)
+
+
+def _with_notices(channels: Sequence[Channel]) -> list[tuple[Channel, asyncio.Event]]:
+    return [(channel, asyncio.Event()) for channel in channels]
+
+
+def _report(message: str, error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

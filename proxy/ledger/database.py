@@ -22,7 +22,7 @@ CONNECT_S: Final = 10.0
 STATEMENT_S: Final = 60.0
 POOL: Final = 3
 
-Timing = Callable[[str, float], None]  # what ("pool", "read", "write"), seconds
+Timing = Callable[[str, float], None]  # what ("pool", "read", "write", "copy"), seconds
 _WRITES: Final = "sluicegate_writes"
 
 
@@ -61,6 +61,15 @@ class Database:
         """A transaction that sees one state of the ledger throughout. Raises: LedgerAway, LedgerRefused."""
         options = {"isolation_level": "REPEATABLE READ"} if self.on_postgresql else {_WRITES: False}
         async with self._transaction("read", options) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits at the end and writes no table of the ledger's: it takes no turn among writers.
+
+        Raises: LedgerAway, LedgerRefused.
+        """
+        async with self._transaction("copy", {_WRITES: True}) as connection:
             yield connection
 
     async def close(self) -> None:

@@ -26,15 +26,18 @@ _AT_ONCE: Final = 1000  # ids in one look-up; SQLite takes 32,766 values, Postgr
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """``spent``: where every budget stands that the batch names, moved or not; each once."""
+    """``spent``: where every budget stands that the batch names, moved or not; each once. ``keys``: of the rows, id and
+    ``created_ms``."""
 
     rows: int  # written or corrected
     stale: int  # already there
     spent: tuple[Spent, ...] = ()
+    keys: tuple[tuple[str, int], ...] = ()
 
     def __add__(self, later: "Written") -> "Written":
         spent = {one.charge: one for one in (*self.spent, *later.spent)}
-        return Written(self.rows + later.rows, self.stale + later.stale, tuple(spent.values()))
+        keys = self.keys + later.keys
+        return Written(self.rows + later.rows, self.stale + later.stale, tuple(spent.values()), keys)
 
 
 async def write(database: Database, batch: Sequence[Arrival], now_ms: int) -> Written:
@@ -49,7 +52,8 @@ async def write(database: Database, batch: Sequence[Arrival], now_ms: int) -> Wr
         # What does not move is told as well: whoever moved it may have died before anybody looked.
         moved = {one.charge for one in spent}
         spent += await standing_of(connection, [charge for charge in change.named if charge not in moved])
-    return Written(len(change.rows), change.stale, tuple(spent))
+    keys = tuple((row["id"], row["created_at"]) for row in change.rows)
+    return Written(len(keys), change.stale, tuple(spent), keys)
 
 
 async def bury(database: Database, letters: Iterable[Arrival], reason: str, now_ms: int) -> None:

@@ -1,6 +1,7 @@
 """Who is told, for real: a web server and a mail server on this machine, up or down as a test wants."""
 
 import asyncio
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ class Heard:
     path: str
     headers: dict[str, str]
     body: bytes
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass

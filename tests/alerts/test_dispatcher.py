@@ -131,6 +131,29 @@ async def test_a_channel_that_breaks_is_reported_and_tried_again(ledger: Databas
     assert reports == ["the channel hand failed"]
 
 
+async def test_another_policys_channels_take_over(ledger: Database) -> None:
+    """After the attempt under way; what was for a channel that is gone stays for when it comes back."""
+    before, after, queue = Hand("before"), Hand("after"), Deliveries(ledger)
+    before.go_on.clear()
+    sender = dispatcher(ledger, [before], Notes())
+    async with running(sender):
+        await queue.fire(firings(1, "before", "after"), CLOCK.now_ms())
+        await until(lambda: before.heard)
+        sender.use([after])
+        before.go_on.set()
+        await until(lambda: after.heard)
+        await queue.fire([a_firing("later", threshold=99, posts=(("before", ""), ("after", "")))], CLOCK.now_ms())
+        sender.wake()
+        await until(lambda: len(after.heard) == 2)
+        assert (await queue.oldest()).keys() <= {"before", "after"}
+        sender.use([])
+        sender.use([before])
+        await until(lambda: len(before.heard) == 2)
+    assert (
+        [delivery.id for delivery in before.heard] == [delivery.id for delivery in after.heard] == ["alert-0", "later"]
+    )
+
+
 async def test_an_attempt_that_hangs_is_given_up(ledger: Database) -> None:
     hand, notes = Hand(), Notes()
     hand.go_on.clear()

@@ -27,7 +27,8 @@ from proxy.ledger.grants import Grant, Grants
 from proxy.ledger.mover import Mover
 from proxy.ledger.outbox import STREAM, Outbox
 from proxy.ledger.schema import deliveries
-from proxy.ledger.writer import Written, write
+from proxy.ledger.writer import write
+from tests.alerts.latency import Telling, seconds_to_be_heard
 from tests.alerts.receivers import Notes, receiver, running, until
 from tests.alerts.samples import DOLLAR, SPENDER, TENANT, UNUSUAL, alerts
 from tests.alerts.test_dispatcher import QUICK as SENDING
@@ -77,18 +78,6 @@ class Gateway:
         return sorted(firing.threshold for firing in self.fired[before:])
 
 
-class Telling(movers.Notes):
-    """What the mover's watch tells the lookout."""
-
-    def __init__(self, lookout: Lookout) -> None:
-        super().__init__()
-        self._lookout = lookout
-
-    def moved(self, written: Written, seconds: float) -> None:
-        super().moved(written, seconds)
-        self._lookout.spent(written.spent)
-
-
 async def sent(ledger: Database) -> list[int]:
     """Percent of every delivery that there is."""
     async with ledger.reading() as connection:
@@ -131,6 +120,13 @@ async def test_fifty_settlements_that_race_across_a_threshold_fire_exactly_one(
     assert await sent(ledger) in ([n] for n in range(80, 86))
     for database in databases:
         await database.close()
+
+
+async def test_an_alert_is_heard_within_five_seconds(url: str, redis_server: Server) -> None:
+    """From the outbox to a receiver that is up, at the pace of production. ``tests.alerts.latency`` says how long."""
+    async with outbox(redis_server):
+        pass
+    assert (await seconds_to_be_heard(redis_server.url, url, 10, 50.0))[-1] < 5
 
 
 async def test_two_levels_that_one_call_crosses_both_fire(ledger: Database) -> None:
