@@ -3,6 +3,7 @@ waits for a database holds up no other."""
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ from redis.exceptions import RedisError
 
 from proxy.core.clock import Clock
 from proxy.core.usage import Charge, Spender
-from proxy.gateway.calls import journals
 from proxy.gateway.control import Granted as GrantedMessage
+from proxy.gateway.journals import journals
 from proxy.gateway.rebuilder import Rebuilder
 from proxy.ledger.database import Database, connect
 from proxy.ledger.errors import LedgerAway, LedgerRefused
@@ -22,13 +23,15 @@ from proxy.ledger.grants import Grant, Grants
 from proxy.ledger.lookups import known
 from proxy.ledger.migrate import migrate, require_head
 from proxy.ledger.mover import Mover, Pace
-from proxy.ledger.outbox import Client, Outbox
+from proxy.ledger.outbox import Outbox, arrivals
 from proxy.ledger.retention import retain
 from proxy.ledger.sums import counters
 from proxy.ledger.url import Dialect, parse
 from proxy.ledger.writer import Written
 from proxy.metering.budgets import Granted
 from proxy.metering.budgets import Grants as GrantsNow
+from proxy.metering.holds import Hold
+from proxy.metering.inspection import snapshot
 from proxy.metering.settlement import TOMBSTONE_MS
 from proxy.policy.model import Policy
 from proxy.store.client import Store
@@ -60,13 +63,16 @@ class Bookkeeping:
         self,
         policy: Policy,
         store: Store,
-        streams: Client,
+        streams: Any,
         name: str,
         metrics: Metrics,
         clock: Clock,
         on_granted: Callable[[GrantedMessage], Awaitable[None]],
     ) -> None:
-        """``name``: of this process, as a consumer of the outbox. Raises: LedgerUrlError."""
+        """``streams``: redis-py's client, not decoding. ``name``: of this process, as a consumer of the outbox.
+
+        Raises: LedgerUrlError.
+        """
         if policy.ledger is None:
             raise ValueError("the policy has no ledger")
         self._policy = policy
@@ -75,9 +81,11 @@ class Bookkeeping:
         self._clock = clock
         self._on_granted = on_granted
         self._database: Database = connect(policy.ledger.url, on_time=self._timed)
+        self._streams = streams
         self._outbox = Outbox(streams, name)
         self._mover = Mover(self._outbox, self._database, clock, self, Pace(block_ms=ONE_READ_MS))
-        self._rebuilder = Rebuilder(store, journals(policy.data_dir), self._settled, lambda: metrics.inc(REBUILDS))
+        folder, counted = journals(policy.data_dir), functools.partial(metrics.inc, REBUILDS)
+        self._rebuilder = Rebuilder(store, folder, self._settled, self._ended, counted)
         self._opened = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._moving: asyncio.Task[None] | None = None
@@ -165,6 +173,15 @@ class Bookkeeping:
         await self._opened.wait()
         waiting = await self._outbox.first(MOST_OUTBOX)
         return await counters(self._database, waiting, self._clock.now_ms())
+
+    async def _ended(self) -> list[Hold]:
+        """The store's holds that have ended in the ledger or in the outbox. Raises: LedgerAway, RedisError."""
+        found = await snapshot(self._streams, ())
+        known_here = {arrived.record.id for arrived in arrivals(found.entries) if arrived.record is not None}
+        ids = [hold.id.hex() for hold in found.holds]
+        since_ms = self._clock.now_ms() - 2 * TOMBSTONE_MS
+        ended = known_here | await known(self._database, ids, since_ms)
+        return [hold for hold in found.holds if hold.id.hex() in ended]
 
     async def _follow_grants(self) -> None:
         await self._opened.wait()

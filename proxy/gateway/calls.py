@@ -1,8 +1,8 @@
 """A worker's calls to providers, over all policies: its money, its journal, and answers that outlive their clients."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any, Final
 
 from proxy.ai.estimates import Estimates
@@ -10,6 +10,7 @@ from proxy.core.clock import Clock
 from proxy.core.units import NANOS
 from proxy.gateway.callrecord import Ended, Offer
 from proxy.gateway.control import BudgetRefused, Start
+from proxy.gateway.journals import Journals, journals
 from proxy.gateway.ledgerlink import LedgerLink
 from proxy.metering.budgets import Grants, HeldBudget
 from proxy.metering.epoch import Budgets
@@ -20,14 +21,11 @@ from proxy.policy.model import Policy, Route
 from proxy.store.client import Store
 from proxy.telemetry.metrics import AI_CALLS, AI_HELD, AI_SPEND, AI_TOKENS, AI_UNDER_WAY, BUDGETS_CLOSED, Metrics
 
+log = logging.getLogger("sluicegate.worker")
+
 LAST_ANSWERS_S: Final = 1.0  # for answers without a client, when the worker ends: what then runs is settled at its hold
 TELL_S: Final = 1.0
-_JOURNALS: Final = "journals"
-
-
-def journals(data_dir: str) -> Path:
-    """Where workers keep what they hold and have settled, each in a file of its own."""
-    return Path(data_dir) / _JOURNALS
+TAKE_OVER_S: Final = 5.0
 
 
 def spends(policy: Policy) -> bool:
@@ -42,22 +40,28 @@ class Calls:
         self.granted: Grants = start.granted
         self.link = LedgerLink(start.index)
         self.money: Money
-        self._folder, self._index, self._workers = journals(start.policy.data_dir), start.index, start.workers
+        self._journals = Journals(journals(start.policy.data_dir))
         self._store, self._meters, self._clock, self._metrics = store, meters, clock, metrics
         self._journal: Journal | None = None
         self._estimates: dict[float, Estimates] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._teller: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._open = False
 
     async def start(self, *, spends: bool) -> None:
         """Ends what a worker that died has left in the journal. Raises: OSError where that cannot be written."""
         if self._open or not spends:
             return
-        self._journal = await asyncio.to_thread(_open_journal, self._folder, self._index, self._workers)
+        self._journal = await asyncio.to_thread(self._journals.open)
+        for left in await asyncio.to_thread(self._journals.left):
+            self._journal.absorb(left.journal)
+            await asyncio.to_thread(left.remove)
         self.money = Money(self._store, self._meters, self._clock, journal=self._journal, ledger_has=self.link.ask)
         await self.money.start()
-        self._teller = asyncio.create_task(self._tell(), name="money metrics")
+        self._tasks = [
+            asyncio.create_task(self._tell(), name="money metrics"),
+            asyncio.create_task(self._take_over(), name="journals"),
+        ]
         self._open = True
 
     async def stop(self) -> None:
@@ -70,11 +74,12 @@ class Calls:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-        if self._teller is not None:
-            self._teller.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self.money.stop()
         if self._journal is not None:
             self._journal.close()
+            self._journals.close()
 
     def carry(self, way: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs a call to its end, whoever awaits it or not."""
@@ -122,13 +127,13 @@ class Calls:
             self._metrics.set(BUDGETS_CLOSED, 1 if closed else 0)
             await asyncio.sleep(TELL_S)
 
-
-def _open_journal(folder: Path, index: int, workers: int) -> Journal:
-    """This worker's, with what workers have left that a policy with fewer of them has no more."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    journal = Journal(folder / f"worker-{index}.journal")
-    for left in folder.glob("worker-*.journal"):
-        number = left.stem.removeprefix("worker-")
-        if number.isdigit() and int(number) >= workers and int(number) % workers == index:
-            journal.absorb(left)
-    return journal
+    async def _take_over(self) -> None:
+        """What workers leave that die while this one lives: their successors may have come before they were gone."""
+        while True:
+            await asyncio.sleep(TAKE_OVER_S)
+            try:
+                for left in await asyncio.to_thread(self._journals.left):
+                    self.money.take_over(left.journal)
+                    await asyncio.to_thread(left.remove)
+            except OSError as error:
+                log.error("a journal cannot be taken over", extra={"fields": {"error": error.strerror}})

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from proxy.metering.epoch import Standing
+from proxy.metering.holds import Hold
 from proxy.metering.journal import knows_nothing
-from proxy.metering.rebuild import WAIT_S, Sums, is_closed, rebuild
+from proxy.metering.rebuild import WAIT_S, Sums, drop, is_closed, rebuild
 from proxy.store.client import Store
 from proxy.store.errors import StoreAway
 
@@ -24,12 +25,21 @@ class Rebuilder:
     """``run`` in the background process of every gateway; that several do it at once does no harm."""
 
     def __init__(
-        self, store: Store, journals: Path, read: Read, on_rebuilt: Callable[[], None], *, look_s: float = LOOK_S
+        self,
+        store: Store,
+        journals: Path,
+        read: Read,
+        ended: Callable[[], Awaitable[Sequence[Hold]]],
+        on_rebuilt: Callable[[], None],
+        *,
+        look_s: float = LOOK_S,
     ) -> None:
-        """``read``: what each counter of a living period is settled at; whatever it raises, it is called again."""
+        """``read``: what each counter of a living period is settled at. ``ended``: of the store's holds those that the
+        ledger or the outbox knows to have ended. Whatever they raise, they are called again."""
         self._store = store
         self._journals = journals
         self._read = read
+        self._ended = ended
         self._on_rebuilt = on_rebuilt
         self._look_s = look_s
         self._standing = Standing()
@@ -55,10 +65,15 @@ class Rebuilder:
         new = not await self._read() and await asyncio.to_thread(self._nothing_journaled)
         wait_s = 0.0 if new else WAIT_S
         log.warning("budgets are closed: rebuilding them", extra={"fields": {"wait_s": wait_s}})
-        if await rebuild(self._store, self._standing, self._read, wait_s=wait_s):
+        if await rebuild(self._store, self._standing, self._read_all, wait_s=wait_s):
             self.open.set()
             self._on_rebuilt()
             log.warning("budgets are open")
+
+    async def _read_all(self) -> Sums:
+        """What is dropped here moves the store's sequence: then it is read once more."""
+        await drop(self._store, self._standing, await self._ended())
+        return await self._read()
 
     def _nothing_journaled(self) -> bool:
         return all(knows_nothing(path) for path in self._journals.glob("*.journal"))

@@ -82,8 +82,7 @@ class CallPlan:
 
 def period_name(start_ms: int, period: Period, time_zone: str) -> str:
     """How a period is called in the ledger: 2026-11-23, 2026-W47 (ISO 8601), 2026-11; with its zone unless UTC."""
-    # A start may be off midnight where the clocks changed then: an hour later it is the same day for sure.
-    day = datetime.fromtimestamp(start_ms / 1000 + 3_600, UTC).astimezone(ZoneInfo(time_zone))
+    day = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(ZoneInfo(time_zone))
     match period:
         case Period.HOUR:
             name = f"{day:%Y-%m-%dT%H}"

@@ -1,4 +1,4 @@
-"""What the store has of money at one instant: counters, live holds and the outbox. For comparing, never for deciding."""
+"""What the store has of money at one instant: counters, live holds and the outbox. Decides nothing."""
 
 import struct
 from collections.abc import Awaitable, Collection, Sequence
@@ -27,7 +27,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``settled`` and ``held`` by counter, of those that were asked for; ``entries`` of the outbox as they are there."""
+    """``settled`` and ``held`` by counter, of those that were asked for; ``entries`` as they are in the outbox."""
 
     settled: dict[bytes, int]
     held: dict[bytes, int]

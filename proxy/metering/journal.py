@@ -76,17 +76,15 @@ class Journal:
         self._flush()
         os.close(self._file)
 
-    def absorb(self, path: Path) -> None:
-        """Takes over what another one has that nobody writes to any more, and removes it."""
-        other = Journal(path, read_only=True)
+    def absorb(self, other: "Journal") -> None:
+        """Takes over what one has that nobody writes to any more. Its ends count as not posted: once more, at worst to
+        a tombstone."""
         for hold in other.held.values():
             self.hold(hold)
-        for name, end in other.ended.items():
-            self.ended[name] = replace(end, epoch=0, entry=(0, 0))  # posted once more: to a tombstone at worst
-            self._append(Line.ENDED, _packed(end.operation))
-        if other.epoch > self.epoch:
+        for end in other.ended.values():
+            self.end(end.operation)
+        if (other.epoch, other.sequence) > (self.epoch, self.sequence):
             self.seen(other.epoch, other.sequence)
-        path.unlink()
 
     def hold(self, hold: Hold) -> None:
         """Before it goes upstream."""

@@ -15,7 +15,7 @@ from proxy.core.clock import Clock
 from proxy.metering.decision import Decision
 from proxy.metering.epoch import Standing
 from proxy.metering.holds import NO_RECORD, Hold, HoldPlan, new_hold
-from proxy.metering.journal import Journal
+from proxy.metering.journal import End, Journal
 from proxy.metering.meters import Meters
 from proxy.metering.plan import Plan
 from proxy.metering.rebuild import WAIT_S, Sums, rebuild
@@ -57,18 +57,28 @@ class Money:
         self._reaper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Ends first what a worker that has died has left in this journal: at its hold, since nobody knows better."""
+        """Ends first what a worker that has died has left in this journal."""
         await self.settler.start()
         if self._journal is not None:
             standing = self.standing
             standing.epoch, standing.sequence = self._journal.epoch, self._journal.sequence
-            left = list(self._journal.held.values())
-            for end in list(self._journal.ended.values()):
-                if end.entry == (0, 0):
-                    self.settler.post(end.operation)
-            for hold in left:
-                self._end(orphaning(hold, abandoned=True) if hold.sent else releasing(hold))
+            self._end_left(list(self._journal.held.values()), list(self._journal.ended.values()))
         self._reaper = asyncio.create_task(self._reap(), name="reaper")
+
+    def take_over(self, left: Journal) -> None:
+        """Ends what a worker that has died has left in a journal of its own; this one's has it from now on."""
+        if self._journal is None:
+            raise ValueError("without a journal nothing is taken over")
+        self._journal.absorb(left)
+        self._end_left([self._journal.held[name] for name in left.held], [self._journal.ended[n] for n in left.ended])
+
+    def _end_left(self, held: Sequence[Hold], ended: Sequence[End]) -> None:
+        """What was held ends at its hold, since nobody knows better."""
+        for end in ended:
+            if end.entry == (0, 0):
+                self.settler.post(end.operation)
+        for hold in held:
+            self._end(orphaning(hold, abandoned=True) if hold.sent else releasing(hold))
 
     async def stop(self) -> None:
         """Posts what is queued, if the store answers. What still lives its caller has ended before."""

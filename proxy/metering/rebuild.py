@@ -5,14 +5,21 @@ A fresh installation goes the same way: its store is closed until somebody who k
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from proxy.metering.epoch import Standing
-from proxy.metering.holds import HOLD_LEASE_MS
-from proxy.metering.keys import CLOCK, STATE
-from proxy.metering.settlement import Rebuilding, pack_rebuild, unpack_trailer
+from proxy.metering.holds import HOLD_LEASE_MS, Hold
+from proxy.metering.keys import CLOCK, DUE, HOLDS, OUTBOX, STATE
+from proxy.metering.settlement import (
+    MAX_OPERATIONS,
+    Rebuilding,
+    pack_rebuild,
+    pack_settle,
+    releasing,
+    unpack_trailer,
+)
 from proxy.metering.takes import ReplyFlag, unpack_head
 from proxy.store.client import Store
 from proxy.store.scripts import load
@@ -47,6 +54,15 @@ async def is_closed(store: Store, standing: Standing) -> bool:
     """Whether budgets wait to be rebuilt: the store came back older or empty, or is new. Raises: StoreAway."""
     flags, _ = await _run(store, standing, Rebuilding.SET, {}, -1)  # does nothing, but tells where it stands
     return bool(flags & ReplyFlag.CLOSED)
+
+
+async def drop(store: Store, standing: Standing, ended: Sequence[Hold]) -> None:
+    """Lets go of holds that a store which came back older still has, though they had ended: the ledger has them, so
+    their leases' ends must not settle them again. Raises: StoreAway."""
+    for start in range(0, len(ended), MAX_OPERATIONS):
+        operations = [releasing(hold) for hold in ended[start : start + MAX_OPERATIONS]]
+        keys, packed = pack_settle(operations, epoch=standing.epoch)
+        await store.run(load("settle"), [CLOCK, STATE, HOLDS, DUE, OUTBOX, *keys], packed)
 
 
 async def rebuild(

@@ -55,9 +55,24 @@ def no_follow() -> None:
     client.FOLLOW_S = 3600.0
 
 
+def no_journal() -> None:
+    """What was settled is forgotten once the store has acknowledged it."""
+    from proxy.metering.journal import Journal
+
+    Journal.end = Journal.hold = lambda _self, _what: None
+
+
+def half_settled() -> None:
+    """A counter moves by half of what its row says."""
+    from proxy.metering import money
+
+    whole = money.settling
+    money.settling = lambda hold, amounts, record: whole(hold, [amount // 2 for amount in amounts], record)
+
+
 SABOTAGE: dict[str, Callable[[], None]] = {
     function.__name__.replace("_", "-"): function
-    for function in (no_share, no_breaker, wrong_word, no_return, no_deadline, no_follow)
+    for function in (no_share, no_breaker, wrong_word, no_return, no_deadline, no_follow, no_journal, half_settled)
 }
 
 if wanted := os.environ.get("SLUICEGATE_SABOTAGE"):

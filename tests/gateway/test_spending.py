@@ -1,0 +1,194 @@
+"""The way of a call to a provider, through a real gateway: what is free, refused, downgraded, held and given up."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.books import rows
+from tests.e2e.gateway import Answer, Client, Gateway, eventually, once, running, token
+from tests.e2e.origin import Origin, running_origin
+from tests.e2e.policies import policy
+from tests.e2e.provider import Provider, call
+
+CHEAP = "gpt-4.1-nano"
+ROUTES = f"""
+limits:
+  few: {{scope: user, rate: 3/1m}}
+  tokens: {{scope: user, unit: tokens, rate: 5000/1m}}
+budgets:
+  all: {{scope: global, daily: "$100", reserve: {{enterprise: 40%}}}}
+  small: {{scope: user, daily: "$0.001"}}
+  soft: {{scope: user, daily: "$0.000001", on_exceed: warn}}
+  thrifty: {{scope: user, daily: "$0.0009", on_exceed: {{downgrade: {CHEAP}}}}}
+routes:
+  - {{name: few, match: {{path: "/few/**"}}, rewrite: {{strip: /few}}, upstream: openai, limits: [few],
+     budgets: [all, small]}}
+  - {{name: soft, match: {{path: "/soft/**"}}, rewrite: {{strip: /soft}}, upstream: openai, limits: [],
+     budgets: [all, soft]}}
+  - {{name: thrifty, match: {{path: "/thrifty/**"}}, rewrite: {{strip: /thrifty}}, upstream: openai, limits: [],
+     budgets: [all, thrifty]}}
+  - {{name: tokens, match: {{path: "/tokens/**"}}, rewrite: {{strip: /tokens}}, upstream: openai, limits: [tokens]}}
+  - {{name: cancel, match: {{path: "/cancel/**"}}, rewrite: {{strip: /cancel}}, upstream: openai, limits: [],
+     budgets: [all], on_disconnect: cancel}}
+  - {{name: gone, match: {{path: "/gone/**"}}, rewrite: {{strip: /gone}}, upstream: gone, limits: [], budgets: [all]}}
+  - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [all], max_output_tokens: 500}}
+"""
+
+
+class Stand:
+    def __init__(self, gateway: Gateway, origin: Origin, provider: Provider) -> None:
+        self.gateway, self.origin, self.provider = gateway, origin, provider
+        self._users = 0
+
+    def user(self, tier: str = "growth_team") -> str:
+        """One who has spent nothing yet."""
+        self._users += 1
+        return token(user=f"user-{self._users}", tier=tier)
+
+    async def post(self, path: str, body: Any, bearer: str | None = None) -> Answer:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await once(self.gateway, request(path, data, bearer or self.user()))
+
+    def row(self, request_id: str | None) -> dict[str, Any]:
+        """Of the ledger, once it is there."""
+        found: dict[str, Any] = eventually(
+            lambda: next((row for row in rows(self.gateway) if row["request_id"] == request_id), None)
+        )
+        return found
+
+
+def request(path: str, data: bytes, bearer: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+@pytest.fixture(scope="module")
+def stand() -> Iterator[Stand]:
+    with running_origin() as origin:
+        provider = Provider()
+        provider.attach(origin)
+        upstreams = f"""
+            openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}
+            gone: {{primary: ["http://127.0.0.1:9"], dialect: openai}}
+        """
+        with running(policy(origin.port, ROUTES, workers=1, upstreams=upstreams)) as gateway:
+            yield Stand(gateway, origin, provider)
+
+
+CHAT = "/v1/chat/completions"
+
+
+async def test_what_is_free_is_forwarded_without_a_hold(stand: Stand) -> None:
+    before = len(rows(stand.gateway))
+    answer = await once(
+        stand.gateway, f"GET /v1/models HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {stand.user()}\r\n\r\n".encode()
+    )
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert len(rows(stand.gateway)) == before
+
+
+async def test_what_the_provider_does_not_list_never_reaches_it(stand: Stand) -> None:
+    before = len(stand.origin.seen)
+    answer = await stand.post("/v1/assistants", {})
+    assert (answer.status, answer.json()["reason"]) == (404, "call_not_listed")
+    assert len(stand.origin.seen) == before
+
+
+async def test_a_cap_is_written_where_the_call_has_none(stand: Stand) -> None:
+    body = call(output=5)
+    del body["max_tokens"]
+    answer = await stand.post(CHAT, body)
+    assert answer.status == 200
+    row = await asyncio.to_thread(stand.row, answer.get("X-Request-ID"))
+    assert row["output_tokens"] == 5
+    assert row["held_nanousd"] > 500 * 600
+
+
+async def test_who_is_refused_by_a_limit_has_held_nothing(stand: Stand) -> None:
+    who = stand.user()
+    statuses = [(await stand.post("/few/v1/chat/completions", call(cap=10, output=1), who)).status for _ in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+
+
+async def test_a_budget_that_is_used_up_refuses_and_says_what_is_left(stand: Stand) -> None:
+    answer = await stand.post("/few/v1/chat/completions", call(cap=30_000))
+    problem = answer.json()
+    assert (answer.status, problem["reason"], problem["budget"]) == (429, "budget_exceeded", "small")
+    assert (problem["limit_usd"], problem["left_usd"]) == ("0.001", "0.001")
+    assert problem["violated-policies"] == ["small"]
+    assert answer.get("x-should-retry") == "false"
+
+
+async def test_a_budget_that_warns_lets_through(stand: Stand) -> None:
+    assert (await stand.post("/soft/v1/chat/completions", call())).status == 200
+
+
+async def test_over_budget_a_cheaper_model_answers(stand: Stand) -> None:
+    """The provider is asked for it, the answer says so, and it is what is billed."""
+    answer = await stand.post("/thrifty/v1/chat/completions", call(cap=1500, output=3))
+    assert (answer.status, answer.get("Sluicegate-Model")) == (200, CHEAP)
+    assert answer.json()["model"] == CHEAP
+    row = await asyncio.to_thread(stand.row, answer.get("X-Request-ID"))
+    assert row["model"] == CHEAP
+    assert row["cost_nanousd"] == stand.provider.billed[row["provider_request_id"]]
+    dear = await stand.post("/thrifty/v1/chat/completions", call(cap=9000, output=3))
+    assert (dear.status, dear.json()["budget"]) == (429, "thrifty")
+
+
+async def test_tokens_are_held_and_what_was_not_used_comes_back(stand: Stand) -> None:
+    who = stand.user()
+    for _ in range(3):  # each may use 2,000 and more, and uses 30: without a settlement the third would not fit
+        assert (await stand.post("/tokens/v1/chat/completions", call(cap=900, prompt=20, output=10), who)).status == 200
+    too_many = await stand.post("/tokens/v1/chat/completions", call(cap=9_000), who)
+    assert (too_many.status, too_many.json()["violated-policies"]) == (429, ["tokens"])
+
+
+async def test_a_provider_that_cannot_be_reached_costs_nothing(stand: Stand) -> None:
+    before = len(rows(stand.gateway))
+    answer = await stand.post("/gone/v1/chat/completions", call())
+    assert answer.status == 502
+    released = 'sluicegate_ai_calls_total{end="released",provider="openai",route="gone"'
+    await asyncio.to_thread(eventually, lambda: stand.gateway.metric(released.replace("{", r"\{")) == 1)
+    assert len(rows(stand.gateway)) == before
+
+
+async def gone_early(stand: Stand, path: str) -> dict[str, Any]:
+    """The row of a call whose client leaves while the provider thinks."""
+    stand.provider.shut()
+    before, calls = {row["id"] for row in rows(stand.gateway)}, stand.provider.calls
+    async with await Client.connect(stand.gateway) as client:
+        await client.send(request(path, json.dumps(call(gate=1, output=7)).encode(), stand.user()))
+        await asyncio.to_thread(eventually, lambda: stand.provider.calls > calls)
+    await asyncio.to_thread(
+        eventually, lambda: stand.gateway.requests and stand.gateway.requests[-1]["outcome"] == "client_gone"
+    )
+    stand.provider.open()
+
+    def fresh() -> dict[str, Any] | None:
+        return next((row for row in rows(stand.gateway) if row["id"] not in before), None)
+
+    found: dict[str, Any] = await asyncio.to_thread(eventually, fresh)
+    return found
+
+
+async def test_a_client_that_leaves_is_billed_what_the_provider_bills(stand: Stand) -> None:
+    row = await gone_early(stand, CHAT)
+    assert not row["estimated"]
+    assert row["cost_nanousd"] == stand.provider.billed[row["provider_request_id"]]
+
+
+async def test_a_call_that_is_given_up_with_its_client_is_settled_at_its_hold(stand: Stand) -> None:
+    row = await gone_early(stand, "/cancel/v1/chat/completions")
+    assert row["estimated"]
+    assert row["cost_nanousd"] == row["held_nanousd"]
+
+
+async def test_what_is_kept_for_better_tiers_others_cannot_hold(stand: Stand) -> None:
+    """$60 of the $100 are for everybody."""
+    dear = call(cap=110_000, model="gpt-4.1")
+    big = dear | {"n": 100}
+    assert (await stand.post(CHAT, big, stand.user("trial"))).json()["limit_usd"] == "60.00"
+    assert (await stand.post(CHAT, big, stand.user("enterprise"))).status == 200
