@@ -79,8 +79,8 @@ class Alert:
             "period": self.period,
             "resets_at": timestamp(self.resets_ms) if self.resets_ms else None,
             "expected_at": timestamp(self.expected_ms) if self.expected_ms else None,
-            "tenant": self.tenant,
-            "user": self.user,
+            "tenant": _sound(self.tenant),
+            "user": _sound(self.user),
             "at": timestamp(self.at_ms),
         }
         return orjson.dumps(content).decode()
@@ -116,6 +116,11 @@ class Firing:
     @property
     def payload(self) -> str:
         return self.alert.payload()
+
+
+def _sound(word: str | None) -> str | None:
+    """A token may hold half a character, and JSON may not."""
+    return word and word.encode("utf-8", "replace").decode()
 
 
 def decimal(nanousd: int) -> str:

@@ -111,7 +111,7 @@ class Lookout:
             except self._passing as error:
                 self._away(type(error).__name__)
                 pause_s, rest_s = min(pause_s * 2, self._gait.last_pause_s), pause_s
-            except Exception as error:  # noqa: BLE001 - one budget's mistake must not silence the others for good
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not silence all alerts for good
                 report = {"message": "looking for alerts failed", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(report)
                 rest_s = self._gait.last_pause_s

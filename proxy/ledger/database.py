@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -109,11 +110,16 @@ def connect(
         options["execution_options"] = {"schema_translate_map": {None: parsed.schema}}
     else:
         arguments["timeout"] = CONNECT_S  # how long it waits for another writer
+    options |= {"json_serializer": _to_json, "json_deserializer": orjson.loads}
     engine = create_async_engine(parsed.address, connect_args=arguments, **options)
     if parsed.dialect is Dialect.SQLITE:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return Database(parsed, engine, on_time)
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

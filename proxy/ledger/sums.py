@@ -16,7 +16,8 @@ from proxy.ledger.database import Database
 from proxy.ledger.instants import Instant
 from proxy.ledger.rows import Arrival, to_spent
 from proxy.ledger.schema import budget_sums
-from proxy.ledger.writer import standing_of, stored_of
+from proxy.ledger.standings import standing_of
+from proxy.ledger.writer import stored_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.core.usage import Charge, Spent
@@ -12,15 +12,15 @@ from proxy.ledger.changes import Changes, Named, Stored, changes
 from proxy.ledger.database import Database
 from proxy.ledger.months import month_of
 from proxy.ledger.partitions import ensure
-from proxy.ledger.rows import Arrival, to_spent, to_sum
+from proxy.ledger.rows import Arrival, to_sum
 from proxy.ledger.schema import budget_sums, dead, usage
+from proxy.ledger.standings import standing_as_named
 
 # An id is looked up among the rows around the batch: no hold lives as long, and each month is one more index to search.
 AROUND_MS: Final = 40 * 86_400_000
 _KEY: Final = ("id", "created_at")
 _SUM_KEY: Final = ("budget", "period", "scope")
 _AS_LAST_SAID: Final = ("counter", "ends_at", "spender")
-_SPENT: Final = tuple(budget_sums.c[name] for name in (*_SUM_KEY, "cost_nanousd", *_AS_LAST_SAID))
 _AT_ONCE: Final = 1000  # ids in one look-up; SQLite takes 32,766 values, PostgreSQL 32,767
 
 
@@ -48,12 +48,11 @@ async def write(database: Database, batch: Sequence[Arrival], now_ms: int) -> Wr
         stored = await stored_of(connection, {record.id: record.created_ms for record, _ in records})
         change = changes(records, stored)
         await _write_rows(database, connection, change)
-        spent = await _move_sums(database, connection, change, now_ms)
+        await _move_sums(database, connection, change, now_ms)
         # What does not move is told as well: whoever moved it may have died before anybody looked.
-        moved = {one.charge for one in spent}
-        spent += await standing_of(connection, [charge for charge in change.named if charge not in moved])
+        spent = await standing_as_named(database, connection, change.named.values())
     keys = tuple((row["id"], row["created_at"]) for row in change.rows)
-    return Written(len(keys), change.stale, tuple(spent), keys)
+    return Written(len(keys), change.stale, spent, keys)
 
 
 async def bury(database: Database, letters: Iterable[Arrival], reason: str, now_ms: int) -> None:
@@ -82,17 +81,6 @@ async def stored_of(connection: AsyncConnection, created: Mapping[str, int]) -> 
     return found
 
 
-async def standing_of(connection: AsyncConnection, charges: Sequence[Charge]) -> list[Spent]:
-    """Where these budgets stand, of those that anything was charged to."""
-    found: list[Spent] = []
-    key = tuple_(*(budget_sums.c[name] for name in _SUM_KEY))
-    for start in range(0, len(charges), _AT_ONCE):
-        some = [(charge.budget, charge.period, charge.scope) for charge in charges[start : start + _AT_ONCE]]
-        rows = await connection.execute(select(*_SPENT).where(key.in_(some)))
-        found += map(to_spent, rows)
-    return found
-
-
 async def _write_rows(database: Database, connection: AsyncConnection, change: Changes) -> None:
     if not change.rows:
         return
@@ -103,10 +91,9 @@ async def _write_rows(database: Database, connection: AsyncConnection, change: C
     await connection.execute(revise, change.rows)
 
 
-async def _move_sums(database: Database, connection: AsyncConnection, change: Changes, now_ms: int) -> list[Spent]:
-    """Where they stand now."""
+async def _move_sums(database: Database, connection: AsyncConnection, change: Changes, now_ms: int) -> None:
     if not change.sums:
-        return []
+        return
     insert = database.insert(budget_sums)
     known = {name: func.coalesce(insert.excluded[name], budget_sums.c[name]) for name in _AS_LAST_SAID}
     grow = insert.on_conflict_do_update(
@@ -118,8 +105,7 @@ async def _move_sums(database: Database, connection: AsyncConnection, change: Ch
         },
     )
     rows = [_sum_row(change.named.get(charge), charge, moved, now_ms) for charge, moved in change.sums.items()]
-    grown = await connection.execute(grow.returning(*_SPENT), rows)
-    return [to_spent(row) for row in grown]
+    await connection.execute(grow, rows)
 
 
 def _sum_row(named: Named | None, charge: Charge, moved: int, now_ms: int) -> dict[str, Any]:

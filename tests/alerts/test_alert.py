@@ -56,6 +56,10 @@ def test_a_payload_is_what_receivers_read() -> None:
     }
 
 
+def test_whatever_a_caller_is_called_can_be_sent() -> None:
+    assert json.loads(replace(ALERT, tenant="half \ud83d", user="ü").payload())["tenant"] == "half ?"
+
+
 def test_a_firing_carries_its_mark() -> None:
     firing = Firing(ALERT, (("ops", ""),))
     assert (firing.id, firing.payload) == (MARK.id, ALERT.payload())

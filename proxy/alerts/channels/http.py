@@ -12,10 +12,11 @@ from typing import Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, InvalidURL
 
 from proxy.alerts.answers import DELIVERED, Answer, later, never
+from proxy.alerts.dispatcher import ATTEMPT_S
 
 # Beside every 5xx: RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4.
 PASSING: Final = frozenset({408, 425, 429})
-_TIMEOUT: Final = ClientTimeout(total=10.0, sock_connect=5.0)
+_TIMEOUT: Final = ClientTimeout(total=ATTEMPT_S, sock_connect=ATTEMPT_S / 2)
 
 
 async def post(session: ClientSession, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:

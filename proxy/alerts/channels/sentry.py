@@ -12,7 +12,7 @@ import orjson
 from aiohttp import ClientSession
 from sentry_sdk.consts import EndpointType
 from sentry_sdk.envelope import Envelope
-from sentry_sdk.utils import BadDsn, Dsn
+from sentry_sdk.utils import Dsn
 
 from proxy.alerts.answers import Answer
 from proxy.alerts.channels.http import post
@@ -33,7 +33,7 @@ class Sentry:
         self.name = name
         try:
             auth = Dsn(dsn).to_auth(_CLIENT)
-        except BadDsn:
+        except ValueError:  # BadDsn is one
             raise ValueError(f"the channel {name!r} has no Sentry DSN") from None
         self._url = str(auth.get_api_url(EndpointType.ENVELOPE))
         self._headers = {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": str(auth.to_header())}
