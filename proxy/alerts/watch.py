@@ -75,8 +75,9 @@ class Watch:
     def judge_refused(self, spent: Spent, granted: Granted, now_ms: int) -> list[Firing]:
         """100 percent, where the policy wants to hear of it: nothing fits any more, even if less than all is spent.
 
-        Of the whole budget, or of what the caller's tier may use of it. ``spent.spender`` is who was refused. Callers
-        leave out calls that would not have fit into an unspent budget either: those say nothing of it.
+        Of the whole budget, or of what the tier of ``spent.spender``, who was refused, may use of it; never where that
+        is nothing. Calls that would not have fit into an unspent budget either say nothing of it: whoever tells of
+        refusals leaves those out.
         """
         charge, spender, settled = spent.charge, spent.spender, spent.nanousd
         found = self._budget(charge, spender, granted, now_ms)
@@ -85,6 +86,8 @@ class Watch:
             return []
         budget, amount = found
         usable = budget.capacity(spender.tier, amount)
+        if not usable:
+            return []
         if usable < amount:
             message = reserve_message(charge, settled, usable, spender.tier, now_ms)
         else:

@@ -49,6 +49,17 @@ class Delivery:
     created_ms: int
 
 
+class Known(Protocol):
+    """A delivery by its key."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def recipient(self) -> str: ...
+
+
 class Deliveries:
     """Raises: LedgerAway throughout."""
 
@@ -91,10 +102,10 @@ class Deliveries:
             Delivery(row.id, row.channel, row.recipient, row.payload, row.attempts, row.created_at) for row in taken
         ]
 
-    async def delivered(self, delivery: Any, now_ms: int) -> None:
+    async def delivered(self, delivery: Known, now_ms: int) -> None:
         await self._change(delivery, delivered_at=now_ms, next_at=None)
 
-    async def failed(self, delivery: Any, next_ms: int | None, error: str) -> None:
+    async def failed(self, delivery: Known, next_ms: int | None, error: str) -> None:
         """To be tried again at ``next_ms``; None: never."""
         await self._change(delivery, next_at=next_ms, last_error=error)
 
@@ -122,7 +133,7 @@ class Deliveries:
         if rows:
             await connection.execute(self._database.insert(deliveries).on_conflict_do_nothing(), rows)
 
-    async def _change(self, delivery: Any, **values: Any) -> None:
+    async def _change(self, delivery: Known, **values: Any) -> None:
         """Not of one that has been delivered meanwhile, by whoever took it when this lease had ended."""
         query = update(deliveries).where(
             deliveries.c.id == delivery.id,

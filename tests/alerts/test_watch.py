@@ -126,6 +126,14 @@ def test_a_tier_that_may_not_use_all_is_told_of_its_share() -> None:
     assert whole.capacity == 1000 * DOLLAR
 
 
+def test_a_tier_that_may_spend_nothing_is_refused_without_news() -> None:
+    free = Watch(
+        [replace(TENANT, amounts={"enterprise": 0}), replace(GLOBAL, usable={"enterprise": Fraction(0)})], alerts()
+    )
+    assert free.judge_refused(spent(0), {}, NOW_MS) == []
+    assert free.judge_refused(spent(5 * DOLLAR, EVERYBODY), {}, NOW_MS) == []
+
+
 def test_a_policy_without_the_hundredth_percent_hears_of_no_spent() -> None:
     watch = Watch([TENANT], replace(alerts(), at=((80, Level.WARNING),)))
     assert watch.judge_refused(spent(194 * DOLLAR), {}, NOW_MS) == []
