@@ -1,0 +1,74 @@
+"""Journals belong to processes: nobody reads one whose process lives, and what the dead leave is taken over once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from proxy.gateway.journals import Journals
+from proxy.metering.holds import HoldPlan, new_hold
+
+
+def hold(number: int) -> bytes:
+    return number.to_bytes(16, "little")
+
+
+def write(journals: Journals, number: int) -> None:
+    journal = journals.open()
+    journal.hold(new_hold(hold(number), HoldPlan(()), ()).taken(5, ()))
+    journal.seen(number, number)
+    journal.close()
+
+
+def test_a_journal_of_a_process_that_lives_is_nobody_elses(tmp_path: Path) -> None:
+    """Two processes of one folder never meet in a file, whatever their parents are."""
+    first, second = Journals(tmp_path), Journals(tmp_path)
+    write(first, 1)
+    write(second, 2)
+    assert first.left() == second.left() == []
+
+
+def test_what_a_dead_one_has_left_is_taken_over_once(tmp_path: Path) -> None:
+    first, second, third = (Journals(tmp_path) for _ in range(3))
+    write(first, 1)
+    second.open()
+    third.open()
+    first.close()
+    (left,) = second.left()
+    assert third.left() == []
+    assert list(left.journal.held) == [hold(1)]
+    assert left.journal.epoch == 1
+    left.remove()
+    assert third.left() == second.left() == []
+
+
+def test_a_process_that_is_killed_gives_its_lock_back(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.gateway.test_journals import write;"
+        "from proxy.gateway.journals import Journals; j = Journals(Path(sys.argv[1])); write(j, 7);"
+        "print('written', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == b"written\n"
+        assert Journals(tmp_path).left() == []
+        os.kill(one.pid, 9)
+        one.wait()
+        (left,) = Journals(tmp_path).left()
+        assert list(left.journal.held) == [hold(7)]
+
+
+def test_a_journal_that_absorbs_others_knows_the_newest_store(tmp_path: Path) -> None:
+    for number in (3, 5, 4):
+        journals = Journals(tmp_path)
+        write(journals, number)
+        journals.close()
+    own = Journals(tmp_path)
+    journal = own.open()
+    for left in own.left():
+        journal.absorb(left.journal)
+        left.remove()
+    assert (journal.epoch, journal.sequence) == (5, 5)
+    assert set(journal.held) == {hold(3), hold(4), hold(5)}
+    assert len(list(tmp_path.glob("*.journal"))) == 1
