@@ -6,6 +6,7 @@ in any case, and one that waits at the start cannot deadlock at the end.
 """
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ POOL: Final = 3
 
 Timing = Callable[[str, float], None]  # what ("pool", "read", "write", "copy"), seconds
 _WRITES: Final = "sluicegate_writes"
+_OPENERS: Final = 10  # of one new file at once
 
 
 class Database:
@@ -127,7 +129,16 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     # The first one binds only while the file is empty, and must come before the journal's mode writes to it.
     cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    for left in reversed(range(_OPENERS)):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            # Others open the new file as well. For the change itself SQLite makes nobody wait, for a writer it does.
+            if not left:
+                raise
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("ROLLBACK")
     cursor.execute("PRAGMA synchronous = FULL")  # what is committed leaves the outbox: it must outlive a power cut
     cursor.close()
 

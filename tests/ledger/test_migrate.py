@@ -68,7 +68,7 @@ async def test_the_models_are_what_the_migrations_make(url: str) -> None:
 
 
 async def test_gateways_that_start_together_take_turns(url: str) -> None:
-    done = await asyncio.gather(*(migrate(url) for _ in range(3)))
+    done = await asyncio.gather(*(migrate(url) for _ in range(8)))
     assert {after for _, after in done} == {head()}
 
 
