@@ -1,4 +1,5 @@
-"""Parses the command line and calls the command. Exit codes: 0 done, 1 refused (a policy, a key), 2 a wrong call."""
+"""Parses the command line and calls the command. Exit codes: 0 done, 1 refused (a policy, a key) or
+not to be told (a ledger that is away), 2 a wrong call."""
 
 import argparse
 import os
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__
-from proxy.cli import check, demo, explain, keys, run
+from proxy.cli import check, demo, explain, keys, moneyarguments, run
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     shown.set_defaults(call=demo.main)
 
     keys.add_parser(commands)
+    moneyarguments.add_parsers(commands)
     return top
 
 
