@@ -85,7 +85,7 @@ class Background:
                 case AskLedger() as question:
                     self._answer(self._look_up(books, question))
                 case BudgetRefused(charge, spender):
-                    self._answer(books.refused(charge, spender))
+                    books.refused(charge, spender)
                 case Drain(deadline_ms):
                     await books.finish(deadline_ms / 1000)
                     return

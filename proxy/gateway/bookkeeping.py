@@ -3,7 +3,6 @@ waits for a database holds up no other."""
 
 import asyncio
 import contextlib
-import functools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from redis.exceptions import RedisError
 
 from proxy.core.clock import Clock
 from proxy.core.usage import Charge, Spender
+from proxy.gateway.alerting import Alerting
 from proxy.gateway.control import Granted as GrantedMessage
 from proxy.gateway.journals import journals
 from proxy.gateway.rebuilder import Rebuilder
@@ -24,6 +24,7 @@ from proxy.ledger.lookups import known
 from proxy.ledger.migrate import migrate, require_head
 from proxy.ledger.mover import Mover, Pace
 from proxy.ledger.outbox import Outbox, arrivals
+from proxy.ledger.projection import Projection
 from proxy.ledger.retention import retain
 from proxy.ledger.sums import counters
 from proxy.ledger.url import Dialect, parse
@@ -42,6 +43,7 @@ from proxy.telemetry.metrics import (
     LEDGER_LAG,
     LEDGER_ROWS,
     OUTBOX_DEPTH,
+    PROJECTED,
     REBUILDS,
     Metrics,
 )
@@ -54,6 +56,7 @@ GRANTS_S: Final = 0.5  # a grant is in force within a second
 RETAIN_S: Final = 3_600.0
 MOST_OUTBOX: Final = 200_000  # entries read for a rebuild: more than the outbox may hold
 ONE_READ_MS: Final = 250
+RESTED_MS: Final = 15_000  # of a process that died; should it live all the same, a row is written once
 
 
 class Bookkeeping:
@@ -75,7 +78,6 @@ class Bookkeeping:
         """
         if policy.ledger is None:
             raise ValueError("the policy has no ledger")
-        self._policy = policy
         self._ledger = policy.ledger
         self._metrics = metrics
         self._clock = clock
@@ -83,9 +85,13 @@ class Bookkeeping:
         self._database: Database = connect(policy.ledger.url, on_time=self._timed)
         self._streams = streams
         self._outbox = Outbox(streams, name)
-        self._mover = Mover(self._outbox, self._database, clock, self, Pace(block_ms=ONE_READ_MS))
-        folder, counted = journals(policy.data_dir), functools.partial(metrics.inc, REBUILDS)
-        self._rebuilder = Rebuilder(store, folder, self._settled, self._ended, counted)
+        self._mover = Mover(self._outbox, self._database, clock, self, Pace(block_ms=ONE_READ_MS, idle_ms=RESTED_MS))
+        folder = journals(policy.data_dir)
+        self._rebuilder = Rebuilder(store, folder, self._settled, self._ended, self._rebuilt)
+        self._alerting = Alerting(policy, metrics, clock)
+        self._copying: Projection | None = None
+        if policy.ledger.project_into is not None:
+            self._copying = Projection(connect(policy.ledger.url, pool=1), policy.ledger.project_into, self)
         self._opened = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._moving: asyncio.Task[None] | None = None
@@ -97,6 +103,8 @@ class Bookkeeping:
             ("rebuilder", self._rebuilder.run()),
             ("grants", self._follow_grants()),
             ("retention", self._retain()),
+            ("alerts", self._alert()),
+            ("projection", self._copy()),
         ):
             self._tasks.append(self._begin(name, work))
         return self
@@ -108,13 +116,15 @@ class Bookkeeping:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._alerting.close()
         await self._database.close()
 
     def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return asyncio.create_task(work, name=name)
 
     def apply(self, policy: Policy) -> None:
-        self._policy = policy
+        """From now on alerts are those of this policy. A ledger's address changes with a restart alone."""
+        self._alerting.apply(policy)
 
     async def open(self) -> None:
         """Returns once the ledger can be used and budgets are open."""
@@ -130,6 +140,7 @@ class Bookkeeping:
                 self._mover.stop()
                 await self._moving
                 await self._mover.drain()
+                await self._alerting.look()
 
     # --- what others ask ---
 
@@ -142,8 +153,9 @@ class Bookkeeping:
             return None
         return {bytes.fromhex(one) for one in found}
 
-    async def refused(self, charge: Charge, spender: Spender) -> None:
+    def refused(self, charge: Charge, spender: Spender) -> None:
         """A budget has refused a call."""
+        self._alerting.refused(charge, spender)
 
     # --- the tasks ---
 
@@ -164,6 +176,15 @@ class Bookkeeping:
             else:
                 self._opened.set()
 
+    async def _alert(self) -> None:
+        await self._opened.wait()
+        await self._alerting.run()
+
+    async def _copy(self) -> None:
+        await self._opened.wait()
+        if self._copying is not None:
+            await self._copying.run()
+
     async def _move(self) -> None:
         await self._opened.wait()
         await self._mover.run()
@@ -182,6 +203,10 @@ class Bookkeeping:
         since_ms = self._clock.now_ms() - 2 * TOMBSTONE_MS
         ended = known_here | await known(self._database, ids, since_ms)
         return [hold for hold in found.holds if hold.id.hex() in ended]
+
+    def _rebuilt(self) -> None:
+        self._metrics.inc(REBUILDS)
+        self._alerting.look_at_all()
 
     async def _follow_grants(self) -> None:
         await self._opened.wait()
@@ -209,6 +234,9 @@ class Bookkeeping:
 
     def moved(self, written: Written, seconds: float) -> None:
         self._metrics.inc(LEDGER_ROWS, by=written.rows)
+        self._alerting.spent(written.spent)
+        if self._copying is not None:
+            self._copying.moved(written.keys)
 
     def waiting(self, depth: int, lag_ms: int) -> None:
         self._metrics.set(OUTBOX_DEPTH, depth)
@@ -221,6 +249,13 @@ class Bookkeeping:
     def dead(self, letter: str, reason: str) -> None:
         self._metrics.inc(LEDGER_DEAD)
         log.error("the database refused a record", extra={"fields": {"letter": letter, "reason": reason}})
+
+    def projected(self, rows: int) -> None:
+        self._metrics.inc(PROJECTED, "copied", by=rows)
+
+    def left_out(self, rows: int, reason: str) -> None:
+        self._metrics.inc(PROJECTED, "left_out", by=rows)
+        log.warning("rows are left out of ledger.project_into", extra={"fields": {"rows": rows, "reason": reason}})
 
     def _timed(self, what: str, seconds: float) -> None:
         self._metrics.histogram(DATABASE_DURATION, what).observe(seconds)

@@ -21,6 +21,7 @@ from proxy.gateway.connection import Connection
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.gateway.forward import check_length, forward
+from proxy.gateway.ownusage import OWN_FIELDS, OWN_PREFIX, own_answer
 from proxy.gateway.problem import CONTENT_TYPE, problem_body, reason_phrase, retry_fields
 from proxy.gateway.relay import http_date, read_body
 from proxy.gateway.report import Reporter
@@ -92,6 +93,9 @@ class Handler:
         runtime.locate(exchange)
         if ends_here(exchange):
             self._send(exchange, 204, [(b"Allow", ALLOWED_METHODS)])
+            return
+        if exchange.path.startswith(OWN_PREFIX):
+            self._send(exchange, 200, OWN_FIELDS, await own_answer(exchange, runtime))
             return
         if self._answer_preflight(exchange, runtime):
             return

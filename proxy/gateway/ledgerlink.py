@@ -22,7 +22,7 @@ class LedgerLink:
         self._worker = worker
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[frozenset[bytes]]] = {}
-        self._told: dict[str, int] = {}  # counter -> when (epoch ms)
+        self._told: dict[tuple[str, str], int] = {}  # counter and tier -> when (epoch ms)
         self._say: Say | None = None
         self._saying: set[asyncio.Task[None]] = set()
 
@@ -50,13 +50,14 @@ class LedgerLink:
             waiting.set_result(answer.ids)
 
     def refused(self, refusal: BudgetRefused, now_ms: int) -> None:
-        """Told once in a while for each budget's period, however often it refuses."""
-        told = self._told.get(refusal.charge.counter)
+        """Told once in a while for each budget's period and tier, however often it refuses."""
+        key = (refusal.charge.counter, refusal.spender.tier)
+        told = self._told.get(key)
         if self._say is None or (told is not None and now_ms - told < AGAIN_MS):
             return
         if len(self._told) >= MAX_TOLD:
             self._told.clear()
-        self._told[refusal.charge.counter] = now_ms
+        self._told[key] = now_ms
         task = asyncio.ensure_future(self._say(refusal))
         self._saying.add(task)  # the loop itself keeps no hold of it
         task.add_done_callback(self._saying.discard)

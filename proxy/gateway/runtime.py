@@ -62,6 +62,11 @@ class Shared:
         self.calls = Calls(start, self._store, self.meters, clock, metrics)
         self._set_attempts(start.policy.identity.attempts_per_minute)
 
+    @property
+    def store(self) -> Store:
+        """For reading beside the hot path."""
+        return self._store
+
     async def open(self) -> None:
         """A Redis that is away is no reason not to serve: routes say what happens then."""
         self.metrics.set(BREAKER, 0)

@@ -184,7 +184,8 @@ def _refuse(exchange: Exchange, runtime: Runtime, offer: Offer, decision: Decisi
     for meter in refused:
         runtime.shared.metrics.inc(BUDGET_REFUSALS, meter.name)
     for one in held:
-        runtime.shared.calls.refused(one, offer)
+        if offer.nanousd <= one.meter.capacity:  # else it says nothing of what is left
+            runtime.shared.calls.refused(one, offer)
     exchange.violated = (*(limit.name for limit in decision.refused_by), *(meter.name for meter in refused))
 
 

@@ -33,7 +33,6 @@ log = logging.getLogger("sluicegate")
 WATCH_S: Final = 1.0
 BACKGROUND_START_S: Final = 3.0
 BACKGROUND_DRAIN_MS: Final = 3_000  # to move what the workers settled last
-_OWN_SHEET: Final = 0
 
 Mark = tuple[int, int, int] | None
 
@@ -69,7 +68,7 @@ class Supervisor:
         self.exposition = Exposition()
         files = SheetFiles.make()
         self.metrics = Metrics(Sheet(files))
-        self.exposition.attach(_OWN_SHEET, SheetReader(files))
+        self.exposition.attach(SheetReader(files))
         self.metrics.set(RELOAD_OK, 1)
         self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
         self._workers: Workers | None = None

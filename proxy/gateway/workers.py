@@ -42,7 +42,7 @@ class Worker:
     """One worker process, from its start to its end."""
 
     index: int
-    key: int  # never used twice: the name of its sheet
+    key: int  # of its sheet
     process: asyncio.subprocess.Process
     channel: Channel
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,7 +74,6 @@ class Workers:
         self._on_restart = on_restart
         self._live: dict[int, Worker] = {}
         self._keepers: list[asyncio.Task[None]] = []
-        self._next_key = 1
         self._stopping = asyncio.Event()
 
     @property
@@ -92,6 +91,8 @@ class Workers:
                 asyncio.create_task(self._keep(index), name=f"{self._module}-{index}")
                 for index in range(len(self._sockets))
             ]
+            for keeper in self._keepers:
+                keeper.add_done_callback(_say_if_it_failed)
 
     async def start(self) -> None:
         """Returns once all answer. Raises: TimeoutError."""
@@ -165,8 +166,7 @@ class Workers:
             raise
         finally:
             theirs.close()
-        key, self._next_key = self._next_key, self._next_key + 1
-        self._exposition.attach(key, SheetReader(files))
+        key = self._exposition.attach(SheetReader(files))
         worker = Worker(index, key, process, await Channel.over(ours))
         start = self._start(index)
         await self._tell([worker], start)
@@ -256,3 +256,9 @@ class Workers:
                 continue  # it died: its successor starts with what is in force then
             except TimeoutError:
                 continue  # it hangs and its buffer is full: that must not hold up the others, nor the end
+
+
+def _say_if_it_failed(keeper: asyncio.Task[None]) -> None:
+    """Nobody awaits a keeper before the gateway ends: without this a mistake of ours would cost a process unseen."""
+    if not keeper.cancelled() and (error := keeper.exception()) is not None:
+        log.critical("a process is not kept any more", exc_info=error, extra={"fields": {"keeper": keeper.get_name()}})

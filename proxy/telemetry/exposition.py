@@ -1,5 +1,6 @@
 """Sums the workers' sheets into what Prometheus scrapes. Lives in the parent."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry
@@ -19,13 +20,17 @@ class Exposition(Collector):
     """All sheets of the gateway; what dead workers counted is kept."""
 
     def __init__(self) -> None:
+        self._keys = itertools.count()
         self._live: dict[int, SheetReader] = {}
         self._retired: dict[SeriesKey, float] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def attach(self, key: int, reader: SheetReader) -> None:
+    def attach(self, reader: SheetReader) -> int:
+        """From now on it is summed; the number is what it is retired by."""
+        key = next(self._keys)
         self._live[key] = reader
+        return key
 
     def retire(self, key: int) -> None:
         """The process behind this sheet has ended: keep its counts, forget its gauges."""

@@ -127,8 +127,14 @@ REBUILDS: Final = Family("sluicegate_budget_rebuilds", _COUNTER, "Times that bud
 ALERTS: Final = Family(
     "sluicegate_alerts",
     _COUNTER,
-    "Alerts: delivered, failed (and tried again), given_up.",
+    "Attempts to send an alert: delivered, later (failed, and tried again), never (refused).",
     ("channel", "result"),
+)
+ALERTS_WAIT: Final = Family(
+    "sluicegate_alerts_oldest_seconds", _GAUGE, "How long the oldest alert has waited that was not sent.", ("channel",)
+)
+PROJECTED: Final = Family(
+    "sluicegate_ledger_projected_rows", _COUNTER, "Rows copied into ledger.project_into, or left_out.", ("result",)
 )
 RELOADS: Final = Family(
     "sluicegate_policy_reloads",
@@ -183,6 +189,8 @@ FAMILIES: Final = (
     DATABASE_DURATION,
     REBUILDS,
     ALERTS,
+    ALERTS_WAIT,
+    PROJECTED,
     RELOADS,
     RELOAD_OK,
     WORKERS,

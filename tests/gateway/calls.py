@@ -14,6 +14,7 @@ from tests.metering import samples
 
 NOON = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp() * 1000)
 HOLD_ID = bytes(range(16))
+PRICING = Pricing(Prices())
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}
 
 
@@ -36,6 +37,5 @@ def offer_for(route: Route, nanousd: int, *, stream: bool = False) -> Offer:
         price_version="p1",
         notify=(),
     )
-    pricing = Pricing(Prices())
     plan = make_call_plan(route, who, "192.0.2.1", "gpt-4o-mini", NOON, {})
-    return Offer(call, pricing.quote(call, NOON), Bound(nanousd, 10, 20), plan, nanousd, 30, record)
+    return Offer(call, PRICING.quote(call, NOON), Bound(nanousd, 10, 20), plan, nanousd, 30, record)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp.http import HttpRequestParser
+from blockbuster import BlockBuster
 
 from proxy.gateway.exchange import Exchange
 from proxy.policy.compiler import compile_text
@@ -71,3 +72,10 @@ routes:
 @pytest.fixture
 def policy() -> Policy:
     return compile_text(POLICY % hashlib.sha256(b"sk-slg-test").hexdigest(), "test.yaml", {}).policy
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls_but(no_blocking_calls: BlockBuster) -> None:
+    """To look into a running gateway's ledger and Redis is what a command does, in a process of its own."""
+    for function in no_blocking_calls.functions.values():
+        function.can_block_in("tests/e2e/books.py", {"compare"})

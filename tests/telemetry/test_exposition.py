@@ -7,9 +7,9 @@ from proxy.telemetry.metrics import DURATION, FAMILIES, IN_FLIGHT, REQUESTS, Kin
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 
 
-def worker(exposition: Exposition, key: int) -> Metrics:
+def worker(exposition: Exposition) -> Metrics:
     files = SheetFiles.make()
-    exposition.attach(key, SheetReader(files))
+    exposition.attach(SheetReader(files))
     return Metrics(Sheet(files))
 
 
@@ -26,20 +26,20 @@ def samples(exposition: Exposition) -> dict[str, float]:
 
 def test_workers_are_summed() -> None:
     exposition = Exposition()
-    for key in (1, 2):
-        worker(exposition, key).inc(REQUESTS, "app", "trial", "200", "forwarded", by=key)
+    for count in (1, 2):
+        worker(exposition).inc(REQUESTS, "app", "trial", "200", "forwarded", by=count)
     found = samples(exposition)
     assert found["sluicegate_requests_total{outcome=forwarded,route=app,status=200,tier=trial}"] == 3
 
 
 def test_counts_outlive_their_worker_and_gauges_do_not() -> None:
     exposition = Exposition()
-    dying, living = worker(exposition, 1), worker(exposition, 2)
+    dying, living = worker(exposition), worker(exposition)
     for metrics in (dying, living):
         metrics.inc(REQUESTS, "app", "trial", "200", "forwarded")
         metrics.set(IN_FLIGHT, 5)
         metrics.histogram(DURATION, "app").observe(0.003)
-    exposition.retire(1)
+    exposition.retire(0)
     found = samples(exposition)
     assert found["sluicegate_requests_total{outcome=forwarded,route=app,status=200,tier=trial}"] == 2
     assert found["sluicegate_requests_in_flight{}"] == 5
@@ -49,7 +49,7 @@ def test_counts_outlive_their_worker_and_gauges_do_not() -> None:
 def test_histogram_buckets_accumulate() -> None:
     """Each bucket counts all that is no larger than its bound; a value on the bound is in it."""
     exposition = Exposition()
-    histogram = worker(exposition, 1).histogram(DURATION, "app")
+    histogram = worker(exposition).histogram(DURATION, "app")
     for value in (0.001, 0.0011, 0.3, 99.0):
         histogram.observe(value)
     found = samples(exposition)
@@ -78,3 +78,14 @@ def test_families_are_named_as_prometheus_asks() -> None:
         if family.kind is Kind.HISTOGRAM:
             assert family.name.endswith("_seconds")
             assert list(family.buckets) == sorted(family.buckets)
+
+
+def test_no_two_sheets_have_one_number() -> None:
+    """Whoever attaches them: the first of one kind of process ending must not end the first of another's."""
+    exposition = Exposition()
+    readers = [SheetReader(SheetFiles.make()) for _ in range(3)]
+    keys = [exposition.attach(reader) for reader in readers[:2]]
+    exposition.retire(keys[0])
+    keys.append(exposition.attach(readers[2]))
+    assert len(set(keys)) == 3
+    exposition.retire(keys[1])

@@ -1,0 +1,93 @@
+"""Alerts of a running gateway: a budget that is nearly used up is told, once for each level, to who listens."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.e2e.gateway import Gateway, eventually, once, running, token
+from tests.e2e.origin import running_origin
+from tests.e2e.policies import policy
+from tests.e2e.provider import Provider, call
+from tests.gateway.test_spending import request
+
+SECRET = "a-secret-of-sixteen"
+HELD = 24_000_000  # nano-dollars that the calls below hold at most
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """A webhook's other end."""
+
+    heard: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        fields = dict(part.split("=", 1) for part in self.headers["Sluicegate-Signature"].split(","))
+        signed = hmac.new(SECRET.encode(), f"{fields['t']}.".encode() + body, hashlib.sha256).hexdigest()
+        assert hmac.compare_digest(signed, fields["v1"])
+        self.heard.append(json.loads(body) | {"key": self.headers["Idempotency-Key"]})
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def receiving() -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    heard: list[dict[str, Any]] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Hears", (Receiver,), {"heard": heard}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1], heard
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def stand() -> Iterator[tuple[Gateway, list[dict[str, Any]]]]:
+    with running_origin() as origin, receiving() as (port, heard):
+        Provider().attach(origin)
+        rest = f"""
+            budgets:
+              user: {{scope: user, daily: "$0.05"}}
+            alerts:
+              to: [{{webhook: "http://127.0.0.1:{port}/hook", secret: {SECRET}}}]
+            routes:
+              - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [user]}}
+        """
+        upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
+        with running(policy(origin.port, rest, upstreams=upstreams)) as gateway:
+            yield gateway, heard
+
+
+async def spend(gateway: Gateway, user: str, times: int, output: int) -> list[int]:
+    """So many calls of this output, one after the other, each up to 9,000 tokens of $0.60 a million."""
+    bearer = token(user=user)
+    body = json.dumps(call(cap=9_000, output=output, prompt=1)).encode()
+    return [(await once(gateway, request("/v1/chat/completions", body, bearer))).status for _ in range(times)]
+
+
+async def test_each_level_is_told_once_and_the_end_too(stand: tuple[Gateway, list[dict[str, Any]]]) -> None:
+    gateway, heard = stand
+    assert await spend(gateway, "ann", 9, 8_000) == [200] * 9  # $0.0432 of $0.05: over 80 percent
+    mine = [lambda: [one for one in heard if one["user"] == "ann"]][0]
+    await asyncio.to_thread(eventually, lambda: len(mine()) >= 1)
+    assert set(await spend(gateway, "ann", 3, 8_000)) == {200, 429}  # then nothing fits any more
+    await asyncio.to_thread(eventually, lambda: len(mine()) >= 3, 15)
+    told = sorted((one["percent"], one["level"]) for one in mine())
+    assert [level for _, level in told] == ["warning", "critical", "critical"]
+    first = min(mine(), key=lambda one: one["percent"])
+    assert (first["type"], first["budget"], first["limit"]) == ("cost_alert", "user", "0.05")
+    assert len({one["key"] for one in mine()}) == 3
+    await asyncio.to_thread(eventually, lambda: gateway.metric(r"sluicegate_alerts_total\{.*delivered") >= 3)

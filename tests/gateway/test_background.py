@@ -1,0 +1,78 @@
+"""The background process: it may die at any time, its successor goes on, and workers' questions are answered."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.books import disagreements, rows
+from tests.e2e.gateway import Gateway, eventually, once, running, token
+from tests.e2e.origin import running_origin
+from tests.e2e.policies import policy
+from tests.e2e.provider import Provider, call
+from tests.gateway.test_spending import request
+
+ROUTES = """
+budgets:
+  user: {scope: user, daily: "$0.01"}
+routes:
+  - {name: ai, match: {path: "/v1/**"}, upstream: openai, limits: [], budgets: [user]}
+"""
+
+
+@dataclass
+class Stand:
+    gateway: Gateway
+    provider: Provider
+
+    async def post(self, user: str, cap: int = 1000) -> int:
+        body = json.dumps(call(cap=cap, output=5)).encode()
+        return (await once(self.gateway, request("/v1/chat/completions", body, token(user=user)))).status
+
+    def pids(self) -> list[int]:
+        """Of the background process: one, or none while another starts."""
+        return [pid for pid in self.gateway.children() if b"proxy.gateway.background" in command_of(pid)]
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture(scope="module")
+def stand() -> Iterator[Stand]:
+    with running_origin() as origin:
+        provider = Provider()
+        provider.attach(origin)
+        upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
+        with running(policy(origin.port, ROUTES, upstreams=upstreams)) as gateway:
+            yield Stand(gateway, provider)
+
+
+async def test_killed_again_and_again_it_loses_no_record(stand: Stand) -> None:
+    """What it had taken from the outbox and not committed its successor finds."""
+    for number in range(6):
+        assert await stand.post(f"user-{number}") == 200
+        if number % 2:
+            for pid in stand.pids():
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(eventually, stand.pids)
+    calls = stand.provider.calls
+    await asyncio.to_thread(eventually, lambda: len(rows(stand.gateway)) == calls, 90)
+    assert await asyncio.to_thread(disagreements, stand.gateway) == []
+    restarts = r'sluicegate_background_restarts_total\{reason="died"'
+    await asyncio.to_thread(eventually, lambda: stand.gateway.metric(restarts) == 3)
+
+
+async def test_told_to_stop_it_moves_what_was_settled_last(stand: Stand) -> None:
+    assert await stand.post("last") == 200
+    calls, path = stand.provider.calls, stand.gateway
+    assert await asyncio.to_thread(stand.gateway.stop) == 0
+    assert len(rows(path)) == calls

@@ -1,0 +1,104 @@
+"""What the background process does with a ledger, in this process: opens it, moves into it, tells grants."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster
+
+from proxy.core.clock import SystemClock
+from proxy.core.storeurl import parse_store_url
+from proxy.gateway.bookkeeping import Bookkeeping, by_budget
+from proxy.gateway.control import Granted as GrantedMessage
+from proxy.ledger.database import connect
+from proxy.ledger.grants import Grant, Grants
+from proxy.metering.budgets import Granted
+from proxy.policy.spending import Ledger
+from proxy.store.client import Store
+from proxy.store.plain import PlainClient
+from proxy.telemetry.metrics import LEDGER_ROWS, Metrics
+from proxy.telemetry.sheet import Sheet, SheetFiles
+from tests.e2e.gateway import reached
+from tests.gateway.lives import POLICY
+from tests.ledger.samples import a_record, an_entry
+from tests.store.servers import BINARIES, server
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls_but(no_blocking_calls: BlockBuster) -> None:
+    """This process answers no client."""
+    for function in no_blocking_calls.functions.values():
+        function.can_block_in("proxy/gateway/alerting.py", {"__init__"})  # certificates, once
+        function.can_block_in("proxy/ledger/migrate.py", {"head", "_upgrade"})
+        function.can_block_in("sqlite/pysqlite.py", {"create_connect_args"})
+        function.can_block_in("redis/utils.py", {"get_lib_version"})
+
+
+@dataclass
+class Stand:
+    url: str
+    books: Bookkeeping
+    streams: PlainClient
+    metrics: Metrics
+    told: list[GrantedMessage] = field(default_factory=list)
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    url = f"sqlite:///{tmp_path}/data/ledger.db"
+    policy = replace(POLICY, data_dir=str(tmp_path), ledger=Ledger(url, keep_ms=None))
+    with server(next(iter(BINARIES.values()))) as redis:
+        address = parse_store_url(redis.url)
+        store, streams = Store(address, 1000), PlainClient(address, 5.0)
+        metrics = Metrics(Sheet(SheetFiles.make()))
+        told: list[GrantedMessage] = []
+
+        async def granted(message: GrantedMessage) -> None:
+            told.append(message)
+
+        books = Bookkeeping(policy, store, streams.client, "me", metrics, CLOCK, granted)
+        async with books:
+            yield Stand(url, books, streams, metrics, told)
+        await store.close()
+        await streams.close()
+
+
+async def test_a_new_file_is_made_and_budgets_are_opened(stand: Stand) -> None:
+    async with asyncio.timeout(10):
+        await stand.books.open()
+
+
+async def test_what_is_in_the_outbox_comes_into_the_ledger_and_is_known_there(stand: Stand) -> None:
+    name = bytes(range(16))
+    fields = an_entry(replace(a_record(name.hex()), created_ms=CLOCK.now_ms()))
+    flat = [part for pair in fields.items() for part in pair]
+    async with asyncio.timeout(10):
+        await stand.books.open()
+        await stand.streams.client.execute_command("XADD", "{m0}outbox", "*", *flat)
+        slot = stand.metrics.slot(LEDGER_ROWS)
+        await reached(lambda: stand.metrics.values[slot] == 1)
+    assert await stand.books.has([name, bytes(16)]) == {name}
+
+
+async def test_a_grant_is_told_and_so_is_its_end(stand: Stand) -> None:
+    async with asyncio.timeout(15):
+        await stand.books.open()
+        database = connect(stand.url, pool=1)
+        now_ms = CLOCK.now_ms()
+        grant = Grant("user", "user:iss ann", 5, now_ms, now_ms + 1500, "why", "who")
+        await Grants(database).append(grant)
+        await reached(lambda: stand.told)
+        assert stand.told[0].granted == {("user", "user:iss ann"): (Granted(5, now_ms + 1500),)}
+        await reached(lambda: len(stand.told) > 1)
+        assert stand.told[1].granted == {}
+        await database.close()
+
+
+def test_grants_of_one_budget_stand_side_by_side() -> None:
+    """Each ends by itself."""
+    made = [Grant("b", "s", amount, 0, until, "why", "who") for amount, until in ((5, 10), (-2, 20))]
+    assert by_budget(made) == {("b", "s"): (Granted(5, 10), Granted(-2, 20))}
