@@ -31,7 +31,7 @@ async def test_an_upstream_alone_is_enough(tmp_path: Path) -> None:
     with running_origin() as origin:
         arguments = ["run", "--upstream", f"http://127.0.0.1:{origin.port}"]
         arguments += [word for name in ("listen", "metrics", "admin") for word in (f"--{name}", "127.0.0.1:0")]
-        with running_command(arguments, tmp_path / "none") as gateway:
+        with running_command(arguments, tmp_path / "none", {"XDG_STATE_HOME": str(tmp_path)}) as gateway:
             answer = await once(gateway, get("/", "X-User-ID: root"))
             assert answer.status == 200
             assert answer.get("RateLimit") is not None
