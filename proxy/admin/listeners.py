@@ -5,47 +5,21 @@ Neither shows a secret: the policy is told by its version and its names alone.
 """
 
 import contextlib
-import hmac
-import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from aiohttp import web
 
+from proxy.admin.accounts import Accounts
+from proxy.admin.answers import Gateway, as_json
+from proxy.admin.errands import Errands
+from proxy.admin.guard import Guard
 from proxy.core.units import UnitError, parse_duration_ms
 from proxy.gateway.sockets import CannotListen
-from proxy.policy.model import Address, Maintenance, Policy
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from proxy.policy.model import Address, Maintenance
 
 DEFAULT_RETRY_AFTER_MS: Final = 600_000
-
-
-class Exposer(Protocol):
-    def scrape(self, accept: str) -> tuple[bytes, str]: ...
-
-
-class Gateway(Protocol):
-    """What the listeners need of the parent."""
-
-    policy: Policy
-    draining: bool
-
-    @property
-    def exposition(self) -> Exposer: ...
-    @property
-    def ready(self) -> bool: ...
-    @property
-    def ready_workers(self) -> int: ...
-    @property
-    def worker_pids(self) -> list[int]: ...
-    async def reload(self) -> bool: ...
-    async def set_maintenance(self, maintenance: Maintenance | None) -> None: ...
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(body=json.dumps(value).encode() + b"\n", status=status, content_type="application/json")
 
 
 class Readings:
@@ -66,43 +40,32 @@ class Readings:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def live(self, _: web.Request) -> web.Response:
-        return _json({"status": "live"})
+        return as_json({"status": "live"})
 
     async def ready(self, _: web.Request) -> web.Response:
         gateway = self._gateway
         state = "ready" if gateway.ready else "draining" if gateway.draining else "starting"
-        return _json({"status": state, "workers": gateway.ready_workers}, 200 if gateway.ready else 503)
+        return as_json({"status": state, "workers": gateway.ready_workers}, 200 if gateway.ready else 503)
 
 
 class Controls:
     """The admin API."""
 
-    def __init__(self, gateway: Gateway, token: str) -> None:
+    def __init__(self, gateway: Gateway, guard: Guard) -> None:
         self._gateway = gateway
-        self._token = token.encode()
+        self._guard = guard
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/status", self.status),
-            web.post("/reload", self._guarded(self.reload)),
-            web.put("/maintenance", self._guarded(self.maintenance_on)),
-            web.delete("/maintenance", self._guarded(self.maintenance_off)),
+            web.post("/reload", self._guard.changing(self.reload)),
+            web.put("/maintenance", self._guard.changing(self.maintenance_on)),
+            web.delete("/maintenance", self._guard.changing(self.maintenance_off)),
         ]
-
-    def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
-            if not self._token:
-                return _json({"error": "no admin.token is set: this listener is for reading only"}, 403)
-            if not hmac.compare_digest(given, self._token):
-                return _json({"error": "the admin token is missing or wrong"}, 401)
-            return await handler(request)
-
-        return guarded
 
     async def status(self, _: web.Request) -> web.Response:
         gateway, policy = self._gateway, self._gateway.policy
-        return _json(
+        return as_json(
             {
                 "ready": gateway.ready,
                 "workers": gateway.worker_pids,
@@ -116,7 +79,7 @@ class Controls:
 
     async def reload(self, _: web.Request) -> web.Response:
         applied = await self._gateway.reload()
-        return _json({"applied": applied, "policy": self._gateway.policy.version}, 200 if applied else 422)
+        return as_json({"applied": applied, "policy": self._gateway.policy.version}, 200 if applied else 422)
 
     async def maintenance_on(self, request: web.Request) -> web.Response:
         try:
@@ -124,14 +87,14 @@ class Controls:
         except KeyError:
             retry_after_ms = DEFAULT_RETRY_AFTER_MS  # type: ignore[assignment]
         except UnitError as exc:
-            return _json({"error": f"retry_after: {exc}"}, 400)
+            return as_json({"error": f"retry_after: {exc}"}, 400)
         allow = self._gateway.policy.maintenance.allow if self._gateway.policy.maintenance else ()
         await self._gateway.set_maintenance(Maintenance(retry_after_ms, allow))
-        return _json({"maintenance": True})
+        return as_json({"maintenance": True})
 
     async def maintenance_off(self, _: web.Request) -> web.Response:
         await self._gateway.set_maintenance(None)
-        return _json({"maintenance": self._gateway.policy.maintenance is not None})
+        return as_json({"maintenance": self._gateway.policy.maintenance is not None})
 
 
 @contextlib.asynccontextmanager
@@ -165,7 +128,8 @@ async def listeners(
             host, port = await stack.enter_async_context(_serving("metrics", policy.metrics, readings))
             on_bound("metrics", host, port)
         if policy.admin is not None:
-            controls = Controls(gateway, policy.admin.token).routes()
-            host, port = await stack.enter_async_context(_serving("admin", policy.admin.address, readings + controls))
+            guard = Guard(policy.admin.token)
+            routes = [*readings, *Controls(gateway, guard).routes(), *Accounts(gateway, guard, Errands()).routes()]
+            host, port = await stack.enter_async_context(_serving("admin", policy.admin.address, routes))
             on_bound("admin", host, port)
         yield

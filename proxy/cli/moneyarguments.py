@@ -16,6 +16,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def add_parsers(commands: Commands) -> None:
     _add_usage(commands)
+    _add_budget(commands)
+    _add_prices(commands)
     _add_ledger(commands)
     _add_reconcile(commands)
 
@@ -47,6 +49,42 @@ def _add_usage(commands: Commands) -> None:
     form.add_argument("--csv", action="store_true", help="for spreadsheets")
     form.add_argument("--json", action="store_true", help="for programs; amounts are text")
     usage.set_defaults(call=called("usage"))
+
+
+def _add_budget(commands: Commands) -> None:
+    budget = commands.add_parser("budget", help="where budgets stand, and what is granted on top of them")
+    verbs = budget.add_subparsers(dest="verb", required=True, metavar="VERB")
+    show = verbs.add_parser("show", help="of each living period: amount, settled, held, left")
+    show.add_argument("scope", nargs="?", metavar="SCOPE", help="such as global, tenant:acme or 'user:ISSUER SUB'; all")
+    grant = verbs.add_parser(
+        "grant", help="let a scope spend more for a while: in force within a second, on the record"
+    )
+    grant.add_argument("scope", metavar="SCOPE", help="such as tenant:acme; spaces within a word are %%20")
+    grant.add_argument("amount", metavar="AMOUNT", help="'$200'; '$-200' takes back")
+    grant.add_argument(
+        "--until", required=True, metavar="WHEN", help="eod, eow, eom (of day, week, month), 3d or 2026-12-01[T18:00]"
+    )
+    grant.add_argument("--reason", required=True, help="for the record")
+    grant.add_argument("--budget", metavar="NAME", help="this one alone; all that are counted by SCOPE")
+    grant.add_argument("--by", metavar="NAME", help="who grants it; whoever runs the command")
+    for parser in (show, grant):
+        _add_config(parser)
+        parser.add_argument("--json", action="store_true")
+        parser.set_defaults(call=called("budget"))
+
+
+def _add_prices(commands: Commands) -> None:
+    prices = commands.add_parser(
+        "prices",
+        help="what models cost: show, check, compare",
+        description="Shows what models cost. `prices check` tells what of the policy's prices matches nothing, and "
+        "`prices compare` where the bundled prices differ from those of an installed genai-prices.",
+    )
+    prices.add_argument("words", nargs="*", metavar="MODEL", help="models to show in full; or check, or compare")
+    prices.add_argument("--provider", help="of this one alone, such as openai or anthropic")
+    prices.add_argument("--config", type=Path, help="a policy file, for its prices; list prices if left out")
+    prices.add_argument("--allow-missing-secrets", action="store_true", help="unset ${VARIABLES} are no errors")
+    prices.set_defaults(call=called("prices"))
 
 
 def _add_ledger(commands: Commands) -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.admin.desk import usage
+from proxy.admin.desk import read_by, usage
 from proxy.admin.moments import back_ms
 from proxy.cli.books import answer, policy_of, wrong_call
 from proxy.cli.tables import aligned
@@ -45,18 +45,6 @@ async def _print(args: argparse.Namespace, policy: Policy, by: list[By], since_m
     else:
         print(table(by, lines))
     return 0
-
-
-def read_by(text: str) -> list[By]:
-    """``tenant,model``. Raises: ValueError that names the words there are."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    known = [what.value for what in By]
-    for place, word in enumerate(words):
-        if word not in known:
-            raise ValueError(f"--by {word!r} is not known: it takes {', '.join(known)}")
-        if word in words[:place]:
-            raise ValueError(f"--by names {word!r} twice")
-    return [By(word) for word in words]
 
 
 def table(by: Sequence[By], lines: Sequence[Line]) -> str:

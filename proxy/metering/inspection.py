@@ -35,6 +35,12 @@ class Snapshot:
     entries: Sequence[Any]
 
 
+def read_counter(value: bytes | None) -> tuple[int, int]:
+    """What a budget's counter says is settled and held; one that is not there has nothing."""
+    _, settled, held = _COUNTER.unpack(value) if value else (0, 0.0, 0.0)
+    return int(settled), int(held)
+
+
 def held_by_counter(holds: Collection[Hold]) -> dict[bytes, int]:
     """What each budget's counter should say is held."""
     found: dict[bytes, int] = {}
@@ -59,6 +65,5 @@ async def snapshot(client: Client, counters: Collection[bytes]) -> Snapshot:
     holds = tuple(read_kept(name, value) for name, value in pairs)
     settled, held = {}, {}
     for key, value in zip(keys, values, strict=True):
-        _, spent, reserved = _COUNTER.unpack(value) if value else (0, 0.0, 0.0)
-        settled[key], held[key] = int(spent), int(reserved)
+        settled[key], held[key] = read_counter(value)
     return Snapshot(settled, held, holds, entries)

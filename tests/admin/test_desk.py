@@ -17,6 +17,8 @@ def no_blocking_calls_but(no_blocking_calls: BlockBuster) -> None:
     """Only processes that answer no client sit at the desk."""
     for function in no_blocking_calls.functions.values():
         function.can_block_in("proxy/admin/desk.py", {"opened"})
+        function.can_block_in("sqlite/pysqlite.py", {"create_connect_args"})  # abspath, beyond a greenlet's stack's end
+        function.can_block_in("proxy/ledger/migrate.py", {"head", "_upgrade"})
 
 
 async def test_a_fault_in_the_midst_is_told_as_one_at_the_start(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_without_any_word_it_is_one_line(config: Path, capsys: pytest.CaptureFix
 
 def test_an_unknown_word_names_those_that_are_known(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys, config, "--by", "tenant,modle", code=2)
-    assert told.startswith("sluicegate: --by 'modle' is not known: it takes tenant, user, tier, model")
+    assert told.startswith("sluicegate: there is no report by 'modle', only by tenant, user, tier, model")
     assert "twice" in said(capsys, config, "--by", "day,day", code=2)
     assert "such as 30d" in said(capsys, config, "--since", "lately", code=2)
 

@@ -115,10 +115,10 @@ class Gateway:
         self.process.send_signal(signal.SIGHUP)
         eventually(lambda: sum(event["msg"] == "policy in force" for event in self.events) > before)
 
-    def admin(self, method: str, path: str, token: str | None = None) -> tuple[int, Any]:
+    def admin(self, method: str, path: str, token: str | None = None, body: bytes | None = None) -> tuple[int, Any]:
         """A call of the admin API: status and body."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        request = urllib.request.Request(self.listener("admin") + path, method=method, headers=headers)
+        request = urllib.request.Request(self.listener("admin") + path, body, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, json.load(answer)

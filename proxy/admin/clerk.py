@@ -1,0 +1,84 @@
+"""Answers one question about a policy's money and ends. Run as ``-m proxy.admin.clerk``: an ``Errand`` comes on
+standard input, its answer goes to standard output.
+"""
+
+import asyncio
+import json
+import pickle
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from proxy.admin import desk, shapes
+from proxy.admin.errands import About, Answer, Errand
+from proxy.admin.granting import Asked
+from proxy.admin.moments import back_ms
+from proxy.core.clock import SystemClock
+from proxy.ledger.reports import By
+from proxy.ledger.tabular import as_json
+from proxy.policy.model import Policy
+
+_WHO: Final = "admin API"
+_SINCE: Final = "30d"
+
+
+async def answer(errand: Errand, now_ms: int) -> Answer:
+    try:
+        return 200, await _ANSWERS[errand.about](errand.policy, errand.arguments, now_ms)
+    except KeyError as missing:
+        return 400, {"error": f"{missing.args[0]} is missing"}
+    except ValueError as error:
+        return 400, {"error": str(error)}
+    except desk.Unanswered as error:
+        return 503, {"error": str(error)}
+
+
+async def _usage(policy: Policy, arguments: Mapping[str, str], now_ms: int) -> Any:
+    by = desk.read_by(arguments.get("by", By.TENANT))
+    since_ms = back_ms(arguments.get("since", _SINCE), now_ms)
+    until_ms = back_ms(arguments["until"], now_ms) if "until" in arguments else None
+    return orjson.loads(as_json(by, await desk.usage(policy, by, since_ms, until_ms)))
+
+
+async def _budgets(policy: Policy, arguments: Mapping[str, str], now_ms: int) -> Any:
+    return shapes.of_standings(*await desk.standings(policy, arguments.get("scope"), now_ms))
+
+
+async def _grants(policy: Policy, arguments: Mapping[str, str], _now_ms: int) -> Any:
+    return [shapes.of_grant(one) for one in await desk.history(policy, arguments.get("scope"))]
+
+
+async def _grant(policy: Policy, arguments: Mapping[str, str], now_ms: int) -> Any:
+    asked = Asked(
+        scope=arguments["scope"],
+        amount=arguments["amount"],
+        until=arguments["until"],
+        reason=arguments["reason"],
+        by=arguments.get("by", _WHO),
+        budget=arguments.get("budget"),
+    )
+    return [shapes.of_grant(one) for one in await desk.grant(policy, asked, now_ms)]
+
+
+async def _reconcile(policy: Policy, _arguments: Mapping[str, str], now_ms: int) -> Any:
+    return shapes.of_comparison(*await desk.compared(policy, now_ms))
+
+
+_ANSWERS: Final[dict[About, Callable[[Policy, Mapping[str, str], int], Awaitable[Any]]]] = {
+    About.USAGE: _usage,
+    About.BUDGETS: _budgets,
+    About.GRANTS: _grants,
+    About.GRANT: _grant,
+    About.RECONCILE: _reconcile,
+}
+
+
+def main() -> None:
+    errand: Errand = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent
+    json.dump(asyncio.run(answer(errand, SystemClock().now_ms())), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

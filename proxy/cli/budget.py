@@ -1,0 +1,62 @@
+"""`sluicegate budget`: where budgets stand, and grants on top of them, on a record that is only added to."""
+
+import argparse
+import getpass
+import json
+from typing import Final
+
+from proxy.admin.desk import grant, standings
+from proxy.admin.granting import Asked
+from proxy.admin.shapes import of_grant, of_standing, of_standings
+from proxy.cli.books import answer, policy_of, wrong_call
+from proxy.cli.tables import aligned, printable
+from proxy.core.clock import SystemClock
+from proxy.core.units import dollars
+from proxy.policy.model import Policy
+
+_WORDS: Final = ("budget", "scope", "period", "resets_at")
+_AMOUNTS: Final = ("amount", "granted", "settled", "held", "left")
+
+
+def main(args: argparse.Namespace) -> int:
+    policy = policy_of(args)
+    if policy is None:
+        return 1
+    try:
+        return answer(_show(args, policy) if args.verb == "show" else _grant(args, policy))
+    except ValueError as error:
+        return wrong_call(error)
+
+
+async def _show(args: argparse.Namespace, policy: Policy) -> int:
+    """Raises: ValueError."""
+    found, why = await standings(policy, args.scope, SystemClock().now_ms())
+    if args.json:
+        print(json.dumps(of_standings(found, why), indent=2))
+        return 0
+    if found:
+        shapes = [of_standing(one) for one in found]
+        names = (*_WORDS, *(f"{name}_usd" for name in _AMOUNTS))
+        print(aligned((*_WORDS, *_AMOUNTS), [[shape[name] for name in names] for shape in shapes], words=len(_WORDS)))
+    else:
+        print("nothing is spent yet")
+    if why is not None:
+        print(f"from the ledger alone, without what is held or on its way there: {why}")
+    return 0
+
+
+async def _grant(args: argparse.Namespace, policy: Policy) -> int:
+    """Raises: ValueError."""
+    by = args.by or getpass.getuser()
+    asked = Asked(args.scope, args.amount, args.until, args.reason, by, args.budget)
+    made = await grant(policy, asked, SystemClock().now_ms())
+    if args.json:
+        print(json.dumps([of_grant(one) for one in made], indent=2))
+        return 0
+    for one in made:
+        periods = " and ".join(budget.period for budget in policy.budgets if budget.name == one.budget)
+        print(
+            f"granted ${dollars(one.amount_nanousd)} to {printable(one.scope)} on top of the budget {one.budget} "
+            f"({periods}), until {of_grant(one)['until']}: number {one.id} of the record"
+        )
+    return 0

@@ -1,0 +1,69 @@
+"""One question, one answer: as the admin API has it."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster
+
+from proxy.admin.clerk import answer
+from proxy.admin.errands import About, Errand
+from proxy.core.clock import SystemClock
+from proxy.policy.compiler import load
+from proxy.policy.model import Policy
+from tests.admin.spent import a_call, filled, ledger_url, written_policy
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls_but(no_blocking_calls: BlockBuster) -> None:
+    """A clerk's loop is its own."""
+    for function in no_blocking_calls.functions.values():
+        function.can_block_in("tests/admin/test_clerk.py", {"asked"})
+        function.can_block_in("tests/admin/spent.py", {"filled"})
+        function.can_block_in("sqlite/pysqlite.py", {"create_connect_args"})
+        function.can_block_in("proxy/ledger/migrate.py", {"head", "_upgrade"})
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Policy:
+    now_ms = SystemClock().now_ms()
+    filled(ledger_url(tmp_path), [a_call("r1", now_ms, 70)], now_ms)
+    return load(written_policy(tmp_path), {}).policy
+
+
+def asked(policy: Policy, about: About, arguments: Mapping[str, str]) -> tuple[int, Any]:
+    return asyncio.run(answer(Errand(policy, about, arguments), SystemClock().now_ms()))
+
+
+def test_a_report_is_by_tenant_and_thirty_days_unless_said(policy: Policy) -> None:
+    status, (line,) = asked(policy, About.USAGE, {})
+    assert (status, line["tenant"], line["cost_usd"]) == (200, "acme", "0.000000070")
+    status, (line,) = asked(policy, About.USAGE, {"by": "model", "since": "1h", "until": "0s"})
+    assert (status, line["model"]) == (200, "gpt-4o-mini")
+
+
+def test_a_wrong_question_is_400(policy: Policy) -> None:
+    assert asked(policy, About.USAGE, {"by": "x"})[0] == 400
+    assert asked(policy, About.USAGE, {"since": "x"})[0] == 400
+    assert asked(policy, About.BUDGETS, {"scope": "x"})[0] == 400
+    assert asked(policy, About.GRANT, {"scope": "tenant:acme", "amount": "$1", "until": "1d"}) == (
+        400, {"error": "reason is missing"},
+    )  # fmt: skip
+
+
+def test_what_cannot_be_told_is_503(policy: Policy) -> None:
+    """No gateway runs here: of its Redis nothing is known, and budgets are told from the ledger."""
+    status, body = asked(policy, About.RECONCILE, {})
+    assert (status, "no gateway does" in body["error"]) == (503, True)
+    status, body = asked(policy, About.BUDGETS, {})
+    assert (status, "no gateway does" in body["only_ledger"]) == (200, True)
+
+
+def test_a_grant_is_on_the_record(policy: Policy) -> None:
+    wanted = {"scope": "tenant:acme", "amount": "$1", "until": "1d", "reason": "why", "by": "ops"}
+    status, made = asked(policy, About.GRANT, wanted)
+    assert status == 200
+    assert asked(policy, About.GRANTS, {}) == (200, made)
+    assert asked(policy, About.GRANTS, {"scope": "tenant:zeta"}) == (200, [])
