@@ -56,6 +56,7 @@ GRANTS_S: Final = 0.5  # a grant is in force within a second
 RETAIN_S: Final = 3_600.0
 MOST_OUTBOX: Final = 200_000  # entries read for a rebuild: more than the outbox may hold
 ONE_READ_MS: Final = 250
+GATHER_S: Final = 0.2  # how late a record may be in the ledger for the sake of the others
 RESTED_MS: Final = 15_000  # of a process that died; should it live all the same, a row is written once
 
 
@@ -85,7 +86,9 @@ class Bookkeeping:
         self._database: Database = connect(policy.ledger.url, on_time=self._timed)
         self._streams = streams
         self._outbox = Outbox(streams, name)
-        self._mover = Mover(self._outbox, self._database, clock, self, Pace(block_ms=ONE_READ_MS, idle_ms=RESTED_MS))
+        self._mover = Mover(
+            self._outbox, self._database, clock, self, Pace(block_ms=ONE_READ_MS, idle_ms=RESTED_MS, gather_s=GATHER_S)
+        )
         folder = journals(policy.data_dir)
         self._rebuilder = Rebuilder(store, folder, self._settled, self._ended, self._rebuilt)
         self._alerting = Alerting(policy, metrics, clock)

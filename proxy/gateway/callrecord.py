@@ -3,8 +3,8 @@
 Pure but for the two words that it says to ``Money``; nothing here waits.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from proxy.ai.bounds import Hold as Bound
 from proxy.ai.dialects.call import AiCall
@@ -33,14 +33,12 @@ class Offer:
 
     def encoded_orphan(self) -> bytes:
         """What the ledger gets if nobody says what became of the call: that it cost what was held."""
-        record = replace(
-            self.record,
+        return self.record.encode_with(
             cost_nanousd=self.nanousd,
             estimated=True,
             orphaned=True,
             charges=self.plan.charges(self.record.created_ms),
         )
-        return record.encode()
 
 
 def offered_record(
@@ -123,15 +121,16 @@ class CallAccount:
             nanousd, used, estimated = offer.nanousd, offer.tokens, True
         tokens = usage.tokens if usage is not None else Tokens()
         overrun = nanousd > offer.nanousd
-        record = replace(
-            self._record(status, now_ms),
+        record = self._record(
+            status,
+            now_ms,
             provider_request_id=usage.provider_request_id if usage is not None else None,
             tokens=tokens,
             cost_nanousd=nanousd,
             estimated=estimated,
             overrun=overrun,
         )
-        self._money.settle(self.hold, offer.plan.amounts(nanousd, used), record.encode())
+        self._money.settle(self.hold, offer.plan.amounts(nanousd, used), record)
         self.ended = Ended(nanousd, tokens, estimated, overrun)
         return self.ended
 
@@ -139,12 +138,12 @@ class CallAccount:
         """Nothing was used. The ledger has a row of an attempt that reached the provider, and none of one that did
         not."""
         if self.ended is None:
-            self._money.release(self.hold, self._record(status, now_ms).encode() if sent else b"")
+            self._money.release(self.hold, self._record(status, now_ms) if sent else b"")
             self.ended = Ended(0, Tokens(), estimated=False, overrun=False, released=True)
         return self.ended
 
-    def _record(self, status: int, now_ms: int) -> UsageRecord:
+    def _record(self, status: int, now_ms: int, **changes: Any) -> bytes:
         record = self.offer.record
         charges: tuple[Charge, ...] = self.offer.plan.charges(self.hold.taken_ms)
         latency_ms = max(0, now_ms - record.created_ms)
-        return replace(record, settled_ms=now_ms, status=status, latency_ms=latency_ms, charges=charges)
+        return record.encode_with(settled_ms=now_ms, status=status, latency_ms=latency_ms, charges=charges, **changes)

@@ -24,6 +24,7 @@ from proxy.telemetry.metrics import AI_CALLS, AI_HELD, AI_SPEND, AI_TOKENS, AI_U
 log = logging.getLogger("sluicegate.worker")
 
 LAST_ANSWERS_S: Final = 1.0  # for answers without a client, when the worker ends: what then runs is settled at its hold
+REAP_S: Final = 0.5  # the journal hears as often of what has landed, and lets go of it
 TELL_S: Final = 1.0
 TAKE_OVER_S: Final = 5.0
 
@@ -56,7 +57,9 @@ class Calls:
         for left in await asyncio.to_thread(self._journals.left):
             self._journal.absorb(left.journal)
             await asyncio.to_thread(left.remove)
-        self.money = Money(self._store, self._meters, self._clock, journal=self._journal, ledger_has=self.link.ask)
+        self.money = Money(
+            self._store, self._meters, self._clock, journal=self._journal, ledger_has=self.link.ask, reap_s=REAP_S
+        )
         await self.money.start()
         self._tasks = [
             asyncio.create_task(self._tell(), name="money metrics"),

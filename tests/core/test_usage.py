@@ -53,3 +53,10 @@ def test_a_newer_gateways_fields_are_left_out() -> None:
 def test_what_is_no_record_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a usage record"):
         UsageRecord.decode(data)
+
+
+def test_a_change_is_encoded_as_if_it_had_been_made() -> None:
+    changes = {"status": 418, "charges": (Charge("b", "s", "p", "c", 5),), "tokens": Tokens(input=3), "estimated": True}
+    assert RECORD.encode_with(**changes) == replace(RECORD, **changes).encode()
+    with pytest.raises(TypeError, match="nobody"):
+        RECORD.encode_with(nobody=1)
