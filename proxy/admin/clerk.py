@@ -22,13 +22,12 @@ from proxy.policy.model import Policy
 
 _WHO: Final = "admin API"
 _SINCE: Final = "30d"
+_NEEDED: Final = ("scope", "amount", "until", "reason")  # for a grant
 
 
 async def answer(errand: Errand, now_ms: int) -> Answer:
     try:
         return 200, await _ANSWERS[errand.about](errand.policy, errand.arguments, now_ms)
-    except KeyError as missing:
-        return 400, {"error": f"{missing.args[0]} is missing"}
     except ValueError as error:
         return 400, {"error": str(error)}
     except desk.Unanswered as error:
@@ -51,6 +50,9 @@ async def _grants(policy: Policy, arguments: Mapping[str, str], _now_ms: int) ->
 
 
 async def _grant(policy: Policy, arguments: Mapping[str, str], now_ms: int) -> Any:
+    missing = [name for name in _NEEDED if name not in arguments]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
     asked = Asked(
         scope=arguments["scope"],
         amount=arguments["amount"],

@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import os
 from typing import Final
 
 from proxy.admin.desk import grant, standings
@@ -47,7 +48,7 @@ async def _show(args: argparse.Namespace, policy: Policy) -> int:
 
 async def _grant(args: argparse.Namespace, policy: Policy) -> int:
     """Raises: ValueError."""
-    by = args.by or getpass.getuser()
+    by = args.by or _whoever()
     asked = Asked(args.scope, args.amount, args.until, args.reason, by, args.budget)
     made = await grant(policy, asked, SystemClock().now_ms())
     if args.json:
@@ -60,3 +61,11 @@ async def _grant(args: argparse.Namespace, policy: Policy) -> int:
             f"({periods}), until {of_grant(one)['until']}: number {one.id} of the record"
         )
     return 0
+
+
+def _whoever() -> str:
+    """Who runs the command; a container may have a user without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

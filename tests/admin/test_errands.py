@@ -1,6 +1,7 @@
 """Questions about money, each answered by a process of its own."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from proxy.admin.errands import MAX_WAITING, About, Errand, Errands
 from proxy.core.clock import SystemClock
 from proxy.policy.compiler import load
 from tests.admin.spent import a_call, filled, ledger_url, written_policy
+from tests.e2e.gateway import descendants, is_alive, reached
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,12 @@ def no_blocking_calls_but(no_blocking_calls: BlockBuster) -> None:
         function.can_block_in("proxy/admin/errands.py", {"_sent"})
         function.can_block_in("tests/admin/spent.py", {"filled"})
         function.can_block_in("proxy/ledger/migrate.py", {"_upgrade"})
+
+
+def clerks() -> list[int]:
+    """Processes under this one that answer."""
+    here = [pid for pid in descendants(os.getpid()) if is_alive(pid)]
+    return [pid for pid in here if b"proxy.admin.clerk" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.fixture
@@ -44,10 +52,11 @@ async def test_who_asks_too_much_waits_or_is_refused(errand: Errand) -> None:
 async def test_who_gives_up_leaves_no_process_behind(errand: Errand) -> None:
     errands = Errands()
     asking = asyncio.create_task(errands.run(errand))
-    await asyncio.sleep(0.05)
+    await reached(clerks)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+    assert not clerks()
     assert (await errands.run(errand))[0] == 200
 
 

@@ -1,6 +1,7 @@
 """`sluicegate budget`: where budgets stand, and grants; against a live gateway in tests/e2e/test_reports.py."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_who_granted_it_is_who_runs_the_command(
     monkeypatch.setenv("LOGNAME", "mia")
     (made,) = json.loads(granted(capsys, config, "global", "$1", "--json"))
     assert (made["budget"], made["by"], made["reason"]) == ("global", "mia", "a demo")
+
+
+def test_a_user_without_a_name_is_told_by_number(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that is given any user."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    (made,) = json.loads(granted(capsys, config, "global", "$1", "--json"))
+    assert made["by"] == f"uid {os.getuid()}"
 
 
 @pytest.mark.parametrize(
