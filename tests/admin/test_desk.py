@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import BlockBuster
@@ -26,7 +27,7 @@ COUNTER = "{m0}b:counter:1:2"
 def no_blocking_calls_but(no_blocking_calls: BlockBuster) -> None:
     """Only processes that answer no client sit at the desk."""
     for function in no_blocking_calls.functions.values():
-        function.can_block_in("proxy/admin/desk.py", {"opened"})
+        function.can_block_in("proxy/admin/desk.py", {"opened", "standings"})
         function.can_block_in("sqlite/pysqlite.py", {"create_connect_args"})  # abspath, beyond a greenlet's stack's end
         function.can_block_in("proxy/ledger/migrate.py", {"head", "_upgrade"})
         function.can_block_in("redis/utils.py", {"get_lib_version"})  # once a connection
@@ -45,9 +46,10 @@ async def test_what_is_on_its_way_to_the_ledger_stands_already(tmp_path: Path, r
     url = ledger_url(tmp_path)
     await asyncio.to_thread(filled, url, [], NOW_MS)
     record = a_call("r", NOW_MS, 7, Charge("tenant", "tenant:acme", "2026-11", COUNTER, NOW_MS + 1))
+    client: Any
     async with Redis.from_url(redis_server.url, protocol=2) as client:
         await client.flushall()
-        await client.xadd(OUTBOX, an_entry(record))
+        await client.execute_command("XADD", OUTBOX, "*", *(word for pair in an_entry(record).items() for word in pair))
         await client.set(COUNTER, struct.pack("<Bdd", MeterKind.HOLD, 7, 2))
     policy = load(written_policy(tmp_path, redis=f'meters: "{redis_server.url}"'), {}).policy
     found, why = await standings(policy, "tenant:acme", NOW_MS)
