@@ -118,7 +118,7 @@ async def first_byte(port: int, data: bytes) -> float:
     writer.write(data)
     await reader.readuntil(b"data: ")
     elapsed_s = time.perf_counter() - began_s
-    await reader.readuntil(b"\r\n0\r\n\r\n")
+    await reader.readuntil(b"[DONE]")
     writer.close()
     return elapsed_s
 
