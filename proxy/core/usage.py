@@ -72,6 +72,7 @@ class UsageRecord:
 
     ``estimated``: the provider did not say what was used; ``orphaned``: the reaper settled it, at its hold. ``notify``
     travels with the record and is no part of its row: of the claims that the policy's alerts name, path and value.
+    ``after`` neither: of a hold's own record, the charges in the periods that come next, where those are near.
     """
 
     id: str
@@ -104,6 +105,7 @@ class UsageRecord:
     overrun: bool = False  # it cost more than was held
     charges: tuple[Charge, ...] = ()
     notify: tuple[tuple[str, str], ...] = ()
+    after: tuple[Charge, ...] = ()
 
     @property
     def spender(self) -> Spender:
@@ -128,12 +130,25 @@ class UsageRecord:
             known["kind"] = RecordKind(known["kind"])
             known["tokens"] = Tokens(**known["tokens"])
             known["charges"] = tuple(Charge(**charge) for charge in known["charges"])
+            known["after"] = tuple(Charge(**charge) for charge in known.get("after", ()))
             known["notify"] = tuple((path, value) for path, value in known.get("notify", ()))
             return cls(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a usage record: {type(error).__name__}") from error
 
 
+def charged_when_taken(record: bytes, taken_ms: int) -> bytes:
+    """A hold's own record with the periods in which the store took it: it was made before that, and periods turn."""
+    if _AFTER not in record:
+        return record
+    known = UsageRecord.decode(record)
+    charges = tuple(
+        later if now.ends_ms <= taken_ms else now for now, later in zip(known.charges, known.after, strict=True)
+    )
+    return known.encode_with(charges=charges, after=())
+
+
+_AFTER = b'"after":[{'  # no text holds it: quotes are escaped there
 _NAMES = tuple(one.name for one in fields(UsageRecord))
 _FIELDS = frozenset(_NAMES)
 _values = attrgetter(*_NAMES)

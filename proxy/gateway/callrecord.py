@@ -38,6 +38,7 @@ class Offer:
             estimated=True,
             orphaned=True,
             charges=self.plan.charges(self.record.created_ms),
+            after=self.plan.charges_after(self.record.created_ms),
         )
 
 

@@ -20,6 +20,7 @@ from proxy.policy.model import MILLI, Limit, Period, Policy, Route, RouteMode
 from proxy.policy.spending import Budget, OnExceed
 
 MAX_PLANS: Final = 256  # kept with one identity: routes by models by addresses
+NEAR_MS: Final = 60_000  # clocks of gateways and store differ by less
 
 _MEMO: Final = "metering.budgets"
 
@@ -70,6 +71,12 @@ class CallPlan:
     def amounts(self, nanousd: int, tokens: int) -> tuple[int, ...]:
         """What is taken from each meter."""
         return (nanousd,) * len(self.held) + (tokens,) * len(self.tokens)
+
+    def charges_after(self, now_ms: int) -> tuple[Charge, ...]:
+        """Those of the next periods, where any of these ends soon: the store's clock may be past that already."""
+        if all(one.meter.b - now_ms > NEAR_MS for one in self.held):
+            return ()
+        return tuple(one.charge(one.meter.b) for one in self.held)
 
     def charges(self, taken_ms: int) -> tuple[Charge, ...]:
         """The budgets and periods that a take at ``taken_ms`` is charged to."""

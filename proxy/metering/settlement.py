@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from proxy.core.usage import charged_when_taken
 from proxy.metering.holds import MAX_MONEY, MAX_RECORD, NO_RECORD, Hold, read_kept
 from proxy.metering.keys import tombs_key
 from proxy.metering.takes import FORMAT, REPLY_HEAD, ReplyFlag, unpack_head
@@ -97,7 +98,9 @@ def renewing(hold: Hold) -> Operation:
 
 
 def orphaning(hold: Hold, *, abandoned: bool = False) -> Operation:
-    return Operation(What.ABANDON if abandoned else What.ORPHAN, hold, hold.amounts, hold.record)
+    """At its hold, with the record that it carries. Raises: ValueError for a record that is none."""
+    record = charged_when_taken(hold.record, hold.taken_ms)
+    return Operation(What.ABANDON if abandoned else What.ORPHAN, hold, hold.amounts, record)
 
 
 @dataclass(frozen=True, slots=True)

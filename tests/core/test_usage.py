@@ -5,7 +5,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from proxy.core.usage import Charge, RecordKind, Spender, Tokens, UsageRecord
+from proxy.core.usage import Charge, RecordKind, Spender, Tokens, UsageRecord, charged_when_taken
 
 RECORD = UsageRecord(
     id="a1", rev=1, kind=RecordKind.USAGE, created_ms=1, settled_ms=2, request_id="r", route="ai", provider="openai",
@@ -60,3 +60,15 @@ def test_a_change_is_encoded_as_if_it_had_been_made() -> None:
     assert RECORD.encode_with(**changes) == replace(RECORD, **changes).encode()
     with pytest.raises(TypeError, match="nobody"):
         RECORD.encode_with(nobody=1)
+
+
+@pytest.mark.parametrize(("taken_ms", "period"), [(99, "today"), (100, "tomorrow")])
+def test_a_holds_own_record_is_charged_to_the_periods_in_which_it_was_taken(taken_ms: int, period: str) -> None:
+    """It is made before the store takes the hold, and midnight may come in between."""
+    today, tomorrow = (Charge("b", "s", name, name, ends) for name, ends in (("today", 100), ("tomorrow", 200)))
+    record = replace(RECORD, charges=(today,), after=(tomorrow,))
+    charged = UsageRecord.decode(charged_when_taken(record.encode(), taken_ms))
+    assert [(one.period, one.counter) for one in charged.charges] == [(period, period)]
+    assert charged.after == ()
+    assert charged_when_taken(RECORD.encode(), taken_ms) == RECORD.encode()
+    assert charged_when_taken(b"", taken_ms) == b""

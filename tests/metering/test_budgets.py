@@ -74,6 +74,12 @@ def test_what_the_store_took_after_midnight_is_charged_to_the_new_day() -> None:
     assert after.counter.encode() == made.plan.meters[0].next_key
 
 
+def test_near_midnight_the_next_days_charges_are_told_too() -> None:
+    assert plan(route(budget())).charges_after(NOON) == ()
+    (after,) = plan(route(budget()), now_ms=MIDNIGHT - 1).charges_after(MIDNIGHT - 1)
+    assert (after.period, after.ends_ms) == ("2026-11-24", MIDNIGHT + 86_400_000)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
