@@ -14,10 +14,10 @@ from proxy.ai.dialects.call import AiCall
 from proxy.gateway.pricing import Pricing, bound, edited, read_call
 from proxy.policy.spending import OnDisconnect, Prices, Spending
 from tests.e2e.books import disagreements, rows
-from tests.e2e.gateway import Answer, Client, Gateway, eventually, once, reached, running, token
+from tests.e2e.gateway import Answer, Client, Gateway, eventually, once, reached, running, token, volley
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call
+from tests.e2e.provider import Provider, call, price
 
 WORKERS = 4
 FITS = 37
@@ -45,12 +45,16 @@ ROUTES = f"""
 budgets:
   race: {{scope: user, daily: "${FITS * held(GATED) / 1e9:.9f}"}}
   all: {{scope: global, daily: "$100", monthly: "$1000"}}
-  trials: {{scope: tenant, daily: "$0.01"}}
+  small: {{scope: user, daily: "${400 * price(10, 20) / 1e9:.9f}"}}
 routes:
   - {{name: race, match: {{path: "/race/**"}}, rewrite: {{strip: /race}}, upstream: openai, limits: [],
      budgets: [race, all]}}
   - {{name: cancel, match: {{path: "/cancel/**"}}, rewrite: {{strip: /cancel}}, upstream: openai, limits: [],
      budgets: [all], on_disconnect: cancel}}
+  - {{name: learnt, match: {{path: "/learnt/**"}}, rewrite: {{strip: /learnt}}, upstream: openai, limits: [],
+     budgets: [small], estimate: learnt}}
+  - {{name: teach, match: {{path: "/teach/**"}}, rewrite: {{strip: /teach}}, upstream: openai, limits: [],
+     budgets: [all], estimate: learnt}}
   - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [all]}}
 """
 
@@ -94,6 +98,29 @@ async def test_of_200_callers_at_once_exactly_as_many_as_fit_are_let_through(sta
     before = stand.provider.calls
     assert await race(stand, f"racer-{number}") == {200: FITS, 429: CALLERS - FITS}
     assert stand.provider.calls - before == FITS
+
+
+async def test_with_the_learnt_estimate_a_budget_can_be_used_up(stand: Stand) -> None:
+    """To refuse is not the trick: at least 95 percent is spent before the first refusal, and never more than all."""
+    body = call(prompt=10, output=20)
+    teaching = post(body, token(user="teacher"), "/teach/v1/chat/completions")
+    await volley(stand.gateway, teaching, 200 * WORKERS, 16)
+    spent, refused = 0, False
+    paying = post(body, token(user="payer"), "/learnt/v1/chat/completions")
+
+    async def one() -> None:
+        nonlocal spent, refused
+        async with await Client.connect(stand.gateway) as client:
+            while not refused:
+                await client.send(paying)
+                answer = await client.answer()
+                refused = refused or answer.status == 429
+                spent += answer.status == 200
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(one())
+    assert 380 <= spent <= 400
 
 
 async def leave(stand: Stand, request: bytes, after_bytes: int) -> None:
