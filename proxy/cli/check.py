@@ -9,6 +9,7 @@ from proxy.ai.prices.table import bundled
 from proxy.cli.affordability import Affordability
 from proxy.core.clock import SystemClock
 from proxy.gateway.rehearsal import load_rehearsed
+from proxy.policy.model import Policy
 from proxy.policy.problems import PolicyError, PolicyProblem, shown
 from proxy.policy.reference import json_schema
 
@@ -28,6 +29,9 @@ def main(args: argparse.Namespace) -> int:
         print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
         return 1
     policy = loaded.policy
+    if (flaw := _ledger_flaw(policy)) is not None:
+        print(f"{args.config}: {flaw}", file=sys.stderr)
+        return 1
     never_fit = Affordability(policy, bundled(), SystemClock().now_ms()).warnings()
     beyond = [PolicyProblem(str(args.config), 0, shown(path), message) for path, message in never_fit]
     for warning in (*loaded.warnings, *beyond):
@@ -37,3 +41,19 @@ def main(args: argparse.Namespace) -> int:
         f"{len(policy.upstreams)} upstreams, {len(policy.budgets)} budgets"
     )
     return 0
+
+
+def _ledger_flaw(policy: Policy) -> str | None:
+    """What the ledger's driver would not take."""
+    # Here, since no other command needs these 25 MiB.
+    from proxy.ledger.errors import LedgerUrlError
+    from proxy.ledger.url import parse
+
+    for name in ("url", "read_url"):
+        url = getattr(policy.ledger, name, None)
+        if url is not None:
+            try:
+                parse(url)
+            except LedgerUrlError as error:
+                return f"ledger.{name}: {error}"
+    return None

@@ -31,6 +31,7 @@ _BAD_IN_TARGET = re.compile(r"[^!-~]|#")
 _HOST = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*\.?)(?::(?P<port>[0-9]{1,5}))?"
 )
+_MAX_HOST = 262  # a name of DNS has at most 255 bytes (RFC 1035 §2.3.4), a port five digits more
 _ABSOLUTE = re.compile(r"(https?)://([^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECASE)
 
 
@@ -119,7 +120,7 @@ def _accept_target(exchange: Exchange, message: RawRequestMessage) -> None:
     if len(hosts) > 1 or (not hosts and not exchange.http10):
         raise GatewayError(Reason.BAD_HOST, "exactly one Host field is required", field="Host", close=True)
     host = hosts[0] if hosts else ""
-    if host and not _is_host(host):
+    if host and (len(host) > _MAX_HOST or not _is_host(host)):
         raise GatewayError(Reason.BAD_HOST, field="Host", close=True)
     if not host and not exchange.http10:
         raise GatewayError(Reason.BAD_HOST, "Host is empty", field="Host", close=True)

@@ -64,7 +64,12 @@ class Background:
         store = Store(url, start.policy.redis.timeout_ms)
         streams = PlainClient(url, STREAM_S)
         name = f"{start.pseudonym}-{os.getpid()}-{secrets.token_hex(4)}"
-        books = Bookkeeping(start.policy, store, streams.client, name, self._metrics, self._clock, self._granted)
+        try:
+            books = Bookkeeping(start.policy, store, streams.client, name, self._metrics, self._clock, self._granted)
+        except ValueError as error:  # to start again would not help: ops have to mend the policy and restart
+            log.critical("the ledger cannot be used: budgets stay closed", extra={"fields": {"error": str(error)}})
+            await self._do_nothing()
+            return
         try:
             async with books:
                 await self._say(Ready())
@@ -73,6 +78,12 @@ class Background:
         finally:
             await store.close()
             await streams.close()
+
+    async def _do_nothing(self) -> None:
+        await self._say(Ready())
+        while (message := await self._channel.receive()) is not None and not isinstance(message, Drain):
+            if isinstance(message, Ping):
+                await self._say(Pong())
 
     async def _obey(self, books: Bookkeeping) -> None:
         while True:

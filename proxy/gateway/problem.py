@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.core.errors import GatewayError
+from proxy.metering.answers import LONGEST_RETRY_MS
 
 CONTENT_TYPE: Final = b"application/problem+json"
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {
@@ -39,4 +40,7 @@ def retry_fields(error: GatewayError) -> list[tuple[bytes, bytes]]:
     if error.retry_after_ms is None:
         return []
     seconds = max(1, -(-error.retry_after_ms // 1000))
-    return [(b"Retry-After", b"%d" % seconds), (b"retry-after-ms", b"%d" % max(1, error.retry_after_ms))]
+    fields = [(b"Retry-After", b"%d" % seconds), (b"retry-after-ms", b"%d" % max(1, error.retry_after_ms))]
+    if error.retry_after_ms > LONGEST_RETRY_MS:
+        fields.append((b"x-should-retry", b"false"))  # above, waiting is for humans
+    return fields

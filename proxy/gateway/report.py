@@ -29,7 +29,8 @@ from proxy.telemetry.metrics import (
 NO_ROUTE: Final = "none"
 NO_TIER: Final = "none"
 _MEMO: Final = "gateway.lines"
-MAX_KEPT: Final = 4096  # beginnings of log lines that are remembered, with one identity or for all without
+MAX_KEPT: Final = 64  # beginnings of log lines that are remembered with one identity: routes, hosts, addresses
+MAX_ANONYMOUS: Final = 4096  # and for all without
 _MAX_PATH: Final = 512  # characters of a path in a log line
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # needs no escape in JSON
 _LineKey = tuple[str, str, str, str, Outcome, str]
@@ -112,7 +113,7 @@ class Reporter:
             kept = identity.memo[_MEMO] = {}  # type: ignore[union-attr]  # the anonymous have theirs
         common = kept.get(key)
         if common is None:
-            if len(kept) >= MAX_KEPT:
+            if len(kept) >= (MAX_ANONYMOUS if identity is None else MAX_KEPT):
                 kept.clear()
             common = kept[key] = _common(exchange, policy, route_name, tier)
         path = exchange.path

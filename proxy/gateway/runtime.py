@@ -36,7 +36,7 @@ from proxy.upstream.upstreams import Upstreams
 
 log = logging.getLogger("sluicegate.worker")
 
-MAX_TOLD: Final = 256  # blocks kept with one identity: addresses and hosts
+MAX_TOLD: Final = 32  # blocks kept with one identity: addresses and hosts
 CLAIM: Final = "claim:"  # before a claim's path among the recipients of alerts
 _TOLD: Final = "gateway.told"
 

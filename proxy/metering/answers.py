@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.metering.takes import Take, Verdict
+from proxy.metering.takes import Take
 from proxy.policy.model import MILLI, LegacyReset, Limit, MeterKind, Rate
 
 Field = tuple[bytes, bytes]
@@ -126,12 +126,3 @@ def retry_fields(retry_after_ms: int | None) -> list[Field]:
     if retry_after_ms > LONGEST_RETRY_MS:
         fields.append((b"x-should-retry", b"false"))
     return fields
-
-
-def violated(limits: Sequence[Limit], takes: Sequence[Take], meters: Sequence[float]) -> list[str]:
-    """``violated-policies`` of the problem body: the enforced limits that refused."""
-    return [
-        limit.name
-        for place, (limit, take) in enumerate(zip(limits, takes, strict=True))
-        if not take.shadow and meters[3 * place] != Verdict.FITS
-    ]

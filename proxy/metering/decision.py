@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from proxy.metering.answers import Field, rate_limit_fields, retry_fields, violated
+from proxy.metering.answers import Field, rate_limit_fields, retry_fields
 from proxy.metering.holds import Hold, HoldMeter
 from proxy.metering.plan import Plan
 from proxy.metering.takes import Outcome, Verdict
@@ -88,10 +88,6 @@ class Decision:
         """RateLimit fields for any answer; with a refusal also Retry-After and its kin. ``now_ms``: epoch."""
         fields = rate_limit_fields(self.plan.forms, self.meters, now_ms)
         return fields if self.outcome == Outcome.ADMITTED else fields + retry_fields(self.retry_after_ms)
-
-    def violated_policies(self) -> list[str]:
-        """``violated-policies`` of the problem body."""
-        return violated(self.plan.limits, self.plan.takes, self.meters)
 
     def _judged(self) -> list[tuple[Limit, bool, float]]:
         return [

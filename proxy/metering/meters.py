@@ -15,7 +15,6 @@ from proxy.metering.holds import Hold
 from proxy.metering.leases import Leases
 from proxy.metering.local import LocalMeters
 from proxy.metering.plan import Plan
-from proxy.store.breaker import BreakerState
 from proxy.store.client import Store
 from proxy.store.errors import Away, StoreAway
 
@@ -54,10 +53,6 @@ class Meters:
         await self.batcher.stop()
         await self.leases.stop()
         await self.heartbeats.stop()
-
-    @property
-    def breaker_state(self) -> BreakerState:
-        return self.batcher.breaker.state
 
     def admit(self, plan: Plan, hold: Hold | None = None) -> Awaitable[Decision]:
         """The decision on a plan: one round trip, shared with others, bounded by the store's timeout.

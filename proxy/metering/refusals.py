@@ -68,10 +68,6 @@ class Refusals:
                 meters += (Verdict.NOT_NOW, -1, max(1.0, known[1] - now_ms))
         return tuple(meters) if refused else None
 
-    def forget(self) -> None:
-        """Drops all: at a reload and when meters are reset or overridden."""
-        self._until.clear()
-
     def _make_room(self, now_ms: float) -> None:
         live = {key: known for key, known in self._until.items() if known[1] > now_ms}
         # Full of live ones: forgetting only costs a round trip.

@@ -1,10 +1,14 @@
 """Whether a route can ever be reached: not if an earlier one takes all that it would take. Pure."""
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from proxy.policy.matching import taken_methods
 from proxy.policy.model import Match
 from proxy.policy.patterns import host_covers, path_covers, value_covers
+
+_WILD: Final = re.compile(r"[{*]")
 
 
 def covers(outer: Match, inner: Match) -> bool:
@@ -16,6 +20,12 @@ def covers(outer: Match, inner: Match) -> bool:
         and _values_cover(outer.query, inner.query)
         and path_covers(outer.path, inner.path)
     )
+
+
+def literal(path: str) -> str:
+    """What a path that the pattern matches begins with for sure. A pattern covers another only if its own is the
+    other's, or the beginning of it."""
+    return _WILD.split(path.removesuffix("/**"), maxsplit=1)[0]
 
 
 def _methods_cover(outer: Match, inner: Match) -> bool:

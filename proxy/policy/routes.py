@@ -6,7 +6,7 @@ from proxy.core.headers import is_token
 from proxy.policy import schema
 from proxy.policy.callers import tiers_that_pass
 from proxy.policy.calls import is_held
-from proxy.policy.coverage import covers
+from proxy.policy.coverage import covers, literal
 from proxy.policy.findings import Findings
 from proxy.policy.limits import at_once, fits_exactly
 from proxy.policy.model import AuthMode, Cors, Limit, Match, MeterKind, RedisDown, Route, ScopeKind, Timeouts
@@ -220,8 +220,12 @@ def _check_scopes(path: KeyPath, route: Route, findings: Findings) -> None:
 
 
 def _check_reach(routes: list[Route], findings: Findings) -> None:
+    above: dict[str, list[Route]] = {}  # by what their paths begin with: to compare all with all would take minutes
     for index, route in enumerate(routes):
-        for earlier in routes[:index]:
+        begins = literal(route.match.path)
+        near = [one for end in range(len(begins) + 1) for one in above.get(begins[:end], ())]
+        above.setdefault(begins, []).append(route)
+        for earlier in sorted(near, key=lambda one: one.index):
             if covers(earlier.match, route.match):
                 message = (
                     f"the route {route.name!r} is never reached: {earlier.name!r} above takes all that it would take"

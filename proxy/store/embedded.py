@@ -176,7 +176,7 @@ class EmbeddedRedis:
                 tell(Turn.FAILED, {"error": str(error)})
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
-                tell(Turn.STARTED, {"pid": self.pid})
+                tell(Turn.STARTED, {"redis_pid": self.pid})
                 pause_s, down = POLL_S, False
 
     @property

@@ -15,7 +15,8 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import FORWARDING, HOP_BY_HOP, list_members
 from proxy.upstream.framing import CHUNKED, KEEP_LENGTH
 
-MEMO_LIMIT: Final = 4096  # spellings remembered by one set; a flood of invented names is then decided anew each time
+MEMO_LIMIT: Final = 1024  # spellings remembered by one set; a flood of invented names is then decided anew each time
+MEMO_NAME: Final = 64  # bytes of one that is worth remembering
 PSEUDONYM: Final = b"sluicegate"
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -111,7 +112,7 @@ class RequestHeads:
             prefix = _MAX_FORWARDS
         else:
             prefix = b"\r\n" + name + b": "
-        if len(self._memo) < MEMO_LIMIT:
+        if len(self._memo) < MEMO_LIMIT and len(name) <= MEMO_NAME:
             self._memo[name] = prefix
         return prefix
 
@@ -182,7 +183,7 @@ class ResponseHeads:
             prefix = b""
         else:
             prefix = b"\r\n" + self._rename.get(lower, name) + b": "
-        if len(self._memo) < MEMO_LIMIT:
+        if len(self._memo) < MEMO_LIMIT and len(name) <= MEMO_NAME:
             self._memo[name] = prefix
         return prefix
 

@@ -81,7 +81,6 @@ class Upstreams:
         self._stamps: dict[str | None, int] = {}
         self._contexts: dict[tuple[str | None, int], ssl.SSLContext] = {}
         self._sweeper: asyncio.TimerHandle | None = None
-        self._quiet = asyncio.Event()  # as of the last sweep, nothing is open
 
     async def apply(self, upstreams: Iterable[Upstream]) -> None:
         """Make these the upstreams. Pools whose origin and settings stay are kept, with their connections.
@@ -261,24 +260,6 @@ class Upstreams:
         self._retired = {key: pool for key, pool in self._retired.items() if not pool.quiet}
         if busy:
             self._watch()
-        else:
-            self._quiet.set()
-
-    async def drain(self, limit_ms: int) -> bool:
-        """Let what is under way end; after ``limit_ms`` drop the rest. Whether all ended by itself. Then ``close``d."""
-        for pool in self._pools.values():
-            pool.retire()
-        self._quiet.clear()
-        self._watch()
-        try:
-            async with asyncio.timeout(limit_ms / 1000):
-                await self._quiet.wait()
-        except TimeoutError:
-            return False
-        else:
-            return True
-        finally:
-            self.close()
 
     def close(self) -> None:
         """Drop every connection at once. Requests under way get UPSTREAM_RESET."""

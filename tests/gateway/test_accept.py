@@ -98,3 +98,15 @@ def test_upgrades_and_expectations(fields: tuple[str, ...], reason: Reason | Non
     with pytest.raises(GatewayError) as refused:
         accepted("GET / HTTP/1.1", *fields)
     assert (refused.value.reason, refused.value.close) == (reason, True)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(255, True), (300, False), (8_000, False)])
+def test_a_host_is_no_longer_than_a_name_can_be(length: int, fits: bool) -> None:
+    """What clients make up is remembered here and there: it must not fill a worker's memory."""
+    exchange = exchange_of(f"GET / HTTP/1.1\r\nHost: {'a' * length}\r\n\r\n".encode())
+    if fits:
+        accept(exchange)
+        return
+    with pytest.raises(GatewayError) as caught:
+        accept(exchange)
+    assert caught.value.reason is Reason.BAD_HOST

@@ -38,3 +38,10 @@ def test_no_retry_after_where_none_is_known() -> None:
 @pytest.mark.parametrize("reason", list(Reason), ids=str)
 def test_every_reason_has_a_phrase(reason: Reason) -> None:
     assert reason_phrase(ERRORS[reason].status)
+
+
+def test_where_waiting_is_for_humans_clients_are_told_not_to_retry() -> None:
+    """SDKs obey Retry-After up to a minute; above they would come back at once."""
+    soon, late = (GatewayError(Reason.MAINTENANCE, retry_after_ms=ms) for ms in (60_000, 60_001))
+    assert (b"x-should-retry", b"false") not in retry_fields(soon)
+    assert (b"x-should-retry", b"false") in retry_fields(late)

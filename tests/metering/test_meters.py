@@ -118,8 +118,8 @@ async def test_while_redis_is_away_a_worker_counts_its_share_alone(binary: str) 
         assert flying.admitted
         assert not meters.admit_locally(flight).admitted
         fragile.signal(signal.SIGCONT)
-        await until(lambda: meters.breaker_state == "closed", 5)
-        await until(lambda: other.breaker_state == "closed", 5)
+        await until(lambda: meters.batcher.breaker.state == "closed", 5)
+        await until(lambda: other.batcher.breaker.state == "closed", 5)
         await meters.leases._renew()
         assert in_flight(fragile, flight) == 1
         meters.release(flying)
@@ -143,7 +143,7 @@ async def test_an_admission_that_timed_out_gives_its_slot_back(redis_server: Ser
             await meters.admit(plan)
     finally:
         redis_server.signal(signal.SIGCONT)
-    await until(lambda: meters.breaker_state == "closed", 5)
+    await until(lambda: meters.batcher.breaker.state == "closed", 5)
     await until(lambda: not meters.leases._releases, 5)
     assert in_flight(redis_server, plan) == 0
     await meters.stop()

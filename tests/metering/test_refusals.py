@@ -67,8 +67,6 @@ def test_a_new_policy_forgets_those_of_the_old() -> None:
     refusals = remembered(a_plan(WINDOW))
     refusals.learn(a_plan(WINDOW, name="bob", version="v2"), Outcome.REFUSED, REFUSED, 0)
     assert refusals.recall(a_plan(WINDOW, version="v2"), 0) is None
-    refusals.forget()
-    assert not refusals
 
 
 def test_what_cannot_be_is_not_remembered_nor_what_is_over_at_once() -> None:

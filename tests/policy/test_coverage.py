@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.policy.coverage import covers
+from proxy.policy.coverage import covers, literal
 from proxy.policy.model import Match
 
 WIDE = Match("/a/**", ("GET", "POST"), ("*.a.com",), (("x", "*"),), (("q", "1"),))
@@ -31,3 +31,28 @@ def test_wider_in_everything_covers():
 def test_one_predicate_that_is_not_wider_is_enough_to_be_reached(other):
     """Path, method, host, field, parameter: each alone."""
     assert not covers(WIDE, other)
+
+
+PATHS = [
+    "/",
+    "/**",
+    "/a",
+    "/a/",
+    "/a/**",
+    "/a/b",
+    "/a/b/**",
+    "/a/{x}",
+    "/a/{x}/c",
+    "/a/*",
+    "/a/b*",
+    "/a/bc",
+    "/ab",
+    "/*",
+]
+
+
+@pytest.mark.parametrize("outer", PATHS)
+@pytest.mark.parametrize("inner", PATHS)
+def test_what_covers_another_begins_as_it_does(outer: str, inner: str) -> None:
+    """So the rest need not be compared."""
+    assert not covers(Match(outer), Match(inner)) or literal(inner).startswith(literal(outer))

@@ -137,7 +137,7 @@ async def test_it_is_started_again_when_it_dies(binary: str, tmp_path: Path) -> 
     watching = asyncio.create_task(redis.watch(tell))
     os.kill(pid, signal.SIGKILL)
     await _told(turns, 2)
-    assert turns == [(Turn.DIED, {"status": -signal.SIGKILL}), (Turn.STARTED, {"pid": redis.pid})]
+    assert turns == [(Turn.DIED, {"status": -signal.SIGKILL}), (Turn.STARTED, {"redis_pid": redis.pid})]
     assert answered == [False, True], "each turn is told when it was taken"
     assert await redis._answers()
     assert redis.url == url
@@ -174,7 +174,7 @@ async def test_one_that_cannot_be_started_again_is_told_and_tried_until_it_can(
         await _told(turns, len(turns) + 1)
     assert [turn for turn, _ in turns[:3]] == [Turn.DIED, Turn.FAILED, Turn.FAILED]
     assert "no more processes" in str(turns[1][1]["error"])
-    assert turns[-1] == (Turn.STARTED, {"pid": redis.pid})
+    assert turns[-1] == (Turn.STARTED, {"redis_pid": redis.pid})
     assert await redis._answers()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)

@@ -9,6 +9,7 @@ from proxy.core.headers import FORWARDING, HOP_BY_HOP
 from proxy.upstream.framing import CHUNKED, KEEP_LENGTH, NO_BODY
 from proxy.upstream.head import (
     MEMO_LIMIT,
+    MEMO_NAME,
     RequestHeads,
     ResponseHeads,
     block_of,
@@ -170,6 +171,9 @@ def test_the_memo_is_bounded() -> None:
     for number in range(MEMO_LIMIT + 100):
         heads.build(b"GET", b"/", [(b"X-%d" % number, b"y")], host=b"h", add=(), framing=NO_BODY)
     assert len(heads._memo) == MEMO_LIMIT
+    long = RequestHeads()
+    long.build(b"GET", b"/", [(b"X" * (MEMO_NAME + 1), b"y")], host=b"h", add=(), framing=NO_BODY)
+    assert not long._memo
     assert b"\r\nX-New: y\r\n" in heads.build(b"GET", b"/", [(b"X-New", b"y")], host=b"h", add=(), framing=NO_BODY)
 
 

@@ -315,36 +315,3 @@ async def test_40_reloads_under_load_fail_no_request(gate: Gate, origin: StartOr
 
 
 # --- the end -------------------------------------------------------------------------------------------------------
-
-
-async def test_39_a_drain_lets_what_is_under_way_end(gate: Gate, origin: StartOrigin) -> None:
-    release = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        await peer.head()
-        await release.wait()
-        await peer.send(OK)
-
-    started = await origin(script)
-    await gate.use(started.model)
-    sending = asyncio.create_task(gate.get())
-    await eventually(lambda: started.peers)
-    draining = asyncio.create_task(gate.upstreams.drain(3000))
-    await asyncio.sleep(0)
-    release.set()
-    assert await sending == (200, b"ok")
-    assert await draining
-
-
-async def test_39_a_drain_has_a_deadline(gate: Gate, origin: StartOrigin) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.head()
-        await peer.wait_gone()
-
-    started = await origin(script)
-    await gate.use(started.model)
-    sending = asyncio.create_task(gate.send())
-    await eventually(lambda: started.peers)
-    assert not await gate.upstreams.drain(50)
-    with pytest.raises(GatewayError, match="upstream_reset"):
-        await sending
