@@ -20,6 +20,7 @@ from tests.bench.openloop import percentile
 from tests.e2e.gateway import Client, Gateway, running, token
 from tests.e2e.origin import Exchange, read_body, running_origin
 from tests.e2e.policies import policy
+from tests.e2e.provider import post
 
 CHUNKS: Final = 200
 CALLS: Final = 60
@@ -78,9 +79,7 @@ def streaming(chunks: int) -> Callable[[Exchange], object]:
 
 def request(path: str, bearer: str) -> bytes:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "stream": True, "max_tokens": 900}
-    data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
+    return post(body, bearer, path)
 
 
 def cpu_s(pid: int) -> float:

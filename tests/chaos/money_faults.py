@@ -10,7 +10,6 @@ Prints the figures and exits with 1 if a promise was not kept. tests/chaos/READM
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -33,7 +32,7 @@ from tests.chaos.accounts import Finding, Row, judged
 from tests.e2e.gateway import ROOT, Client, Gateway, descendants, running_command, token
 from tests.e2e.origin import running_origin
 from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call
+from tests.e2e.provider import CHAT, Provider, call, post
 from tests.ledger.postgres import Postgres, postgres
 from tests.store.servers import BINARIES, Server, server
 
@@ -204,14 +203,8 @@ def request(chance: random.Random) -> tuple[bytes, bool]:
     if fail:
         how["fail"] = fail
     body = call(stream=chance.random() < 0.5, **how)
-    path = chance.choice(["/v1/chat/completions", "/cancel/v1/chat/completions"])
+    path = chance.choice([CHAT, "/cancel/v1/chat/completions"])
     return post(body, token(user=f"user-{chance.randrange(5)}"), path), chance.random() < 0.15
-
-
-def post(body: dict[str, Any], bearer: str, path: str) -> bytes:
-    data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
 
 
 async def client(stand: Stand, chance: random.Random) -> None:

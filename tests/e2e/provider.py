@@ -15,10 +15,11 @@ from typing import Any
 from genai_prices import Usage as OracleUsage
 from genai_prices import calc_price
 
-from tests.e2e.gateway import reached
+from tests.e2e.gateway import get, reached
 from tests.e2e.origin import Exchange, Origin, read_body
 
 MODEL = "gpt-4o-mini"
+CHAT = "/v1/chat/completions"
 NANOS = Decimal(10) ** 9
 
 
@@ -30,6 +31,12 @@ def call(stream: bool = False, cap: int = 1000, model: str = MODEL, **how: Any) 
         "max_tokens": cap,
         **({"stream": True} if stream else {}),
     }
+
+
+def post(body: dict[str, Any] | bytes, bearer: str, path: str = CHAT) -> bytes:
+    """The whole request of a call."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return get(path, f"Authorization: Bearer {bearer}", method="POST", body=data)
 
 
 def price(prompt: int, output: int, model: str = MODEL) -> int:
@@ -58,7 +65,7 @@ class Provider:
     def open(self) -> None:
         self._open.set()
 
-    def attach(self, origin: Origin, path: str = "/v1/chat/completions") -> None:
+    def attach(self, origin: Origin, path: str = CHAT) -> None:
         origin.answers[path] = self.complete
 
     async def complete(self, exchange: Exchange) -> None:

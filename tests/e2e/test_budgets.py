@@ -17,7 +17,7 @@ from tests.e2e.books import disagreements, rows
 from tests.e2e.gateway import Answer, Client, Gateway, eventually, once, reached, running, token, volley
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call, price
+from tests.e2e.provider import Provider, call, post, price
 
 WORKERS = 4
 FITS = 37
@@ -32,12 +32,6 @@ def held(body: dict[str, object]) -> int:
     assert isinstance(read, AiCall)
     read, _ = edited(read, raw, SPENDING)
     return bound(read, Pricing(Prices()).quote(read, 0), SPENDING).nanousd
-
-
-def post(body: dict[str, object], bearer: str, path: str = "/v1/chat/completions") -> bytes:
-    data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
 
 
 GATED = call(gate="race", prompt=10, output=20)

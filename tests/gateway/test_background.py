@@ -1,7 +1,6 @@
 """The background process: it may die at any time, its successor goes on, and workers' questions are answered."""
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -14,8 +13,7 @@ from tests.e2e.books import disagreements, rows
 from tests.e2e.gateway import Gateway, eventually, once, running, token
 from tests.e2e.origin import running_origin
 from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call
-from tests.gateway.test_spending import request
+from tests.e2e.provider import Provider, call, post
 
 ROUTES = """
 budgets:
@@ -31,8 +29,7 @@ class Stand:
     provider: Provider
 
     async def post(self, user: str, cap: int = 1000) -> int:
-        body = json.dumps(call(cap=cap, output=5)).encode()
-        return (await once(self.gateway, request("/v1/chat/completions", body, token(user=user)))).status
+        return (await once(self.gateway, post(call(cap=cap, output=5), token(user=user)))).status
 
     def pids(self) -> list[int]:
         """Of the background process: one, or none while another starts."""

@@ -1,7 +1,6 @@
 """The way of a call to a provider, through a real gateway: what is free, refused, downgraded, held and given up."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ from tests.e2e.books import rows
 from tests.e2e.gateway import Answer, Client, Gateway, eventually, once, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call
+from tests.e2e.provider import CHAT, Provider, call, post
 
 CHEAP = "gpt-4.1-nano"
 ROUTES = f"""
@@ -49,8 +48,7 @@ class Stand:
         return token(user=f"user-{self._users}", tier=tier)
 
     async def post(self, path: str, body: Any, bearer: str | None = None) -> Answer:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await once(self.gateway, request(path, data, bearer or self.user()))
+        return await once(self.gateway, post(body, bearer or self.user(), path))
 
     def row(self, request_id: str | None) -> dict[str, Any]:
         """Of the ledger, once it is there."""
@@ -58,11 +56,6 @@ class Stand:
             lambda: next((row for row in rows(self.gateway) if row["request_id"] == request_id), None)
         )
         return found
-
-
-def request(path: str, data: bytes, bearer: str) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +69,6 @@ def stand() -> Iterator[Stand]:
         """
         with running(policy(origin.port, ROUTES, workers=1, upstreams=upstreams)) as gateway:
             yield Stand(gateway, origin, provider)
-
-
-CHAT = "/v1/chat/completions"
 
 
 async def settled_after(stand: Stand) -> None:
@@ -166,7 +156,7 @@ async def gone_early(stand: Stand, path: str) -> dict[str, Any]:
     stand.provider.shut()
     before, calls = {row["id"] for row in rows(stand.gateway)}, stand.provider.calls
     async with await Client.connect(stand.gateway) as client:
-        await client.send(request(path, json.dumps(call(gate=1, output=7)).encode(), stand.user()))
+        await client.send(post(call(gate=1, output=7), stand.user(), path))
         await asyncio.to_thread(eventually, lambda: stand.provider.calls > calls)
     await asyncio.to_thread(
         eventually, lambda: stand.gateway.requests and stand.gateway.requests[-1]["outcome"] == "client_gone"
