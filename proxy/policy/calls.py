@@ -10,7 +10,7 @@ from proxy.policy.limits import DEFAULT
 from proxy.policy.model import Limit, RedisDown
 from proxy.policy.moneywords import dollars
 from proxy.policy.problems import KeyPath
-from proxy.policy.spending import Budget, Dialect, OnDisconnect, Spending
+from proxy.policy.spending import Budget, Dialect, OnDisconnect, OnExceed, Spending
 from proxy.policy.words import MAX_EXACT
 
 _KEYS: Final = {
@@ -24,6 +24,7 @@ _KEYS: Final = {
 }
 """A route's keys that are for calls to a provider: the schema's names, and as they are written."""
 _CAPPED: Final = (Dialect.ANTHROPIC,)  # whose requests must bring a cap of output
+_MODEL_IN_PATH: Final = (Dialect.GEMINI, Dialect.AZURE)
 
 
 def compile_spending(
@@ -80,10 +81,15 @@ def _refuse_keys(path: KeyPath, written: schema.Route, tokens: tuple[Limit, ...]
 def _check(path: KeyPath, written: schema.Route, spending: Spending, findings: Findings) -> None:
     if written.weight.batch is not None:
         findings.error((*path, "weight", "batch"), "is for an app's batches; a call to a provider is one")
-    if written.redis_down is RedisDown.OPEN and spending.budgets:
+    if written.redis_down is RedisDown.OPEN and is_held(spending):
+        what = "budgets" if spending.budgets else "limits of tokens"
         findings.error(
-            (*path, "redis_down"), "budgets are never left unwatched: a route that has some is closed without Redis"
+            (*path, "redis_down"), f"{what} are never left unwatched: a route that has some is closed without Redis"
         )
+    for budget in spending.budgets:
+        if budget.on_exceed is OnExceed.DOWNGRADE and spending.dialect in _MODEL_IN_PATH:
+            message = f"the dialect {spending.dialect} names the model in the path, where it cannot be changed"
+            findings.error(("budgets", budget.name, "on_exceed"), f"{message}: not on the route {written.name!r}")
     default, most = spending.max_output_tokens, spending.most_output_tokens
     cap: KeyPath = (*path, "max_output_tokens")
     if written.max_output_tokens is not None and default is None and most is None:

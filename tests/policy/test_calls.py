@@ -114,16 +114,15 @@ def test_limits_of_tokens_are_held_from_the_others_are_taken_from(routes: Routes
 
 
 def test_what_is_limited_by_money_or_tokens_is_closed_without_redis(routes: Routes) -> None:
-    """Whatever the defaults say; a limit of tokens may be opened by the route itself."""
-    plain, budgets, tokens, opened = routes(
+    """Whatever the defaults say."""
+    plain, budgets, tokens = routes(
         "redis_down: open",
         "upstream: ai",
         "upstream: ai, max_output_tokens: 5, budgets: [day]",
         "upstream: ai, max_output_tokens: 5, limits: [tokens]",
-        "upstream: ai, max_output_tokens: 5, limits: [tokens], redis_down: open",
     )
-    closed = [route.redis_down is RedisDown.CLOSED for route in (plain, budgets, tokens, opened)]
-    assert closed == [False, True, True, False]
+    closed = [route.redis_down is RedisDown.CLOSED for route in (plain, budgets, tokens)]
+    assert closed == [False, True, True]
 
 
 def test_a_shadow_route_keeps_its_budgets(routes: Routes) -> None:
