@@ -2,19 +2,19 @@
 
 **Why bytes bound tokens.** Tokenizers in use (byte-level BPE, SentencePiece with byte fallback) cut a text into pieces
 that are never empty, so a text has at most as many tokens as bytes in UTF-8. JSON only adds bytes: quotes, names,
-escapes. Some tokenizers normalise first (NFKC may make 33 bytes of one character's 3), so a body that is not ASCII is
-counted before and after, and the greater counts. What templates add is the table's ``overhead_tokens``.
+escapes. Some tokenizers normalise first (NFKC may make 33 bytes of one character's 3), so a body counts for the longest
+that this may make of it (proxy.ai.expansion). What templates add is the table's ``overhead_tokens``.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
-from unicodedata import normalize
 from urllib.parse import parse_qsl
 
 from proxy.ai.dialects.call import FREE, AiCall, Free, Kind, Refusal, Why
 from proxy.ai.dialects.content import all_in_body
 from proxy.ai.dialects.table import Choice, Dialect, Endpoint, Path, Shape, snake
+from proxy.ai.expansion import most_bytes
 from proxy.ai.requestjson import FlawedJson, loads
 
 MAX_BODY: Final = 64 << 20
@@ -77,9 +77,7 @@ def without_escapes(text: str, value: dict[str, Any]) -> str:
 
 def most_tokens(text: str, meant: str) -> int:
     """At most so many tokens are in a body of ``text`` that is ``meant`` without its escapes."""
-    if meant.isascii():
-        return max(len(text), len(meant))
-    return max(len(text.encode()), len(meant.encode()), len(normalize("NFKC", meant).encode()))
+    return max(len(text.encode()), most_bytes(meant))
 
 
 class _Reader:

@@ -1,6 +1,7 @@
 """A request is read strictly, and what its table does not know has no bound."""
 
 import json
+import time
 from unicodedata import normalize
 
 import pytest
@@ -131,3 +132,12 @@ def test_no_text_has_more_bytes_than_are_counted(content: str, escaped: bool) ->
 def test_an_escaped_character_counts_for_what_it_becomes() -> None:
     found = call("openai", b'{"model":"m","messages":[{"role":"user","content":"' + b"\\ufdfa" * 100 + b'"}]}')
     assert found.input_tokens >= 3300
+
+
+def test_a_run_of_combining_marks_is_read_in_linear_time() -> None:
+    """Normalising it would take seconds, in which a worker answers nobody."""
+    text = "a" + "\u0300" * 60_000 + "\u0316" * 60_000
+    raw = json.dumps({"model": "m", "messages": text}, ensure_ascii=False).encode()
+    start = time.thread_time()
+    assert call("openai", raw).input_tokens >= len(text.encode())
+    assert time.thread_time() - start < 0.5
