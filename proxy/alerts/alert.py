@@ -125,7 +125,7 @@ def _sound(word: str | None) -> str | None:
 
 def decimal(nanousd: int) -> str:
     """Dollars, exact, as machines read them: 1_160_000_000_000 → ``1160.00``."""
-    return dollars(nanousd).replace(",", "")
+    return dollars(nanousd)
 
 
 def percent(current: int, limit: int) -> float:

@@ -58,4 +58,4 @@ def _resets(charge: Charge, now_ms: int) -> str:
 
 
 def _cut(nanousd: int) -> str:
-    return dollars(nanousd // 10**7 * 10**7 if nanousd >= 10**9 else nanousd)
+    return dollars(nanousd // 10**7 * 10**7 if nanousd >= 10**9 else nanousd, grouped=True)

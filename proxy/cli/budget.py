@@ -57,8 +57,8 @@ async def _grant(args: argparse.Namespace, policy: Policy) -> int:
     for one in made:
         periods = " and ".join(budget.period for budget in policy.budgets if budget.name == one.budget)
         print(
-            f"granted ${dollars(one.amount_nanousd)} to {printable(one.scope)} on top of the budget {one.budget} "
-            f"({periods}), until {of_grant(one)['until']}: number {one.id} of the record"
+            f"granted ${dollars(one.amount_nanousd, grouped=True)} to {printable(one.scope)} on top of the budget "
+            f"{one.budget} ({periods}), until {of_grant(one)['until']}: number {one.id} of the record"
         )
     return 0
 

@@ -75,8 +75,9 @@ def format_duration(ms: int) -> str:
     return f"{ms}ms"
 
 
-def dollars(nanousd: int) -> str:
-    """An amount as people read it, exact: 1_500_000_000 → ``1.50``, 30_000 → ``0.00003``."""
+def dollars(nanousd: int, *, grouped: bool = False) -> str:
+    """An amount in dollars, exact: 1_500_000_000 → ``1.50``, 30_000 → ``0.00003``. ``grouped``: as people read it,
+    ``1,234.00``; what programs read has no commas."""
     sign = "-" if nanousd < 0 else ""
     whole, part = divmod(abs(nanousd), NANOS)
-    return f"{sign}{whole:,}.{f'{part:09d}'.rstrip('0'):0<2}"
+    return f"{sign}{whole:{',' if grouped else ''}}.{f'{part:09d}'.rstrip('0'):0<2}"

@@ -65,7 +65,7 @@ def offered_record(
         request_id=request_id,
         route=route,
         provider=call.provider,
-        model=call.model[:MAX_MODEL],
+        model="".join(char if char.isprintable() else "?" for char in call.model[:MAX_MODEL]),
         endpoint=endpoint,
         company_id=identity.tenant,
         user_id=identity.user,
@@ -116,7 +116,7 @@ class CallAccount:
         offer = self.offer
         if usage is not None and usage.complete:
             nanousd = min(offer.quote.cost(offer.call, usage), MAX_MONEY)
-            used = usage.counts.get("input_tokens", 0) + usage.counts.get("output_tokens", 0)
+            used = min(usage.counts.get("input_tokens", 0) + usage.counts.get("output_tokens", 0), MAX_MONEY)
             estimated = False
         else:
             nanousd, used, estimated = offer.nanousd, offer.tokens, True

@@ -8,7 +8,7 @@ from typing import Final
 
 from proxy.ai.bounds import Hold, NoBound, Refused, hold
 from proxy.ai.costs import USUAL, Account, cost_of
-from proxy.ai.dialects.call import AiCall, Free, Refusal, Why
+from proxy.ai.dialects.call import AiCall, Free, Kind, Refusal, Why
 from proxy.ai.dialects.edits import edit
 from proxy.ai.dialects.reading import read_request
 from proxy.ai.dialects.registry import DIALECTS
@@ -44,19 +44,22 @@ _NO_BOUND: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The prices of one call: those at which it is held are those at which it is settled.
+    """The prices of one call: those at which it is held are those at which it is settled. ``prices`` is None for what
+    is held at a sum of the policy's, and whose answer never says what was used.
 
     ``model``: the one that is priced, by its own name and not by a client's; ``at_ms``: when it was asked for.
     """
 
     model: str
-    prices: ModelPrices
+    prices: ModelPrices | None
     factor: Fraction
     account: Account
     at_ms: int
 
     def cost(self, call: AiCall, usage: Usage) -> int:
-        """Nano-dollars."""
+        """Nano-dollars. Raises: ValueError for a call that has no prices."""
+        if self.prices is None:
+            raise ValueError("the call has no prices")
         return cost_of(call, usage, self.prices, self.at_ms, account=self.account, factor=self.factor)
 
 
@@ -83,6 +86,8 @@ class Pricing:
     def quote(self, call: AiCall, at_ms: int) -> Quote:
         """Raises: GatewayError MODEL_UNKNOWN where the policy has no price for what nobody knows."""
         account = self._accounts.get(call.provider, USUAL)
+        if call.kind is Kind.OPAQUE:
+            return Quote(call.model.lower(), None, _LIST, account, at_ms)
         prices = self._list.find(call.provider, call.model)
         if prices is None:
             if self._unknown is None:

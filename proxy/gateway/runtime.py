@@ -26,7 +26,7 @@ from proxy.metering.budgets import CallPlanner
 from proxy.metering.meters import Meters
 from proxy.metering.plan import Planner
 from proxy.policy.matching import Router
-from proxy.policy.model import Policy, Route, RouteMode
+from proxy.policy.model import AuthMode, Policy, Route, RouteMode
 from proxy.policy.target import matched_path
 from proxy.store.client import Store
 from proxy.store.errors import StoreAway
@@ -136,6 +136,8 @@ class Runtime:
         self.call_planner = CallPlanner(policy)
         self.call_planner.grant(shared.calls.granted)
         self._notified = claims_to_notify(policy)
+        sources = (source.header for source in policy.identity.token_from)
+        self._token_fields = (b"authorization", *(name.encode() for name in sources if name is not None))
         stripped = stripped_fields(policy.identity)
         self._targets = tuple(Target.of(route, policy.upstreams[route.upstream], stripped) for route in policy.routes)
         self.counters = tuple(LimitCounters.of(route, shared.metrics) for route in policy.routes)
@@ -239,6 +241,19 @@ class Runtime:
             (b"X-Forwarded-Host", exchange.forwarded_host.encode()),
             (b"Via", via_extended(via, b"1.0" if exchange.http10 else b"1.1", self.shared.pseudonym)),
         ]
+
+    def told_provider(self, exchange: Exchange) -> Block:
+        """What a provider is told: that the request came through here, and nothing of who calls or from where."""
+        headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        via = _raw(headers, "Via") if "Via" in headers else []
+        version = b"1.0" if exchange.http10 else b"1.1"
+        return block_of([(b"Via", via_extended(via, version, self.shared.pseudonym))])
+
+    def hidden_from_provider(self, exchange: Exchange, route: Route) -> tuple[bytes, ...]:
+        """Lower-case names of fields that no provider may see: cookies, gateway keys, and where callers are identified
+        the fields that their tokens are in. Who is asked for no credential of ours may bring one of the provider's."""
+        hidden = (*self.hidden_fields(exchange), b"cookie")
+        return hidden if route.auth is AuthMode.NONE else (*hidden, *self._token_fields)
 
     def hidden_fields(self, exchange: Exchange) -> tuple[bytes, ...]:
         """Lower-case names of fields that hold a gateway key: it must never reach an upstream."""

@@ -5,6 +5,8 @@ nothing (a list of models) takes the plain way. An answer whose client has left 
 """
 
 import asyncio
+import logging
+from collections.abc import Iterable
 from time import monotonic
 from typing import Final
 
@@ -34,9 +36,12 @@ from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import Block
 from proxy.upstream.response import Response
 
+log = logging.getLogger("sluicegate.worker")
+
 CLOSED_RETRY_MS: Final = 5_000  # a rebuild takes seconds, not minutes
 _PLAIN: Final = ((b"Accept-Encoding", b"identity"),)  # so that the answer can be read, and taken out of
 _CODED: Final = b"accept-encoding"
+_NOT_DONE: Final = frozenset({500, 501, 503, 529})  # as providers say it in JSON
 
 
 async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Identity) -> None:
@@ -48,7 +53,7 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
     target = runtime.target(route)
     path, _, query = target.rewritten(exchange).partition("?")
     endpoint = target.upstream.primary[0].base_path + path
-    headers = {name.lower(): value for name, value in exchange.headers.items()}
+    headers = _joined(exchange.headers.items())
     call = read_call(spending, exchange.method, endpoint, query, headers, body or b"")
     if isinstance(call, Free):
         await _forward_free(exchange, runtime, route, identity, target, body)
@@ -64,7 +69,7 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
         account, decision = await _admit(exchange, runtime, route, identity, offer, downgraded=True)
         exchange.fields.append((b"Sluicegate-Model", cheaper.model.encode("ascii", "replace")))
     try:
-        told, hidden = runtime.told(exchange, identity), (*runtime.hidden_fields(exchange), _CODED)
+        told, hidden = runtime.told_provider(exchange), (*runtime.hidden_from_provider(exchange, route), _CODED)
     except BaseException:
         account.release(status=0, now_ms=runtime.shared.clock.now_ms(), sent=False)
         runtime.shared.meters.release(decision)
@@ -73,12 +78,21 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
     await way.go(told, hidden, sent_body)
 
 
+def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """By lower-case name; what stands twice is joined, as whoever reads them upstream does (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for name, value in fields:
+        lower = name.lower()
+        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    return found
+
+
 async def _forward_free(
     exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, target: Target, body: bytes | None
 ) -> None:
     decision = await admit(exchange, runtime, route, identity, 1)
     try:
-        told, hidden = runtime.told(exchange, identity), runtime.hidden_fields(exchange)
+        told, hidden = runtime.told_provider(exchange), runtime.hidden_from_provider(exchange, route)
         await forward(exchange, target, runtime.shared.upstreams, told, hidden, body)
     finally:
         if decision is not None:
@@ -148,7 +162,11 @@ async def _admit(
         shared.metrics.inc(STORE_AWAY, "open")
         decision = shared.meters.admit_locally(plan)
         if decision.admitted:
-            hold = shared.calls.money.admit_alone(hold, now_ms)
+            try:
+                hold = shared.calls.money.admit_alone(hold, now_ms)
+            except OSError as error:
+                shared.meters.release(decision)
+                raise GatewayError(Reason.STORE_AWAY, retry_after_ms=RETRY_WHEN_BACK_MS) from error
     finally:
         exchange.redis_s += monotonic() - started_s
     if decision.outcome is Outcome.CLOSED:
@@ -177,7 +195,8 @@ def _refuse(exchange: Exchange, runtime: Runtime, offer: Offer, decision: Decisi
     meters = decision.holding.hold.plan.meters
     held = [one for one, meter in zip(offer.plan.held, meters, strict=False) if meter in refused]
     cheaper = {one.budget.downgrade_to for one in held if one.budget.on_exceed is OnExceed.DOWNGRADE}
-    if not downgraded and len(held) == len(refused) and not decision.refused_by:
+    may_edit = not (downgraded or offer.call.signed)
+    if may_edit and len(held) == len(refused) and not decision.refused_by:
         model = next(iter(cheaper), None)
         if model is not None and len(cheaper) == 1 and _all_downgrade(held):
             raise _Downgrade(model)
@@ -196,7 +215,17 @@ def _all_downgrade(held: list[HeldBudget]) -> bool:
 class _Way:
     """An admitted call on its way to the provider and back."""
 
-    __slots__ = ("_account", "_decision", "_exchange", "_reader", "_route", "_runtime", "_spending", "_target")
+    __slots__ = (
+        "_account",
+        "_decision",
+        "_exchange",
+        "_in_json",
+        "_reader",
+        "_route",
+        "_runtime",
+        "_spending",
+        "_target",
+    )
 
     def __init__(
         self,
@@ -216,6 +245,7 @@ class _Way:
         self._account = account
         self._decision = decision
         self._reader: Reader | None = None
+        self._in_json = False  # the answer is
 
     async def go(self, told: Block, hidden: tuple[bytes, ...], body: bytes) -> None:
         """Raises: GatewayError; ConnectionError and CancelledError when the client leaves."""
@@ -251,6 +281,7 @@ class _Way:
 
     async def _relay(self, response: Response) -> bool:
         call = self._account.offer.call
+        self._in_json = "json" in _one(response.headers, b"content-type").lower()
         take_out = wants_usage(call) and not call.signed
         self._reader = reader_for(
             call,
@@ -276,14 +307,25 @@ class _Way:
         """Ends the hold: by what was said, or where nothing was, by what must be assumed."""
         shared, account = self._runtime.shared, self._account
         now_ms = shared.clock.now_ms()
-        usage = self._reader.usage() if self._reader is not None else None
-        known = usage is not None and usage.complete
-        if not sent or (whole and not known and not 200 <= status < 300):
-            ended = account.release(status=status, now_ms=now_ms, sent=sent)
-        else:
-            ended = account.settle(usage, status=status, now_ms=now_ms)
-        shared.meters.release(self._decision)
-        self._report(ended)
+        try:
+            usage = self._reader.usage() if self._reader is not None else None
+            known = usage is not None and usage.complete
+            if not sent or (whole and not known and self._is_refusal(status)):
+                account.release(status=status, now_ms=now_ms, sent=sent)
+            else:
+                account.settle(usage, status=status, now_ms=now_ms)
+        except Exception:  # a hold that nobody ends would be renewed for ever: it ends as what nobody could read does
+            log.exception("an answer's usage could not be settled", extra={"fields": {"id": self._exchange.request_id}})
+            account.settle(None, status=status, now_ms=now_ms)
+        finally:
+            shared.meters.release(self._decision)
+        if account.ended is not None:
+            self._report(account.ended)
+
+    def _is_refusal(self, status: int) -> bool:
+        """Whether the provider itself says that it did not do it. A 502 or 504, or a page, is from somebody before it,
+        and what became of the call nobody knows."""
+        return 300 <= status < 500 or (status in _NOT_DONE and self._in_json)
 
     def _report(self, ended: Ended) -> None:
         exchange, offer = self._exchange, self._account.offer

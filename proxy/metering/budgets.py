@@ -16,10 +16,10 @@ from proxy.metering.calendar import period_edges
 from proxy.metering.holds import MAX_MONEY, HoldMeter, HoldPlan, budget_meter, window_meter
 from proxy.metering.keys import budget_base, scope_text, tokens_key
 from proxy.metering.plan import FOREVER_MS, rate_in_force
-from proxy.policy.model import MILLI, Limit, Period, Policy, Route, RouteMode
+from proxy.policy.model import MILLI, Limit, Period, Policy, Route, RouteMode, ScopeKind
 from proxy.policy.spending import Budget, OnExceed
 
-MAX_PLANS: Final = 256  # kept with one identity: routes by models by addresses
+MAX_PLANS: Final = 32  # kept with one identity: routes, by models and addresses where those have counts of their own
 NEAR_MS: Final = 60_000  # clocks of gateways and store differ by less
 
 _MEMO: Final = "metering.budgets"
@@ -147,11 +147,12 @@ def make_call_plan(
 class CallPlanner:
     """Call plans under one policy and one state of grants, remembered with the identity."""
 
-    __slots__ = ("_granted", "_version")
+    __slots__ = ("_granted", "_kinds", "_version")
 
     def __init__(self, policy: Policy) -> None:
         self._version: object = policy.version
         self._granted: Grants = {}
+        self._kinds: dict[int, frozenset[ScopeKind]] = {}  # by route
 
     def grant(self, granted: Grants) -> None:
         """From the next call on. Plans made before are not found any more."""
@@ -161,10 +162,27 @@ class CallPlanner:
     def plan(self, route: Route, identity: Identity, address: str, model: str, now_ms: int) -> CallPlan:
         """The plan of a call; made anew where none is remembered or it is no longer in force."""
         plans: dict[Any, CallPlan] = identity.memo.setdefault(_MEMO, {})
-        name = (route.index, model, address, self._version)
+        by_model, by_address = self._named_by(route, identity)
+        name = (route.index, model if by_model else "", address if by_address else "", self._version)
         plan = plans.get(name)
         if plan is None or now_ms >= plan.valid_until_ms:
             if len(plans) >= MAX_PLANS:
                 plans.clear()
             plan = plans[name] = make_call_plan(route, identity, address, model, now_ms, self._granted)
         return plan
+
+    def _named_by(self, route: Route, identity: Identity) -> tuple[bool, bool]:
+        """Whether anything is counted by model, and by address: else calls of any share a plan. Names of models come
+        from clients."""
+        assert route.spending is not None
+        kinds = self._kinds.get(route.index)
+        if kinds is None:
+            named = [one.scopes for one in route.spending.budgets] + [one.scopes for one in route.spending.tokens]
+            kinds = self._kinds[route.index] = frozenset(scope.kind for scopes in named for scope in scopes)
+        by_address = (
+            ScopeKind.IP in kinds
+            or ScopeKind.CLAIM in kinds
+            or (identity.user is None and ScopeKind.USER in kinds)
+            or (identity.tenant is None and ScopeKind.TENANT in kinds)
+        )
+        return ScopeKind.MODEL in kinds, by_address

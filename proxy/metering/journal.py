@@ -139,15 +139,27 @@ class Journal:
     def _flush(self) -> None:
         lines = b"".join(self._pending)
         self._pending.clear()
-        os.write(self._file, lines)
+        try:
+            _write_all(self._file, lines)
+        except OSError:
+            os.ftruncate(self._file, self._size)  # half a line would hide all that come after it
+            raise
         self._size += len(lines)
 
     def _rewrite(self) -> None:
         fresh = self._path.with_suffix(".new")
         whole = b"".join(self._lines())
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        os.write(file, whole)
-        fresh.replace(self._path)
+        try:
+            _write_all(file, whole)
+            fresh.replace(self._path)
+        except OSError:
+            os.close(file)
+            fresh.unlink(missing_ok=True)
+            if self._file < 0:
+                raise
+            self._least_bytes = 2 * self._size  # the old one does; not tried again at every line
+            return
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size = file, len(whole)
@@ -198,6 +210,12 @@ class Journal:
 
 def _line(kind: Line, data: bytes) -> bytes:
     return _LINE.pack(zlib.crc32(data, kind), len(data), kind) + data
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Raises: OSError, after a part of it perhaps."""
+    while data:
+        data = data[os.write(file, data) :]
 
 
 def _packed(operation: Operation) -> bytes:

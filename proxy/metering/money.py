@@ -103,7 +103,8 @@ class Money:
 
     async def admit(self, plan: Plan, hold: Hold) -> Decision:
         """Both the request's limits and its hold, or neither; ``decision.holding.hold`` is what is to be ended, if it
-        was admitted. It is journaled when this returns. Raises: StoreAway; nothing is held then, or not for long."""
+        was admitted. It is journaled when this returns. Raises: StoreAway, for a journal that is full, too; nothing is
+        held then, or not for long."""
         try:
             decision = await self._meters.admit(plan, hold)
         except StoreAway as away:
@@ -116,7 +117,12 @@ class Money:
         if decision.admitted and decision.holding is not None:
             taken = decision.holding.hold
             if self._journal is not None:
-                self._journal.hold(taken)
+                try:
+                    self._journal.hold(taken)
+                except OSError as error:
+                    self.settler.post(releasing(taken))
+                    self._meters.release(decision)
+                    raise StoreAway(Away.REFUSED, f"the journal cannot be written: {error.strerror}") from error
             self.settler.live[taken.id] = taken
         return decision
 
@@ -160,7 +166,11 @@ class Money:
 
     def _end(self, operation: Operation) -> asyncio.Future[Settled]:
         if self._journal is not None:
-            self._journal.end(operation)
+            try:
+                self._journal.end(operation)
+            except OSError as error:  # the store may have it all the same; only a store that forgets would lose it
+                report = {"message": "the journal cannot be written", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(report)
         return self.settler.post(operation)
 
     async def _reap(self) -> None:

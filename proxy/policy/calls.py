@@ -86,6 +86,9 @@ def _check(path: KeyPath, written: schema.Route, spending: Spending, findings: F
         findings.error(
             (*path, "redis_down"), f"{what} are never left unwatched: a route that has some is closed without Redis"
         )
+    if spending.unbounded_nanousd is not None and spending.tokens:
+        message = f"cannot be held from {spending.tokens[0].name!r}: nobody knows how many tokens such a call uses"
+        findings.error((*path, "unbounded_hold"), message)
     for budget in spending.budgets:
         if budget.on_exceed is OnExceed.DOWNGRADE and spending.dialect in _MODEL_IN_PATH:
             message = f"the dialect {spending.dialect} names the model in the path, where it cannot be changed"

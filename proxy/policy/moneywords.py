@@ -57,7 +57,7 @@ MONEY: Final = Spelling("an amount of dollars", _read_money, "$1", pattern_json(
 
 def dollars(nanousd: int) -> str:
     """As a policy would write it, with commas: ``$1,000``, ``$0.50``, ``$0.000000001``."""
-    return f"${units.dollars(nanousd).removesuffix('.00')}"
+    return f"${units.dollars(nanousd, grouped=True).removesuffix('.00')}"
 
 
 def _percent(described: str, highest: str) -> Spelling:

@@ -211,7 +211,7 @@ async def test_the_commands_tell_the_same(stand: Stand) -> None:
     head, month, day = shown.splitlines()
     assert head.split() == ["budget", "scope", "period", "resets_at", "amount", "granted", "settled", "held", "left"]
     spent = sum(row["cost_nanousd"] for row in rows if row["route"] == "ai") / 1e9
-    for line, amount in ((day, "100.00"), (month, "1,000.00")):
+    for line, amount in ((day, "100.00"), (month, "1000.00")):
         cells = dict(zip(head.split(), line.split(), strict=True))
         assert (cells["amount"], cells["held"]) == (amount, "0.00")
         assert float(cells["settled"]) == pytest.approx(spent, abs=1e-12)

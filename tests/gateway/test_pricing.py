@@ -128,3 +128,14 @@ def test_an_alias_has_its_models_price_and_name() -> None:
     assert cost(Prices(aliases={"my-deployment": MODEL}), "my-deployment") == cost(Prices())
     call = read(body(model="My-Deployment"))
     assert Pricing(Prices(aliases={"my-deployment": MODEL})).quote(call, 0).model == MODEL
+
+
+def test_a_batch_is_held_at_what_the_policy_fixes_and_at_nothing_else() -> None:
+    """It names no model, and no answer says what it used."""
+    call = read_call(spending(), "POST", "/v1/batches", "", {}, b'{"input_file_id":"f"}')
+    assert isinstance(call, AiCall)
+    quote = Pricing(Prices()).quote(call, 0)
+    with pytest.raises(GatewayError) as caught:
+        bound(call, quote, spending())
+    assert caught.value.reason is Reason.CALL_UNBOUNDED
+    assert bound(call, quote, spending(unbounded_nanousd=5)).nanousd == 5

@@ -1,13 +1,14 @@
 """The way of a call to a provider, through a real gateway: what is free, refused, downgraded, held and given up."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.e2e.books import rows
-from tests.e2e.gateway import Answer, Client, Gateway, eventually, once, running, token
+from tests.e2e.gateway import Answer, Client, Gateway, eventually, get, once, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import CHAT, Provider, call, post
@@ -188,3 +189,65 @@ async def test_what_is_kept_for_better_tiers_others_cannot_hold(stand: Stand) ->
     big = dear | {"n": 100}
     assert (await stand.post(CHAT, big, stand.user("trial"))).json()["limit_usd"] == "60.00"
     assert (await stand.post(CHAT, big, stand.user("enterprise"))).status == 200
+
+
+async def test_a_provider_never_sees_who_calls(stand: Stand) -> None:
+    """Neither the caller's token, nor the app's cookies, nor the fields by which an app's own upstream is told."""
+    bearer = stand.user()
+    data = json.dumps(call(output=1)).encode()
+    fields = (f"Authorization: Bearer {bearer}", "Cookie: session=secret", "X-Forwarded-For: 192.0.2.9")
+    answer = await once(stand.gateway, get(CHAT, *fields, method="POST", body=data))
+    assert answer.status == 200
+    seen = stand.origin.last()
+    assert bearer.encode() not in seen.head
+    assert b"secret" not in seen.head
+    told = {name.lower() for name, _ in seen.headers}
+    assert not told & {"authorization", "cookie", "x-tenant-id", "x-user-id", "x-tier", "x-forwarded-for"}
+    assert "via" in told
+
+
+async def test_a_field_that_stands_twice_is_read_as_the_provider_reads_it(stand: Stand) -> None:
+    """As one list: a coding that hides behind another field of its name is seen."""
+    data = json.dumps(call(output=1)).encode()
+    fields = (f"Authorization: Bearer {stand.user()}", "Content-Encoding: gzip", "Content-Encoding: identity")
+    answer = await once(stand.gateway, get(CHAT, *fields, method="POST", body=data))
+    assert (answer.status, answer.json()["reason"]) == (400, "call_unreadable")
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "estimated"),
+    [
+        ("504 Gateway Timeout", "text/html", True),
+        ("503 Service Unavailable", "text/html", True),
+        ("500 Internal Server Error", "application/json", False),
+        ("429 Too Many Requests", "text/plain", False),
+    ],
+)
+async def test_only_a_refusal_of_the_providers_own_costs_nothing(
+    stand: Stand, status: str, content_type: str, estimated: bool
+) -> None:
+    """A page from somebody before it says nothing of what became of the call."""
+    body = b"{}"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    stand.origin.answers[CHAT] = head.encode() + body
+    try:
+        answer = await stand.post(CHAT, call())
+    finally:
+        stand.provider.attach(stand.origin)
+    row = await asyncio.to_thread(stand.row, answer.get("X-Request-ID"))
+    assert bool(row["estimated"]) is estimated
+    assert row["cost_nanousd"] == (row["held_nanousd"] if estimated else 0)
+
+
+async def test_what_nobody_could_read_ends_all_the_same(stand: Stand) -> None:
+    """A usage beyond counting is none: the call is settled at its hold, and nothing of it stays."""
+    answer_body = json.dumps({"choices": [], "usage": {"prompt_tokens": 2**60, "completion_tokens": 1}}).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer_body)}\r\n\r\n"
+    stand.origin.answers[CHAT] = head.encode() + answer_body
+    try:
+        answer = await stand.post("/tokens/v1/chat/completions", call(cap=10))
+    finally:
+        stand.provider.attach(stand.origin)
+    row = await asyncio.to_thread(stand.row, answer.get("X-Request-ID"))
+    assert row["state"] == "settled"
+    await asyncio.to_thread(eventually, lambda: stand.gateway.metric("sluicegate_ai_calls_in_flight") == 0)

@@ -1,5 +1,7 @@
 """What a dead worker had written is read again, whatever its last moment was."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,27 @@ def test_it_stays_small_and_whole_over_many_calls(tmp_path: Path) -> None:
     assert (set(again.held), again.ended) == ({a_hold(0).id}, {})
     again.close()
     assert path.stat().st_mode & 0o77 == 0, "nobody else reads it"
+
+
+def test_a_disk_that_is_full_leaves_no_half_line(tmp_path: Path) -> None:
+    """Half a line would hide all that come after it; what was refused is told, and there is room again later."""
+    path = tmp_path / "journal"
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from proxy.metering.holds import HoldPlan, new_hold
+from proxy.metering.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(Path(sys.argv[1]))
+def hold(n): return new_hold(n.to_bytes(16, "little"), HoldPlan(()), (), b"r" * 500).taken(5, ())
+journal.hold(hold(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (700, resource.RLIM_INFINITY))
+try: journal.hold(hold(2))
+except OSError: print("told")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+journal.hold(hold(3))
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert done.stdout == "told\n"
+    assert [int.from_bytes(name, "little") for name in Journal(path).held] == [1, 3]

@@ -1,12 +1,14 @@
 """No more than fits, once, and nothing lost: with real gateways, real Redis, lost replies, and deaths."""
 
 import asyncio
+import errno
 import signal
 from pathlib import Path
 
 import pytest
 
 from proxy.metering.epoch import Budgets
+from proxy.metering.journal import Journal
 from proxy.metering.settlement import Effect
 from proxy.metering.takes import Outcome
 from proxy.store.client import Store, connect
@@ -202,3 +204,31 @@ async def test_a_hold_that_is_not_sent_yet_is_marked_by_its_renewal(store: Store
         await money.release(hold)
         assert (await money.renew(hold)).effect is Effect.ENDED, "so it must not go upstream"
         money.settler.live.clear()
+
+
+async def test_a_journal_that_cannot_be_written_lets_no_call_go_and_keeps_none(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken is given back; what ends while the disk is full is settled all the same."""
+    plan = purse(100)
+    await opened(store)
+    full = OSError(errno.ENOSPC, "no space left")
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: told.append(report))
+    async with gateway(store, tmp_path / "journal") as money:
+        under_way = await money.admit(no_limits(), money.new(plan, (7,), RECORD))
+        assert under_way.holding is not None
+
+        def refuse(*_: object) -> None:
+            raise full
+
+        monkeypatch.setattr(Journal, "hold", refuse)
+        monkeypatch.setattr(Journal, "end", refuse)
+        with pytest.raises(StoreAway):
+            await money.admit(no_limits(), money.new(plan, (9,), RECORD))
+        await asyncio.wait_for(money.settle(under_way.holding.hold, (3,), RECORD), 5)
+        async with asyncio.timeout(5):
+            while await counter(store, plan) != (3, 0):  # noqa: ASYNC110 - the store tells nobody
+                await asyncio.sleep(0.01)
+        assert not money.settler.live
+    assert [report["exception"] for report in told] == [full]
