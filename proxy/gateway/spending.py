@@ -253,12 +253,17 @@ class _Way:
             await self._carry(told, hidden, body)
             return
         carrying = self._runtime.shared.calls.carry(self._carry(told, hidden, body))
-        await asyncio.shield(carrying)
+        try:
+            await asyncio.shield(carrying)
+        except asyncio.CancelledError:
+            if not self._sent:  # it waits in line: nobody would want the answer any more
+                carrying.cancel()
+            raise
 
     async def _carry(self, told: Block, hidden: tuple[bytes, ...], body: bytes) -> None:
         """To the end, whoever still listens. In a task of its own where the answer outlives its client."""
         exchange = self._exchange
-        status, whole, sent = 0, False, False
+        status, whole = 0, False
         try:
             upstreams = self._runtime.shared.upstreams
             response = await send(exchange, self._target, upstreams, told, hidden, body, _PLAIN)
@@ -276,8 +281,12 @@ class _Way:
             status = error.status
             raise
         finally:
-            sent = exchange.attempt is not None and exchange.attempt.sent
-            self._end(status, whole=whole, sent=sent)
+            self._end(status, whole=whole, sent=self._sent)
+
+    @property
+    def _sent(self) -> bool:
+        attempt = self._exchange.attempt
+        return attempt is not None and bool(attempt.sent)
 
     async def _relay(self, response: Response) -> bool:
         call = self._account.offer.call

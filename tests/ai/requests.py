@@ -34,6 +34,7 @@ class Request:
     cap: int | None = None  # of each choice's output, as the origin keeps to it
     choices: int = 1
     tools: int = 0
+    inputs: int = 1  # each is read by itself, and may fill a window
     uses: int = 0  # of server tools: each lets the model read once more
     output_per_pass: bool = False
     beside: bool = False  # reads what is not in the body
@@ -63,7 +64,7 @@ class Request:
             one_read += max(len(text.encode()), len(normalize("NFKC", text).encode()))
         one_read += TEMPLATE_TOKENS * (1 + self.tools)
         if self.beside or self.uses:
-            one_read = self.info.context_window or one_read
+            one_read = (self.info.context_window or one_read) * self.inputs
         inputs = one_read * (1 + self.uses)
         outputs = ((self.cap or cap or 0) * (1 + self.uses * self.output_per_pass) + self.predicted) * self.choices
         return max(self._bill(inputs, outputs, tier) for tier in self.tiers)
@@ -206,6 +207,22 @@ def embeddings(draw: Any) -> Request:
 
 
 @st.composite
+def gemini_embeddings(draw: Any) -> Request:
+    model = draw(st.sampled_from(["gemini-embedding-2", "gemini-embedding-2-preview"]))
+    body: dict[str, Any] = {}
+    request = Request("gemini", "google", model, f"/v1beta/models/{model}:batchEmbedContents", body)
+    request.inputs = draw(COUNTS)
+    body["requests"] = []
+    for _ in range(request.inputs):
+        parts: list[Any] = [{"text": draw(TEXTS)}]
+        if draw(st.integers(0, 3)) == 0:
+            parts.append({"inlineData": {"mimeType": "image/png", "data": ""}})
+            request.beside = True
+        body["requests"].append({"model": f"models/{model}", "content": {"parts": parts}})
+    return request
+
+
+@st.composite
 def messages(draw: Any) -> Request:
     model = draw(st.sampled_from(["claude-sonnet-4-5", "claude-opus-4-1", "claude-opus-5", "claude-opus-5-5"]))
     body: dict[str, Any] = {"model": model}
@@ -263,6 +280,7 @@ REQUESTS = {
     "chats": chats(),
     "responses": responses(),
     "embeddings": embeddings(),
+    "gemini embeddings": gemini_embeddings(),
     "messages": messages(),
     "generates": generates(),
 }

@@ -71,6 +71,8 @@ BLUNTED: list[tuple[str, dict[str, Any]]] = [
     ("messages", {"context": ()}),
     ("messages", {"cap_per_pass": False}),
     ("embeddings", {"input_tokens": 0}),
+    ("gemini embeddings", {"inputs": 1}),
+    ("gemini embeddings", {"external": ()}),
     ("generates", {"choices": 1}),
 ]
 

@@ -33,6 +33,8 @@ routes:
   - {{name: tokens, match: {{path: "/tokens/**"}}, rewrite: {{strip: /tokens}}, upstream: openai, limits: [tokens]}}
   - {{name: cancel, match: {{path: "/cancel/**"}}, rewrite: {{strip: /cancel}}, upstream: openai, limits: [],
      budgets: [all], on_disconnect: cancel}}
+  - {{name: narrow, match: {{path: "/narrow/**"}}, rewrite: {{strip: /narrow}}, upstream: narrow, limits: [],
+     budgets: [all]}}
   - {{name: gone, match: {{path: "/gone/**"}}, rewrite: {{strip: /gone}}, upstream: gone, limits: [], budgets: [all]}}
   - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [all], max_output_tokens: 500}}
 """
@@ -66,6 +68,7 @@ def stand() -> Iterator[Stand]:
         provider.attach(origin)
         upstreams = f"""
             openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}
+            narrow: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai, max_connections: 1}}
             gone: {{primary: ["http://127.0.0.1:9"], dialect: openai}}
         """
         with running(policy(origin.port, ROUTES, workers=1, upstreams=upstreams)) as gateway:
@@ -251,3 +254,20 @@ async def test_what_nobody_could_read_ends_all_the_same(stand: Stand) -> None:
     row = await asyncio.to_thread(stand.row, answer.get("X-Request-ID"))
     assert row["state"] == "settled"
     await asyncio.to_thread(eventually, lambda: stand.gateway.metric("sluicegate_ai_calls_in_flight") == 0)
+
+
+async def test_who_leaves_while_in_line_is_not_called_for(stand: Stand) -> None:
+    """Nothing has been sent, so nothing is billed."""
+    stand.provider.shut()
+    calls, path = stand.provider.calls, "/narrow/v1/chat/completions"
+    first = asyncio.create_task(stand.post(path, call(gate=1, output=1)))
+    await asyncio.to_thread(eventually, lambda: stand.provider.calls == calls + 1)
+    in_flight = "sluicegate_ai_calls_in_flight"
+    async with await Client.connect(stand.gateway) as client:
+        await client.send(post(call(output=2), stand.user(), path))
+        await asyncio.to_thread(eventually, lambda: stand.gateway.metric(in_flight) == 2)
+    await asyncio.to_thread(eventually, lambda: stand.gateway.metric(in_flight) == 1)
+    stand.provider.open()
+    assert (await first).status == 200
+    await settled_after(stand)
+    assert stand.provider.calls == calls + 2

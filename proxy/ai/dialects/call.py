@@ -68,6 +68,7 @@ class AiCall:
     output_cap: int | None = None
     input_tokens: int = 0
     choices: int = 1
+    inputs: int = 1  # how many inputs it has, each with a context window of its own
     passes: int = 1  # how often the model may read its input: once, and once more for each use of a server tool
     cap_per_pass: bool = False
     extra_output: int = 0  # output tokens that are billed beside the cap: rejected predictions

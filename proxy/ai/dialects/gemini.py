@@ -54,6 +54,7 @@ EMBED: Final = Shape(
 EMBED_MANY: Final = Shape(
     Kind.EMBEDDINGS,
     fields=_both("model requests"),  # each request names the model again, and must name the path's
+    inputs="requests",
     content=Content(
         fields=("requests",),
         descend=_CONTENT.descend | {"content"},

@@ -128,6 +128,7 @@ class _Reader:
             + self.dialect.overhead_tokens
             + tools.count * self.dialect.tool_tokens,
             choices=self.count(shape.choices, 1),
+            inputs=self.inputs(),
             passes=tools.passes,
             cap_per_pass=shape.cap_per_pass,
             extra_output=len(text.encode()) if shape.prediction and body.get(shape.prediction) is not None else 0,
@@ -189,6 +190,13 @@ class _Reader:
     def count(self, path: Path | None, missing: int) -> int:
         found = self.number(path) if path else None
         return missing if found is None else found
+
+    def inputs(self) -> int:
+        name = self.shape.inputs
+        given = self.member(self.body, name) if name else None
+        if given is not None and not isinstance(given, list):
+            raise _Bad(name or "")
+        return max(1, len(given or ()))
 
     def number(self, path: Path) -> int | None:
         value = self.at(path)

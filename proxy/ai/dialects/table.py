@@ -74,6 +74,7 @@ class Shape:
     fields: frozenset[str] = frozenset()
     caps: tuple[Path, ...] = ()
     choices: Path | None = None
+    inputs: str | None = None  # a list of inputs that the model reads one by one
     tiers: Choice | None = None
     speeds: Choice | None = None
     geo: Path | None = None

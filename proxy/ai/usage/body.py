@@ -1,6 +1,8 @@
 """Usage from a whole body: bytes pass, a bounded copy is read at the end. Pure."""
 
+import json
 import re
+from collections import deque
 from typing import Any, Final
 
 import orjson
@@ -13,8 +15,9 @@ MAX_BODY: Final = 32 << 20
 """Bytes kept of one answer; a longer one is settled at its hold."""
 _TAIL: Final = 8192
 # Vectors are megabytes of numbers, and nothing in such an answer is a user's text: its end is enough.
-_USAGE: Final = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
-_MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,256})"')
+_USAGE: Final = re.compile(r'"(usage|usageMetadata)"\s*:\s*(?=\{)')
+_MODEL: Final = re.compile(r'"model"\s*:\s*"([^"\\]{1,256})"')
+_DECODER: Final = json.JSONDecoder()
 
 
 class BodyReader:
@@ -44,7 +47,10 @@ class BodyReader:
 
     def usage(self) -> Usage | None:
         """None where the body is not there wholly, or says nothing."""
-        if self._kind is Kind.EMBEDDINGS and (answer := _from_tail(bytes(self._body[-_TAIL:]))) is not None:
+        if (
+            self._kind is Kind.EMBEDDINGS
+            and (answer := _from_tail(self._body[-_TAIL:].decode("utf-8", "replace"))) is not None
+        ):
             return usage_of(self._kind, answer, complete=True, streamed_bytes=self.streamed_bytes)
         if self._lost:
             return None
@@ -55,13 +61,13 @@ class BodyReader:
         return usage_of(self._kind, answer, complete=True, streamed_bytes=self.streamed_bytes)
 
 
-def _from_tail(tail: bytes) -> dict[str, Any] | None:
-    found = _USAGE.findall(tail)
-    if not found or not tail.rstrip().endswith(b"}"):
+def _from_tail(tail: str) -> dict[str, Any] | None:
+    found = deque(_USAGE.finditer(tail), maxlen=1)
+    if not found or not tail.rstrip().endswith("}"):
         return None
     model = _MODEL.search(tail)
     try:
-        usage = orjson.loads(found[-1])
-    except ValueError:
+        usage, _ = _DECODER.raw_decode(tail, found[0].end())
+    except (ValueError, RecursionError):
         return None
-    return {"usage": usage, "model": model.group(1).decode("utf-8", "replace") if model else None}
+    return {found[0].group(1): usage, "model": model.group(1) if model else None}

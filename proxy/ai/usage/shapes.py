@@ -106,6 +106,7 @@ SHAPES: Final[dict[Kind, UsageShape]] = {
         roots=(("usage",), ("usageMetadata",)),
         units={"input_tokens": (("prompt_tokens",), ("promptTokenCount",))},
         needed=(),
+        counted=_gemini_parts,
     ),
     Kind.RESPONSES: UsageShape(
         roots=(("usage",),),

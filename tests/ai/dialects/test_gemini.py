@@ -95,3 +95,12 @@ def test_pictures_may_be_made_unless_only_text_is_asked_for() -> None:
 def test_embeddings(verb: str, body: dict) -> None:
     found = call("gemini", body, path=f"/v1beta/models/e:{verb}")
     assert (found.kind, found.has_output, found.external, found.unbounded) == (Kind.EMBEDDINGS, False, (), ())
+
+
+def test_each_request_of_a_batch_may_fill_a_window() -> None:
+    one = {"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": ""}}]}}
+    found = call("gemini", {"requests": [one] * 100}, path="/v1beta/models/e:batchEmbedContents")
+    assert (found.inputs, found.external) == (100, ("content",))
+    assert call("gemini", {"requests": []}, path="/v1beta/models/e:batchEmbedContents").inputs == 1
+    refused = read("gemini", {"requests": one}, path="/v1beta/models/e:batchEmbedContents")
+    assert refused == Refusal(Why.BAD_FIELD, "requests")

@@ -53,3 +53,15 @@ def test_a_body_that_is_too_long_is_not_kept() -> None:
     assert reader.feed(b'"}') == b'"}'
     assert reader.usage() is None
     assert reader.streamed_bytes > module.MAX_BODY
+
+
+def test_geminis_vectors_say_it_by_modality_at_their_end() -> None:
+    usage = {"promptTokenCount": 9, "promptTokensDetails": [{"modality": "IMAGE", "tokenCount": 9}]}
+    data = (
+        b'{"embeddings":[' + b"0.1," * 100_000 + b'0.1],"usageMetadata":' + json.dumps(usage, indent=1).encode() + b"}"
+    )
+    reader = BodyReader(Kind.EMBEDDINGS)
+    reader.feed(data)
+    found = reader.usage()
+    assert found is not None
+    assert found.counts == {"input_tokens": 9, "input_image_tokens": 9, "output_tokens": 0}

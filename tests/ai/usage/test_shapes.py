@@ -96,6 +96,13 @@ def test_openai_embeddings_and_responses_have_these_names() -> None:
     )
 
 
+def test_geminis_embeddings_count_by_modality() -> None:
+    details = [{"modality": "TEXT", "tokenCount": 3}, {"modality": "IMAGE", "tokenCount": 258}]
+    answer = {"embedding": {}, "usageMetadata": {"promptTokenCount": 261, "promptTokensDetails": details}}
+    counts = {"input_tokens": 261, "input_image_tokens": 258, "output_tokens": 0}
+    assert said(Kind.EMBEDDINGS, answer).counts == counts
+
+
 def test_anthropics_input_leaves_out_its_cache_and_ours_does_not() -> None:
     Message.model_validate(MESSAGE)
     usage = said(Kind.MESSAGES, MESSAGE)
