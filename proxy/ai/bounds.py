@@ -1,9 +1,10 @@
 """The most that a call may cost: what is held before it is made, in nano-dollars and in tokens. Pure.
 
 Each factor is a bound by itself: tokens of input (bytes of the body, or the context window where the model reads what
-is not in it, once for each input and each pass), tokens of output (the cap, for each choice), the dearest rate that any token of that
-direction may be billed at, and each use of a server tool. So their sum of products is one, if the provider is honest:
-it counts no token that is not there, keeps to the cap, and bills no unit that the table does not price.
+is not in it, once for each input and each pass), tokens of output (the cap, for each choice), the dearest rate that any
+token of that direction may be billed at, and each use of a server tool. So their sum of products is one, if the
+provider is honest: it counts no token that is not there, keeps to the cap, and bills no unit that the table does not
+price.
 """
 
 from dataclasses import dataclass
