@@ -18,7 +18,7 @@ CHAT_GROQ: Final = Shape(
     content=CHAT.content,
     tools=Tools(client=frozenset({"function"}), default_type="function"),
     unbounded=frozenset({"search_settings", "compound_custom", "exclude_domains", "include_domains"}),
-    server_models=("compound", "groq/compound"),
+    server_models=("compound*", "groq/compound*"),
 )
 
 GROQ: Final = Dialect(

@@ -38,6 +38,8 @@ CHAT: Final = Shape(
     ),
     tools=Tools(client=frozenset({"function", "custom"}), default_type="function"),
     unbounded=frozenset({"web_search_options"}),
+    # gpt-4o-search-preview, gpt-5-search-api: a fee for each search, and the answer does not say how many there were.
+    server_models=("*-search", "*-search-*"),
     unpriced_words=_UNPRICED,
     asks_usage=True,
 )

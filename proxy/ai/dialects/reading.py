@@ -8,6 +8,7 @@ that this may make of it (proxy.ai.expansion). What templates add is the table's
 
 import json
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -302,7 +303,7 @@ class _Tools:
                 unit = table.server[known]
                 if unit is not None:
                     surcharges[unit] = uses if limit is not None else surcharges.get(unit, 0) + uses
-        if reader.shape.server_models and model.startswith(reader.shape.server_models):
+        if any(fnmatchcase(model, one) for one in reader.shape.server_models):
             self.unbounded.append("model's own tools")
         self.surcharges = tuple(sorted(surcharges.items()))
 

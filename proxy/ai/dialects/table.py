@@ -88,7 +88,7 @@ class Shape:
     cap_per_pass: bool = False
     asks_usage: bool = False
     unpriced_words: Mapping[str, str] = field(default_factory=dict)  # strings whose price nobody listed → what they are
-    server_models: tuple[str, ...] = ()  # beginnings of models that use server tools unasked
+    server_models: tuple[str, ...] = ()  # models that use server tools unasked; * is anything
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,25 @@ def test_what_has_no_bound_in_a_chat(more: dict, unbounded: tuple) -> None:
     assert call("openai", {"model": "m", "messages": QUESTION} | more).unbounded == unbounded
 
 
+@pytest.mark.parametrize("name", ["openai", "azure"])
+@pytest.mark.parametrize(
+    ("model", "unbounded"),
+    [
+        ("gpt-4o-search-preview", ("model's own tools",)),
+        ("gpt-4o-mini-search-preview-2025-03-11", ("model's own tools",)),
+        ("gpt-5-search-api", ("model's own tools",)),
+        ("gpt-9-search", ("model's own tools",)),
+        ("gpt-5", ()),
+        ("o3-deep-research", ()),
+        ("gpt-searchlight", ()),
+    ],
+)
+def test_models_that_search_unasked_have_no_bound(name: str, model: str, unbounded: tuple) -> None:
+    """Each search has a fee, and the answer does not say how many there were."""
+    path = "/openai/v1/chat/completions" if name == "azure" else ""
+    assert call(name, {"model": model, "messages": QUESTION}, path=path).unbounded == unbounded
+
+
 @pytest.mark.parametrize("ttl", ['"12h"', '"\\u00312h"'])
 def test_a_lifetime_of_a_cache_that_nobody_priced_has_no_bound(ttl: str) -> None:
     """However it is spelled, and wherever it stands."""
