@@ -9,7 +9,7 @@ from proxy.ledger.outbox import arrivals
 from proxy.ledger.reconcile import Difference, differences
 from proxy.ledger.sums import living, position
 from proxy.metering.holds import Hold
-from proxy.metering.inspection import Snapshot, held_by_counter, snapshot
+from proxy.metering.inspection import Snapshot, held_by_counter, living_counters, snapshot
 
 
 async def reconcile(client: Any, database: Database, now_ms: int) -> tuple[list[Difference], int]:
@@ -20,7 +20,7 @@ async def reconcile(client: Any, database: Database, now_ms: int) -> tuple[list[
     named = {one.charge.counter.encode(): one.charge for one in await living(database, now_ms) if one.charge.counter}
     first = await snapshot(client, ())
     named |= _named(first, now_ms)
-    found = await snapshot(client, named)
+    found = await snapshot(client, named.keys() | await living_counters(client, now_ms))
     named |= _named(found, now_ms)
     waiting = arrivals(found.entries)
     ledger = await position(database, waiting)
@@ -32,7 +32,7 @@ async def reconcile(client: Any, database: Database, now_ms: int) -> tuple[list[
         {charge: nanousd for charge, nanousd in ledger.outbox.items() if charge in live},
         _by_charge(held_by_counter(found.holds), named),
     )
-    return result, len(named)
+    return result, len(found.settled)
 
 
 def _by_charge(amounts: Mapping[bytes, int], named: Mapping[bytes, Charge]) -> dict[Charge, int]:

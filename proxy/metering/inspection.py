@@ -1,12 +1,12 @@
 """What the store has of money at one instant: counters, live holds and the outbox. Decides nothing."""
 
 import struct
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from proxy.metering.holds import Hold, read_kept
-from proxy.metering.keys import HOLDS, OUTBOX
+from proxy.metering.keys import BUDGETS, HOLDS, OUTBOX, period_end
 from proxy.policy.model import MeterKind
 
 _COUNTER: Final = struct.Struct("<Bdd")
@@ -23,6 +23,7 @@ class Client(Protocol):
     """``redis.asyncio.Redis`` or ``RedisCluster``, not decoding."""
 
     def pipeline(self, transaction: bool = True) -> Any: ...
+    def scan_iter(self, match: bytes, count: int) -> AsyncIterator[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,13 @@ def held_by_counter(holds: Collection[Hold]) -> dict[bytes, int]:
                 key = meter.counter(hold.taken_ms)
                 found[key] = found.get(key, 0) + amount
     return found
+
+
+async def living_counters(client: Client, now_ms: int) -> set[bytes]:
+    """The keys of all budgets' counters whose periods have not ended, found by looking through the store: for a
+    command. Raises: RedisError."""
+    found = client.scan_iter(match=BUDGETS + b"*", count=1000)
+    return {key async for key in found if period_end(key) > now_ms}
 
 
 async def snapshot(client: Client, counters: Collection[bytes]) -> Snapshot:

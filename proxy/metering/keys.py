@@ -23,6 +23,7 @@ STATE: Final = TAG + b"state"
 HOLDS: Final = TAG + b"holds"
 DUE: Final = TAG + b"due"
 OUTBOX: Final = TAG + b"outbox"
+BUDGETS: Final = TAG + b"b:"
 
 _UNPLAIN: Final = re.compile(r"[\x00-\x20%\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BY_ADDRESS: Final = "-by-address"  # a scope that the caller has no word for
@@ -94,7 +95,7 @@ def budget_base(
     name: str, scopes: Iterable[Scope], identity: Identity, route: str, address: str, model: str = ""
 ) -> bytes:
     """What the keys of this caller's budget begin with, whatever the period. Apart from limits of the same name."""
-    return TAG + b"b:" + _digest(name, scopes, identity, route, address, model)
+    return BUDGETS + _digest(name, scopes, identity, route, address, model)
 
 
 def tokens_key(limit: Limit, identity: Identity, route: str, address: str, model: str) -> bytes:
@@ -125,6 +126,15 @@ def _percent(found: re.Match[str]) -> str:
 def period_key(base: bytes, start_ms: int, end_ms: int) -> bytes:
     """The counter of one period: it holds start and end, so that a day and a month that begin together are two."""
     return b"%b:%x:%x" % (base, start_ms, end_ms)
+
+
+def period_end(counter: bytes) -> int:
+    """When the period of a budget's counter ends (epoch ms); 0 for another key."""
+    *_, end = counter.split(b":")
+    try:
+        return int(end, 16) if counter.startswith(BUDGETS) else 0
+    except ValueError:
+        return 0
 
 
 def tombs_key(hold: bytes) -> bytes:

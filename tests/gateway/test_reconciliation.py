@@ -18,6 +18,7 @@ from proxy.ledger.migrate import migrate
 from proxy.ledger.mover import Mover
 from proxy.ledger.outbox import Outbox
 from proxy.metering.holds import HoldPlan
+from proxy.metering.keys import period_key
 from proxy.store.client import Store
 from proxy.store.plain import PlainClient
 from tests.ledger.movers import QUICK, Notes
@@ -97,3 +98,12 @@ async def test_a_counter_that_was_touched_is_told_by_how_much(books: Books) -> N
     off = kept[:1] + struct.pack("<dd", 10.0, 3.0)
     await books.streams.client.execute_command("SET", books.plan.keys[0], off)
     assert await books.differences() == [("all", 6, 3)]
+
+
+async def test_a_counter_that_nobody_can_name_is_told_too(books: Books) -> None:
+    """By its key: the ledger, the outbox and the holds know nothing of it."""
+    stray = period_key(b"{m0}b:stray", EDGES[0], EDGES[1])
+    await books.streams.client.execute_command("SET", stray, struct.pack("<Bdd", 5, 7.0, 0.0))
+    past = period_key(b"{m0}b:past", 0, 1)
+    await books.streams.client.execute_command("SET", past, struct.pack("<Bdd", 5, 7.0, 0.0))
+    assert await books.differences() == [("?", 7, 0)]
