@@ -15,6 +15,7 @@ from proxy.policy.patterns import path_covers
 from proxy.policy.problems import KeyPath
 from proxy.policy.spending import Spending
 
+OWN_PATHS = "/_gateway/**"
 BUILT_IN_TIMEOUTS = Timeouts(connect_ms=2_000, first_byte_ms=30_000, idle_ms=60_000)
 
 
@@ -222,6 +223,10 @@ def _check_scopes(path: KeyPath, route: Route, findings: Findings) -> None:
 def _check_reach(routes: list[Route], findings: Findings) -> None:
     above: dict[str, list[Route]] = {}  # by what their paths begin with: to compare all with all would take minutes
     for index, route in enumerate(routes):
+        if path_covers(OWN_PATHS, route.match.path):
+            findings.warn(
+                ("routes", index), f"the route {route.name!r} is never reached: {OWN_PATHS} is the gateway's own"
+            )
         begins = literal(route.match.path)
         near = [one for end in range(len(begins) + 1) for one in above.get(begins[:end], ())]
         above.setdefault(begins, []).append(route)
