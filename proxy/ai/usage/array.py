@@ -5,11 +5,12 @@ is read at the end.
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from proxy.ai.dialects.call import Kind
+from proxy.ai.usage.choices import SAYS_END, Choices
 from proxy.ai.usage.result import Usage
 from proxy.ai.usage.shapes import usage_of
 
@@ -20,11 +21,13 @@ _QUOTE, _ESCAPE, _OPEN = b'"\\{'
 
 
 class ArrayReader:
-    """Reads one stream; hands on every chunk as it is."""
+    """Reads one stream, of so many ``choices``; hands on every chunk as it is."""
 
-    __slots__ = ("_depth", "_in_string", "_last", "_object", "_skip", "streamed_bytes")
+    __slots__ = ("_choices", "_complete", "_depth", "_in_string", "_last", "_object", "_skip", "streamed_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, *, choices: int = 1) -> None:
+        self._choices = Choices(choices)
+        self._complete = False
         self._object = bytearray()
         self._depth = 0
         self._in_string = False
@@ -63,20 +66,25 @@ class ArrayReader:
 
     def _end_object(self, rest: bytes) -> None:
         self._object += rest
+        if SAYS_END.search(self._object) is not None:
+            self._choices.note(_object_of(self._object) or {})
         if _MARK.search(self._object) is not None:
             self._last = bytes(self._object)
+            self._complete = self._choices.all_ended
         self._object.clear()
 
     def end(self) -> bytes:
+        self._complete = self._complete or not self._depth  # no more can come, if it did not break off
         return b""
 
     def usage(self) -> Usage | None:
-        if self._last is None:
-            return None
-        try:
-            answer = orjson.loads(self._last)
-        except ValueError:
-            return None
-        candidates = answer.get("candidates") or []
-        complete = not candidates or any(isinstance(c, dict) and c.get("finishReason") for c in candidates)
-        return usage_of(Kind.GENERATE, answer, complete=complete, streamed_bytes=self.streamed_bytes)
+        answer = _object_of(self._last) if self._last is not None else None
+        return usage_of(Kind.GENERATE, answer, complete=self._complete, streamed_bytes=self.streamed_bytes)
+
+
+def _object_of(raw: bytes | bytearray) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(raw)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

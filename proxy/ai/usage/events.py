@@ -13,8 +13,9 @@ from typing import Any, Final
 import orjson
 
 from proxy.ai.dialects.call import Kind
+from proxy.ai.usage.choices import Choices
 from proxy.ai.usage.result import Usage
-from proxy.ai.usage.shapes import usage_of
+from proxy.ai.usage.shapes import usage_in, usage_of
 
 MAX_EVENT: Final = 32 << 20
 """Bytes of one event; Responses' last one repeats the whole answer. A longer one is not read."""
@@ -22,21 +23,27 @@ MAX_WAIT: Final = 64 << 10
 """Bytes that are kept back at most; a usage event is shorter."""
 
 _END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-_USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
-_MARKS: Final = {Kind.GENERATE: re.compile(rb'"usageMetadata"\s*:\s*\{')}
-_A_CHOICE: Final = re.compile(rb'"choices"\s*:\s*\[\s*[^\]\s]')
+# Of what is looked into: usages, choices' ends, errors, and the end of Anthropic's messages.
+_MARK: Final = re.compile(
+    rb'"(?:usage(?:Metadata)?"\s*:\s*\{|finish_?[rR]eason"\s*:\s*"|(?:promptFeedback|error)"\s*:\s*\{|message_stop")'
+)
+# What an event begins with that is no part of what it says; and what is not the event that was asked for: a line that
+# begins as a comment (or is cut amid its end), data that are no object, a choice.
+_HEAD: Final = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*")
+_OTHER: Final = re.compile(rb'\A(?:[:\r]|data:\s*[^{\s])|"choices"\s*:\s*\[\s*[^\]\s]')
 _LINE: Final = re.compile(rb"\r\n|\n|\r")
 
 
 class EventReader:
-    """Reads one stream. ``take_out``: the gateway asked for the usage and the client did not."""
+    """Reads one stream, of so many ``choices``. ``take_out``: the gateway asked for the usage, the client did not."""
 
     __slots__ = (
         "_answer",
-        "_done",
+        "_choices",
+        "_complete",
+        "_counted",
+        "_failed",
         "_kind",
-        "_last",
-        "_mark",
         "_pending",
         "_released",
         "_skip_lf",
@@ -45,15 +52,16 @@ class EventReader:
         "streamed_bytes",
     )
 
-    def __init__(self, kind: Kind, *, take_out: bool = False) -> None:
+    def __init__(self, kind: Kind, *, take_out: bool = False, choices: int = 1) -> None:
         self._kind = kind
-        self._mark = _MARKS.get(kind, _USAGE)
+        self._choices = Choices(choices)
         self._take_out = take_out
         self._pending = bytearray()  # of an event that has not ended
         self._released = 0  # bytes of it that were handed on
-        self._last: bytes | None = None  # the last event that said a usage
-        self._answer: dict[str, Any] | None = None  # Anthropic's, put together
-        self._done = False
+        self._answer: dict[str, Any] | None = None  # the last that said a usage; Anthropic's, put together
+        self._counted = False  # whether what it has cost was said after it began
+        self._complete = False
+        self._failed = False  # the stream itself says that it broke off
         self._skip_lf = False
         self._took = False  # whether the event before was taken out
         self.streamed_bytes = 0
@@ -63,7 +71,7 @@ class EventReader:
         self.streamed_bytes += len(data)
         if self._skip_lf:
             return self._after_cr(data)
-        if not self._pending and data.endswith((b"\n\n", b"\r\n\r\n")) and self._mark.search(data) is None:
+        if not self._pending and data.endswith((b"\n\n", b"\r\n\r\n")) and _MARK.search(data) is None:
             return data
         if self._take_out:
             return self._passed(data)
@@ -73,25 +81,17 @@ class EventReader:
     def end(self) -> bytes:
         """What is left to hand on when the stream has ended: an event without its blank line."""
         rest = bytes(self._pending)
-        if not rest:
-            return b""
         self._pending.clear()
-        if self._mark.search(rest) is not None and self._note(rest) and self._take_out and not self._released:
-            return b""
-        return rest[self._released :] if self._take_out else b""
+        out = self._without_mine(rest) if self._take_out else b""
+        if not self._take_out and _MARK.search(rest) is not None:
+            self._note(rest)
+        # What Responses has used, only its last event says; and a cut event is no regular end.
+        if self._kind is not Kind.RESPONSES and not self._failed and (not rest.strip() or _data_of(rest) is not None):
+            self._complete = self._complete or self._kind is not Kind.MESSAGES or self._counted
+        return out
 
     def usage(self) -> Usage | None:
-        if self._kind is Kind.MESSAGES:
-            return self._said(self._answer, self._done)
-        answer = _data_of(self._last) if self._last is not None else None
-        if answer is None:
-            return None
-        if self._kind is Kind.RESPONSES:
-            return self._said(answer.get("response"), answer.get("type") in _FINAL)
-        return self._said(answer, _is_last(answer))
-
-    def _said(self, answer: Any, complete: bool) -> Usage | None:
-        return usage_of(self._kind, answer, complete=complete, streamed_bytes=self.streamed_bytes)
+        return usage_of(self._kind, self._answer, complete=self._complete, streamed_bytes=self.streamed_bytes)
 
     def _after_cr(self, data: bytes) -> bytes:
         """The event before ended in a CR at its chunk's end: an LF now is that line's too."""
@@ -108,28 +108,37 @@ class EventReader:
 
     def _observe(self, data: bytes) -> None:
         for event in self._ended(data):
-            if self._mark.search(event) is not None:
+            if _MARK.search(event) is not None:
                 self._note(event)
         if len(self._pending) > MAX_EVENT:
             del self._pending[:-4]  # enough to find its end
 
     def _passed(self, data: bytes) -> bytes:
-        out: list[bytes] = []
-        for event in self._ended(data):
-            mine = self._mark.search(event) is not None and self._note(event)
-            self._took = mine and not self._released
-            if not self._took:
-                out.append(event[self._released :])
-            self._released = 0
+        out = [self._without_mine(event) for event in self._ended(data)]
         pending = self._pending
-        # What has begun a choice, or is too long, is not the event that was asked for.
-        if pending and (self._released or len(pending) > MAX_WAIT or _A_CHOICE.search(pending) is not None):
+        head = _HEAD.match(pending)
+        if head is not None and head.end():
+            out.append(bytes(pending[self._released : head.end()]))
+            del pending[: head.end()]
+            self._released = max(0, self._released - head.end())
+        if pending and (self._released or len(pending) > MAX_WAIT or _OTHER.search(pending) is not None):
             out.append(bytes(pending[self._released :]))
+            if pending.startswith(b":"):
+                del pending[1 : -1 if pending.endswith(b"\r") else None]  # a comment's text is not looked at again
             self._released = len(pending)
             if len(pending) > MAX_EVENT:
                 del pending[:-4]
                 self._released = 4
         return b"".join(out)
+
+    def _without_mine(self, event: bytes) -> bytes:
+        """What is left to hand on of ``event``: comments before it go on, whatever it is."""
+        released, self._released = self._released, 0
+        head = _HEAD.match(event)
+        begin = head.end() if head is not None else 0
+        mine = _MARK.search(event) is not None and self._note(event)
+        self._took = mine and released <= begin
+        return event[released:begin] if self._took else event[released:]
 
     def _ended(self, data: bytes) -> list[bytes]:
         """Events that end in ``data``, each with its blank line; what follows them is pending."""
@@ -149,38 +158,40 @@ class EventReader:
 
     def _note(self, event: bytes) -> bool:
         """Remember what ``event`` says was used. Whether it says nothing else: the one that was asked for."""
-        if self._kind is not Kind.MESSAGES:
-            self._last = event
-            if not self._take_out:
-                return False
-            answer = _data_of(event)
-            return answer is not None and answer.get("choices") == [] and isinstance(answer.get("usage"), dict)
-        self._put_together(_data_of(event) or {})
-        return False
+        said = _data_of(event)
+        if said is None:
+            return False
+        self._failed = self._failed or isinstance(said.get("error"), dict)
+        if self._kind is Kind.MESSAGES:
+            self._put_together(said)
+        elif self._kind is Kind.RESPONSES:
+            if usage_in(self._kind, response := said.get("response")) is not None:
+                self._answer = response
+                self._complete = said.get("type") in _FINAL
+        else:
+            self._choices.note(said)
+            if usage_in(self._kind, said) is not None:
+                self._answer = said
+                # Without a choice comes the usage that was asked for, after all of them.
+                self._complete = self._choices.all_ended or said.get("choices") == []
+        return said.get("choices") == [] and isinstance(said.get("usage"), dict)
 
     def _put_together(self, event: dict[str, Any]) -> None:
         """Anthropic's: what a message begins with, and what each delta says anew."""
-        message, said = event.get("message"), event.get("usage")
+        message, said, delta = event.get("message"), event.get("usage"), event.get("delta")
         if event.get("type") == "message_start" and isinstance(message, dict):
             self._answer = message
         elif event.get("type") == "message_delta" and isinstance(said, dict) and self._answer is not None:
             # Cumulative: what it says replaces what was said, and what it leaves out stays.
-            before = self._answer.get("usage") or {}
+            before = usage_in(self._kind, self._answer) or {}
             self._answer["usage"] = before | {name: value for name, value in said.items() if value is not None}
-            self._done = True
+            self._counted = True
+            self._complete = isinstance(delta, dict) and delta.get("stop_reason") is not None
+        elif event.get("type") == "message_stop":
+            self._complete = self._counted
 
 
-_FINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-
-
-def _is_last(answer: dict[str, Any]) -> bool:
-    """Whether nothing more is generated after this event: it has no choice, or says why they ended."""
-    choices = answer.get("choices", answer.get("candidates"))
-    if not isinstance(choices, list) or not choices:
-        return True
-    return any(
-        isinstance(one, dict) and (one.get("finish_reason") or one.get("finishReason")) is not None for one in choices
-    )
+_FINAL: Final = ("response.completed", "response.incomplete", "response.failed")
 
 
 def _data_of(event: bytes) -> dict[str, Any] | None:

@@ -18,7 +18,10 @@ _STEP: Final = 1 << 20
 
 
 class Reader(Protocol):
-    """One answer's. ``feed`` gives what to hand on at once; ``end`` what is left; ``usage`` may be asked any time."""
+    """One answer's. ``feed`` gives what to hand on at once; ``end`` what is left; ``usage`` may be asked any time.
+
+    ``end`` says that the answer came to its end, and did not break off: what was said by then is all there is to say.
+    """
 
     streamed_bytes: int
 
@@ -73,6 +76,8 @@ class GzipReader:
         return data
 
     def end(self) -> bytes:
+        if self._inflate.eof:
+            self._inner.end()
         return b""
 
     def usage(self) -> Usage | None:
@@ -92,9 +97,10 @@ def reader_for(call: AiCall, *, content_type: str, content_encoding: str = "", t
     coded = coding not in ("", "identity")
     inner: Reader
     if media == "text/event-stream":
-        inner = EventReader(call.kind, take_out=take_out and not coded)
+        inner = EventReader(call.kind, take_out=take_out and not coded, choices=call.choices)
     elif media == "application/json" or media.endswith("+json"):
-        inner = ArrayReader() if call.kind is Kind.GENERATE and call.stream else BodyReader(call.kind)
+        array = call.kind is Kind.GENERATE and call.stream
+        inner = ArrayReader(choices=call.choices) if array else BodyReader(call.kind)
     else:
         return BlindReader()
     return GzipReader(inner) if coded else inner

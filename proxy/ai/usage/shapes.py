@@ -6,12 +6,15 @@ a missing usage is no usage of zero.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from proxy.ai.dialects.call import Kind
 from proxy.ai.usage.result import Usage
 
 Path = tuple[str, ...]
+
+MAX_COUNT: Final = (1 << 53) - 1
+"""What every JSON parser keeps exactly (RFC 8259 §6); a greater count is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ def _gemini_parts(answer: dict[str, Any], usage: dict[str, Any]) -> dict[str, in
         ("candidatesTokensDetails", "output_{}_tokens"),
     ):
         for detail in _objects(usage.get(name)):
-            modality, count = _MODALITIES.get(str(detail.get("modality"))), detail.get("tokenCount")
-            if modality and _is_count(count):
+            modality, count = _MODALITIES.get(str(detail.get("modality"))), _count(detail.get("tokenCount"))
+            if modality and count:
                 unit = form.format(modality)
                 found[unit] = found.get(unit, 0) + count
     searches = 0
@@ -148,18 +151,23 @@ SHAPES: Final[dict[Kind, UsageShape]] = {
 }
 
 
+def usage_in(kind: Kind, answer: Any) -> dict[str, Any] | None:
+    """The object in which ``answer`` says what was used, whatever that is."""
+    shape = SHAPES.get(kind)
+    if shape is None:
+        return None
+    return next((found for root in shape.roots if isinstance(found := _at(answer, root), dict)), None)
+
+
 def usage_of(kind: Kind, answer: Any, *, complete: bool, streamed_bytes: int) -> Usage | None:
     """What ``answer``, one JSON value, says was used; None where it does not, or where it contradicts itself."""
-    shape = SHAPES.get(kind)
-    if shape is None or not isinstance(answer, dict):
+    shape, usage = SHAPES.get(kind), usage_in(kind, answer)
+    if shape is None or usage is None or any(usage.get(name) is None for name in shape.needed):
         return None
-    usage = next((found for root in shape.roots if isinstance(found := _at(answer, root), dict)), None)
-    if usage is None or not all(_is_count(usage.get(name)) for name in shape.needed):
+    try:
+        counts = _counts(shape, answer, usage)
+    except _NoCountError:
         return None
-    counts = {unit: count for unit, paths in shape.units.items() if (count := _sum(usage, paths))}
-    if shape.counted is not None:
-        for unit, count in shape.counted(answer, usage).items():
-            counts[unit] = counts.get(unit, 0) + count
     if kind is Kind.EMBEDDINGS and not counts:
         return None
     counts.setdefault("input_tokens", 0)
@@ -182,8 +190,27 @@ def usage_of(kind: Kind, answer: Any, *, complete: bool, streamed_bytes: int) ->
     )
 
 
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+class _NoCountError(ValueError):
+    """Where a count should be stands something else: then nothing that the answer says of its use can be trusted."""
+
+
+def _counts(shape: UsageShape, answer: dict[str, Any], usage: dict[str, Any]) -> dict[str, int]:
+    counts = {unit: count for unit, paths in shape.units.items() if (count := _sum(usage, paths))}
+    if shape.counted is not None:
+        for unit, count in shape.counted(answer, usage).items():
+            counts[unit] = counts.get(unit, 0) + count
+    if any(count > MAX_COUNT for count in counts.values()):
+        raise _NoCountError
+    return counts
+
+
+def _count(value: Any) -> int:
+    """None is as good as absent. Raises: _NoCountError."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
+        raise _NoCountError
+    return value
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
@@ -199,7 +226,7 @@ def _at(value: Any, path: Path) -> Any:
 
 
 def _sum(usage: dict[str, Any], paths: tuple[Path, ...]) -> int:
-    return sum(count for path in paths if _is_count(count := _at(usage, path)))
+    return sum(_count(_at(usage, path)) for path in paths)
 
 
 def _word(answer: dict[str, Any], path: Path | None) -> str | None:

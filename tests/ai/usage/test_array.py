@@ -43,6 +43,35 @@ def test_a_cut_array_is_not_complete() -> None:
     assert (usage.counts["output_tokens"], usage.complete) == (1, False)
 
 
+def test_an_array_is_complete_once_every_choice_has_ended() -> None:
+    first = answer("a", 1, "STOP")
+    second = {"candidates": [{"index": 1, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 4}}
+    unsaid = {"candidates": [{"index": 1, "finishReason": "STOP"}]}
+    for parts, complete, at_end in (
+        ([first], False, True),
+        ([first, second], True, True),
+        ([first, unsaid], False, True),
+        ([{"usageMetadata": {"promptTokenCount": 4}}], False, True),
+    ):
+        reader = ArrayReader(choices=2)
+        reader.feed(json.dumps(parts).encode())
+        usage = reader.usage()
+        assert usage is not None
+        assert usage.complete is complete
+        reader.end()
+        usage = reader.usage()
+        assert usage is not None
+        assert usage.complete is at_end
+
+
+def test_an_array_that_ends_amid_an_object_is_not_complete() -> None:
+    reader = ArrayReader()
+    through(reader, [json.dumps([answer("a", 1), answer("b", 2)]).encode()[:-30]])
+    usage = reader.usage()
+    assert usage is not None
+    assert not usage.complete
+
+
 def test_what_is_no_array_says_nothing() -> None:
     for data in (b"", b"[", b"nothing", b'{"error": {"code": 400}}', b"}}}{"):
         reader = ArrayReader()

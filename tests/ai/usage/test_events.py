@@ -211,3 +211,115 @@ def test_data_over_several_lines_is_one_value() -> None:
     reader = EventReader(Kind.CHAT, take_out=True)
     assert through(reader, [f"data: {text}\n\n".encode()]) == b""
     assert reader.usage() is not None
+
+
+def gemini(output: int | None, *ends: str | None, **more: object) -> dict:
+    """A chunk whose candidates are the next ones; without an output it says no usage."""
+    candidates = [{"index": at, "finishReason": reason} for at, reason in enumerate(ends)]
+    usage = {"promptTokenCount": 5, "candidatesTokenCount": output}
+    return ({"candidates": candidates} if ends else {}) | ({} if output is None else {"usageMetadata": usage}) | more
+
+
+def finish(*ends: str | None, **more: object) -> dict:
+    return {"choices": [{"index": at, "finish_reason": reason} for at, reason in enumerate(ends)]} | more
+
+
+def delta(reason: str | None, **usage: int) -> dict:
+    said = {"usage": usage} if usage else {}
+    return {"type": "message_delta", "delta": {"stop_reason": reason}} | said
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices", "events", "complete"),
+    [
+        (Kind.GENERATE, 1, [gemini(3)], False),
+        (Kind.GENERATE, 1, [gemini(3, None)], False),
+        (Kind.GENERATE, 1, [gemini(3, "STOP")], True),
+        (Kind.GENERATE, 2, [gemini(3, "STOP")], False),
+        (Kind.GENERATE, 2, [gemini(3, "STOP", None)], False),
+        (Kind.GENERATE, 2, [gemini(3, "STOP", None), gemini(4, None, "STOP")], True),
+        (Kind.GENERATE, 1, [gemini(None, "STOP"), gemini(4)], True),
+        (Kind.GENERATE, 1, [gemini(3, None), gemini(None, "STOP")], False),
+        (Kind.GENERATE, 2, [gemini(0, promptFeedback={"blockReason": "SAFETY"})], True),
+        (Kind.CHAT, 3, [chunk("a"), ASKED], True),
+        (Kind.CHAT, 2, [finish("stop", None, usage=USAGE)], False),
+        (Kind.CHAT, 2, [finish("stop"), finish(None, "stop", usage=USAGE)], True),
+        (Kind.CHAT, 2, [finish("stop", None), finish(None, "stop", x_groq={"usage": USAGE})], True),
+        (Kind.MESSAGES, 1, [*ANTHROPIC[:1], delta(None, output_tokens=5)], False),
+        (Kind.MESSAGES, 1, [*ANTHROPIC[:1], delta("end_turn", output_tokens=5)], True),
+        (Kind.MESSAGES, 1, [*ANTHROPIC[:1], delta(None, output_tokens=5), {"type": "message_stop"}], True),
+        (Kind.MESSAGES, 1, [*ANTHROPIC[:1], {"type": "message_stop"}], False),
+        (Kind.MESSAGES, 1, [*ANTHROPIC[:1], delta("end_turn", output_tokens=5), delta(None, output_tokens=9)], False),
+    ],
+)
+def test_a_cut_stream_is_complete_only_if_nothing_more_could_have_come(
+    kind: Kind, choices: int, events: list[dict], complete: bool
+) -> None:
+    """Every choice that was asked for has said why it ended, no later than the usage was said."""
+    reader = EventReader(kind, choices=choices)
+    reader.feed(sse(*events))
+    usage = reader.usage()
+    assert usage is not None
+    assert usage.complete is complete
+
+
+@pytest.mark.parametrize(
+    ("kind", "events", "complete"),
+    [
+        (Kind.GENERATE, [gemini(3)], True),
+        (Kind.GENERATE, [gemini(3, None), {"error": {"code": 503}}], False),
+        (Kind.GENERATE, [gemini(3, None), '{"candi'], False),
+        (Kind.CHAT, [finish("stop", usage=USAGE)], True),
+        (Kind.MESSAGES, [*ANTHROPIC[:1], delta(None, output_tokens=5)], True),
+        (Kind.MESSAGES, ANTHROPIC[:1], False),
+        (Kind.MESSAGES, [*ANTHROPIC[:1], delta(None, output_tokens=5), {"type": "error", "error": {}}], False),
+        (Kind.RESPONSES, [{"type": "response.in_progress", "response": {"usage": ANTHROPIC[3]["usage"]}}], False),
+    ],
+)
+@pytest.mark.parametrize("take_out", [False, True])
+def test_a_stream_that_came_to_its_end_has_said_all(kind: Kind, events: list, complete: bool, take_out: bool) -> None:
+    """Unless it says itself that it broke off, or stops amid an event; two choices were asked for, one came."""
+    reader = EventReader(kind, choices=2, take_out=take_out)
+    last = events[-1] == '{"candi'
+    data = sse(*events)
+    assert through(reader, [data.rstrip() if last else data]) == (data.rstrip() if last else data)
+    usage = reader.usage()
+    assert (usage is not None and usage.complete) is complete
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_comment_never_waits(end: str) -> None:
+    """Not even amid its line: a client counts its connection as alive by it."""
+    reader = EventReader(Kind.CHAT, take_out=True)
+    ping = f": ping{end}".encode()
+    assert reader.feed(ping) == ping
+    assert reader.feed(b": pi") == b": pi"
+    rest = f"ng{end}".encode()
+    assert reader.feed(rest + sse(ASKED, end=end)) == rest
+    event = sse(chunk("a"), end=end)
+    assert reader.feed(event) == event
+    assert reader.feed(b"data: [DO") == b"data: [DO"
+    assert reader.usage() is not None
+
+
+@SETTINGS
+@given(CUTS, ENDS, st.lists(st.sampled_from([0, 1, 2, 3, 4, 5]), max_size=4))
+def test_comments_and_blank_lines_anywhere_pass(at: list[int], end: str, where: list[int]) -> None:
+    words = [sse(chunk(word), end=end) for word in ("a", "b", "c")] + [b"", sse("[DONE]", end=end)]
+    asked = list(words)
+    asked[3] = sse(ASKED, end=end)
+    for place in where:
+        if place < len(words):
+            ping = (": ping" + end * (1 + place % 2)).encode()
+            words[place], asked[place] = ping + words[place], ping + asked[place]
+    reader = EventReader(Kind.CHAT, take_out=True)
+    assert through(reader, cut(b"".join(asked), at)) == b"".join(words)
+    assert reader.usage() is not None
+
+
+def test_a_comment_without_an_end_costs_no_memory() -> None:
+    reader = EventReader(Kind.CHAT, take_out=True)
+    for part in (b": ", *[b"x" * 65_536] * 64):
+        assert reader.feed(part) == part
+    assert len(reader._pending) < 4
+    assert reader.feed(b"\n" + sse(ASKED)) == b"\n"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,32 @@ def test_gzip_is_read_beside_and_passes_untouched() -> None:
     usage = reader.usage()
     assert usage is not None
     assert usage.counts["output_tokens"] == 12
+
+
+def test_under_a_coding_too_a_regular_end_is_one() -> None:
+    data = gzip.compress(sse({"usageMetadata": {"promptTokenCount": 4}}))
+    for sent, complete in ((data, True), (data[:-4], False)):
+        reader = reader_for(GEMINI, content_type="text/event-stream", content_encoding="gzip")
+        through(reader, [sent])
+        usage = reader.usage()
+        assert usage is not None
+        assert usage.complete is complete
+
+
+def test_the_reader_knows_how_many_choices_were_asked_for() -> None:
+    for media, data in (
+        (
+            "text/event-stream",
+            sse({"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 4}}),
+        ),
+        ("application/json", b'[{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":4}}'),
+    ):
+        for choices in (1, 2):
+            reader = reader_for(replace(GEMINI, choices=choices), content_type=media)
+            reader.feed(data)
+            usage = reader.usage()
+            assert usage is not None
+            assert usage.complete is (choices == 1)
 
 
 @pytest.mark.parametrize("data", [b"not gzip", gzip.compress(BODY)[:-30] + b"x" * 30, gzip.compress(BODY) + b"more"])
