@@ -63,6 +63,8 @@ GEMINI = {
     },
 }
 
+CACHED_LESS = {"cached_tokens": -1}
+
 
 def said(kind: Kind, answer: Any) -> Usage:
     found = usage_of(kind, answer, complete=True, streamed_bytes=1)
@@ -155,6 +157,12 @@ def test_gemini() -> None:
         (Kind.CHAT, {"usage": {"prompt_tokens": True, "completion_tokens": 1}}),
         (Kind.MESSAGES, {"usage": {"input_tokens": None, "output_tokens": 1}}),
         (Kind.GENERATE, {"usageMetadata": {}}),
+        (Kind.CHAT, {"usage": {"prompt_tokens": 1, "completion_tokens": 2**53}}),
+        (Kind.CHAT, {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": CACHED_LESS}}),
+        (Kind.MESSAGES, {"usage": {"input_tokens": 2**52, "cache_read_input_tokens": 2**52, "output_tokens": 1}}),
+        (Kind.MESSAGES, {"usage": {"input_tokens": 1, "cache_read_input_tokens": 0.5, "output_tokens": 1}}),
+        (Kind.GENERATE, {"usageMetadata": {"promptTokenCount": 1, "promptTokensDetails": [{"tokenCount": -1}]}}),
+        (Kind.EMBEDDINGS, {"usage": {"prompt_tokens": -7}}),
         (Kind.EMBEDDINGS, {"usage": {}}),
         (Kind.OPAQUE, CHAT),
     ],
