@@ -14,6 +14,7 @@ from proxy.ai.dialects.call import Kind
 Path = tuple[str, ...]
 
 _NAME: Final = r"[A-Za-z0-9._~:@+-]+"
+_NAME_BEFORE_VERB: Final = _NAME.replace(":", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ class Dialect:
                 path = prefix + line.path
                 (patterns if "{" in path else exact).setdefault(path, {})[line.method] = line
         object.__setattr__(self, "_exact", exact)
-        compiled = [(_compile(path), lines) for path, lines in patterns.items()]
+        # Where paths end in verbs (:generateContent), no name holds a colon: models/x:predict is no model's name.
+        name = _NAME_BEFORE_VERB if any("}:" in path for path in patterns) else _NAME
+        compiled = [(_compile(path, name), lines) for path, lines in patterns.items()]
         object.__setattr__(self, "_patterns", compiled)
 
     _exact: dict[str, dict[str, Endpoint]] = field(init=False, repr=False, compare=False)
@@ -158,13 +161,13 @@ def snake(name: str) -> str:
     return "".join("_" + char.lower() if char.isupper() else char for char in name)
 
 
-def _compile(path: str) -> re.Pattern[str]:
-    """``{model}`` and ``{deployment}`` name the model, any other ``{x}`` is one segment of no interest."""
+def _compile(path: str, one: str) -> re.Pattern[str]:
+    """``{model}`` and ``{deployment}`` name the model, any other ``{x}`` is one segment of no interest; ``one`` is a
+    name's pattern.
+    """
     pieces = re.split(r"\{(\w+)\}", path)
     made = [re.escape(pieces[0])]
     for name, rest in zip(pieces[1::2], pieces[2::2], strict=True):
-        # A verb after the model (:generateContent) is no part of it.
-        one = _NAME.replace(":", "") if rest.startswith(":") else _NAME
         made.append(f"(?P<model>{one})" if name in ("model", "deployment") else one)
         made.append(re.escape(rest))
     return re.compile("".join(made))

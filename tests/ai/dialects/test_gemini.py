@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.ai.dialects.call import Kind, Refusal, Why
+from proxy.ai.dialects.call import FREE, Kind, Refusal, Why
 from tests.ai.dialects.reads import call, read
 
 CONTENTS = [{"role": "user", "parts": [{"text": "Hi"}]}]
@@ -104,3 +104,10 @@ def test_each_request_of_a_batch_may_fill_a_window() -> None:
     assert call("gemini", {"requests": []}, path="/v1beta/models/e:batchEmbedContents").inputs == 1
     refused = read("gemini", {"requests": one}, path="/v1beta/models/e:batchEmbedContents")
     assert refused == Refusal(Why.BAD_FIELD, "requests")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_verb_that_is_not_listed_is_no_models_name(method: str) -> None:
+    found = read("gemini", b"", method=method, path="/v1beta/models/imagen-4:predict")
+    assert found == Refusal(Why.NOT_LISTED)
+    assert read("gemini", b"", method="GET", path="/v1beta/models/imagen-4") == FREE

@@ -39,6 +39,7 @@ def test_a_chat_as_it_is_read() -> None:
         ("PUT", "/v1/chat/completions", Refusal(Why.METHOD)),
         ("GET", "/v1/models", FREE),
         ("GET", "/v1/models/gpt-5", FREE),
+        ("GET", "/v1/models/ft:gpt-4.1:us::x", FREE),
         ("GET", "/v1/responses/resp_1", FREE),
     ],
 )

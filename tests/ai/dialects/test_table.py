@@ -25,6 +25,7 @@ DIALECT = Dialect(
         ("/v1/m/a%2Fb:run", set(), ""),
         ("/v1/x/1/y", {"GET"}, ""),
         ("/v1/x//y", set(), ""),
+        ("/v1/x/1:run/y", set(), ""),
         ("/v1/x/1/y\n", set(), ""),
     ],
 )

@@ -4,6 +4,7 @@ import gzip
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,11 @@ NAMES = sorted(
     | {"id", "model", "responseId", "modelVersion", "service_tier", "serviceTier", "speed", "inference_geo"}
 )
 TYPES = ["message_start", "message_delta", "message_stop", "response.completed", "compaction", "web_search_call"]
+HOSTILE = [5, -1, 2**53, 2**60, 2**70, 1.5, float("nan"), "x", "\ud800", True, [], [5], [[]], {}, {"usage": 5}, None]
+MEMBERS = [
+    *("usage", "usageMetadata", "choices", "candidates", "promptFeedback", "type", "message", "response", "delta"),
+    *("error", "output", "id", "model", "responseId", "modelVersion", "service_tier", "x_groq"),
+]
 NUMBERS = st.sampled_from([0, 1, 7, -1, 2**53 - 1, 2**53, 2**60, 2**70, 1.0, 1.5, 1e300, float("nan"), float("inf")])
 WORDS = st.sampled_from(["", "x", "5", "STOP", "IMAGE", "AUDIO", "\ud800", *TYPES])
 LEAVES = NUMBERS | WORDS | st.none() | st.booleans()
@@ -30,15 +36,17 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=8,
 )
+ROOTS = ["usage", "usageMetadata", "promptFeedback", "output", "error"]
 COUNTED = ["prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "promptTokenCount"]
 
 
 @st.composite
 def answers(draw: Any) -> dict[str, Any]:
     """One that says a usage as it should, but for some members."""
-    usage = dict.fromkeys(COUNTED, 5) | draw(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3))
+    usage = dict.fromkeys(COUNTED, 5) | draw(st.dictionaries(st.sampled_from(COUNTED), LEAVES, max_size=2))
+    usage |= draw(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3))
     inner: dict[str, Any] = {"usage": usage, "usageMetadata": usage}
-    inner |= draw(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3))
+    inner |= draw(st.dictionaries(st.sampled_from(["choices", "candidates", *ROOTS]), VALUES, max_size=2))
     made = inner | {"type": draw(st.sampled_from(TYPES)), "message": inner, "response": inner, "delta": draw(VALUES)}
     return made | draw(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2))
 
@@ -46,34 +54,52 @@ def answers(draw: Any) -> dict[str, Any]:
 def sane(usage: Usage | None) -> bool:
     if usage is None:
         return True
-    return all(type(count) is int and 0 <= count <= MAX_COUNT for count in usage.counts.values())
+    return usage.tokens.input >= 0 and all(
+        type(count) is int and 0 <= count <= MAX_COUNT for count in usage.counts.values()
+    )
+
+
+def read(kind: Kind, form: str, data: bytes, at: list[int], *, take_out: bool = False, coded: bool = False) -> None:
+    call = AiCall("d", "p", kind, "m", stream=form != "json", choices=2)
+    media = "text/event-stream" if form == "events" else "application/json"
+    reader = reader_for(call, content_type=media, content_encoding="gzip" if coded else "", take_out=take_out)
+    for piece in cut(gzip.compress(data, 1) if coded else data, at):
+        reader.feed(piece)
+        assert sane(reader.usage())
+    reader.end()
+    assert sane(reader.usage())
+
+
+def written(form: str, parts: list[Any]) -> bytes:
+    if form == "events":
+        return sse(*map(json.dumps, parts))
+    return json.dumps(parts if form == "array" or not parts else parts[-1]).encode()
+
+
+@pytest.mark.parametrize("form", ["events", "json", "array"])
+@pytest.mark.parametrize("kind", list(Kind))
+def test_no_member_of_a_wrong_type_makes_a_reader_raise(kind: Kind, form: str) -> None:
+    """One at a time, in an answer that else says what it should, after one that does."""
+    usage: dict[str, Any] = dict.fromkeys(COUNTED, 5)
+    for value in HOSTILE:
+        wrong = [{"usage": usage, "usageMetadata": usage} | {name: value} for name in MEMBERS]
+        wrong += [{"usage": one, "usageMetadata": one} for name in NAMES if (one := usage | {name: value})]
+        for inner in wrong:
+            for kind_of_event in TYPES[:4]:
+                whole = {"type": kind_of_event, "message": inner, "response": inner} | inner
+                read(kind, form, written(form, [whole, whole]), [])
 
 
 @settings(derandomize=True, deadline=None, max_examples=400)
 @given(
-    st.lists(answers() | VALUES, max_size=3),
+    st.lists(answers() | VALUES, min_size=1, max_size=3),
     st.sampled_from(list(Kind)),
     st.booleans(),
     st.booleans(),
-    st.sampled_from(["event-stream", "json", "array"]),
+    st.sampled_from(["events", "json", "array"]),
     st.lists(st.integers(0, 2000), max_size=4),
 )
 def test_no_answer_makes_a_reader_raise(
     parts: list[Any], kind: Kind, take_out: bool, coded: bool, form: str, at: list[int]
 ) -> None:
-    if form == "event-stream":
-        data, media = sse(*map(json.dumps, parts)), "text/event-stream"
-    else:
-        value = parts if form == "array" or not parts else parts[-1]
-        data, media = json.dumps(value).encode(), "application/json"
-    data = gzip.compress(data, 1) if coded else data
-    call = AiCall("d", "p", kind, "m", stream=form != "json", choices=2)
-    reader = reader_for(call, content_type=media, content_encoding="gzip" if coded else "", take_out=take_out)
-    for piece in cut(data, at):
-        reader.feed(piece)
-        assert sane(reader.usage())
-    reader.end()
-    usage = reader.usage()
-    assert sane(usage)
-    if usage is not None:
-        assert usage.tokens.input >= 0
+    read(kind, form, written(form, parts), at, take_out=take_out, coded=coded)
