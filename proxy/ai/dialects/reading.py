@@ -303,7 +303,7 @@ class _Tools:
                 unit = table.server[known]
                 if unit is not None:
                     surcharges[unit] = uses if limit is not None else surcharges.get(unit, 0) + uses
-        if any(fnmatchcase(model, one) for one in reader.shape.server_models):
+        if any(fnmatchcase(model.lower(), one) for one in reader.shape.server_models):
             self.unbounded.append("model's own tools")
         self.surcharges = tuple(sorted(surcharges.items()))
 

@@ -85,6 +85,7 @@ def test_what_has_no_bound_in_a_chat(more: dict, unbounded: tuple) -> None:
         ("gpt-4o-mini-search-preview-2025-03-11", ("model's own tools",)),
         ("gpt-5-search-api", ("model's own tools",)),
         ("gpt-9-search", ("model's own tools",)),
+        ("GPT-5-Search-API", ("model's own tools",)),
         ("gpt-5", ()),
         ("o3-deep-research", ()),
         ("gpt-searchlight", ()),
