@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.alerts.answers import Answer, Verdict, later, next_ms
+from proxy.alerts.waiting import until
 from proxy.core.clock import Clock
 
 ATTEMPT_S: Final = 10.0
@@ -140,14 +141,14 @@ class Dispatcher:
                 await self._attempt_all(channel, batch)
             except self._passing as error:
                 self._observer.away(type(error).__name__)
-                await _until(self._turn_over, pace.poll_s)
+                await until(self._turn_over, pace.poll_s)
                 continue
             except Exception as error:  # noqa: BLE001 - what was taken comes back by itself, and others go on
                 _report(f"sending to {channel.name} failed", error)
-                await _until(self._turn_over, pace.poll_s)
+                await until(self._turn_over, pace.poll_s)
                 continue
             if len(batch) < pace.at_once:
-                await _until(notice, pace.poll_s)
+                await until(notice, pace.poll_s)
 
     async def _attempt_all(self, channel: Channel, batch: Sequence[Delivery]) -> None:
         """Raises the first error, once all have ended."""
@@ -186,7 +187,7 @@ class Dispatcher:
             else:
                 now_ms = self._clock.now_ms()
                 self._observer.waiting({name: max(0, now_ms - ms) / 1000 for name, ms in oldest.items()})
-            await _until(self._stopping, self._pace.oldest_s)
+            await until(self._stopping, self._pace.oldest_s)
 
 
 def _with_notices(channels: Sequence[Channel]) -> list[tuple[Channel, asyncio.Event]]:
@@ -195,10 +196,3 @@ def _with_notices(channels: Sequence[Channel]) -> list[tuple[Channel, asyncio.Ev
 
 def _report(message: str, error: Exception) -> None:
     asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        pass

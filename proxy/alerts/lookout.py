@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.alerts.alert import Firing, Mark
+from proxy.alerts.waiting import until
 from proxy.alerts.watch import Granted, Hour, Watch
 from proxy.core.clock import Clock
 from proxy.core.usage import Charge, Spender, Spent
@@ -174,14 +175,7 @@ class Lookout:
 
     async def _rest(self, seconds: float) -> None:
         """At least so long, then until somebody tells something or something is due again."""
-        await _until(self._stopping, seconds)
+        await until(self._stopping, seconds)
         if not (self._spent or self._refused):
             due_ms = min(self._all_at_ms, self._hours_at_ms) - self._clock.monotonic_ms()
-            await _until(self._told, due_ms / 1000)
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), max(0.0, seconds))
-    except TimeoutError:
-        pass
+            await until(self._told, due_ms / 1000)

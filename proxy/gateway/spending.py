@@ -25,11 +25,10 @@ from proxy.gateway.forward import Target, check_length, forward, send
 from proxy.gateway.pricing import bound, edited, read_call
 from proxy.gateway.relay import body_length, read_body, send_observed
 from proxy.gateway.runtime import Runtime
-from proxy.metering.budgets import HeldBudget
 from proxy.metering.decision import Decision
 from proxy.metering.takes import Outcome
 from proxy.policy.model import RedisDown, Route
-from proxy.policy.spending import OnDisconnect, OnExceed, Spending
+from proxy.policy.spending import OnDisconnect, Spending
 from proxy.store.errors import StoreAway
 from proxy.telemetry.metrics import BUDGET_REFUSALS, STORE_AWAY
 from proxy.upstream.framing import NO_BODY
@@ -55,8 +54,9 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
     endpoint = target.upstream.primary[0].base_path + path
     headers = _joined(exchange.headers.items())
     call = read_call(spending, exchange.method, endpoint, query, headers, body or b"")
+    told, hidden = runtime.told_provider(exchange), runtime.hidden_from_provider(exchange, route)
     if isinstance(call, Free):
-        await _forward_free(exchange, runtime, route, identity, target, body)
+        await _forward_free(exchange, runtime, route, identity, target, told, hidden, body)
         return
     offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, body or b"")
     try:
@@ -68,14 +68,8 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
         offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, smaller)
         account, decision = await _admit(exchange, runtime, route, identity, offer, downgraded=True)
         exchange.fields.append((b"Sluicegate-Model", cheaper.model.encode("ascii", "replace")))
-    try:
-        told, hidden = runtime.told_provider(exchange), (*runtime.hidden_from_provider(exchange, route), _CODED)
-    except BaseException:
-        account.release(status=0, now_ms=runtime.shared.clock.now_ms(), sent=False)
-        runtime.shared.meters.release(decision)
-        raise
     way = _Way(exchange, runtime, route, target, account, decision)
-    await way.go(told, hidden, sent_body)
+    await way.go(told, (*hidden, _CODED), sent_body)
 
 
 def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -88,11 +82,17 @@ def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 async def _forward_free(
-    exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, target: Target, body: bytes | None
+    exchange: Exchange,
+    runtime: Runtime,
+    route: Route,
+    identity: Identity,
+    target: Target,
+    told: Block,
+    hidden: tuple[bytes, ...],
+    body: bytes | None,
 ) -> None:
     decision = await admit(exchange, runtime, route, identity, 1)
     try:
-        told, hidden = runtime.told_provider(exchange), runtime.hidden_from_provider(exchange, route)
         await forward(exchange, target, runtime.shared.upstreams, told, hidden, body)
     finally:
         if decision is not None:
@@ -194,11 +194,10 @@ def _refuse(exchange: Exchange, runtime: Runtime, offer: Offer, decision: Decisi
     refused = decision.holding.refused_by()
     meters = decision.holding.hold.plan.meters
     held = [one for one, meter in zip(offer.plan.held, meters, strict=False) if meter in refused]
-    cheaper = {one.budget.downgrade_to for one in held if one.budget.on_exceed is OnExceed.DOWNGRADE}
     may_edit = not (downgraded or offer.call.signed)
     if may_edit and len(held) == len(refused) and not decision.refused_by:
-        model = next(iter(cheaper), None)
-        if model is not None and len(cheaper) == 1 and _all_downgrade(held):
+        wanted = {one.budget.downgrade_to for one in held}  # None: that one blocks
+        if len(wanted) == 1 and (model := wanted.pop()) is not None:
             raise _Downgrade(model)
     for meter in refused:
         runtime.shared.metrics.inc(BUDGET_REFUSALS, meter.name)
@@ -206,10 +205,6 @@ def _refuse(exchange: Exchange, runtime: Runtime, offer: Offer, decision: Decisi
         if offer.nanousd <= one.meter.capacity:  # else it says nothing of what is left
             runtime.shared.calls.refused(one, offer)
     exchange.violated = (*(limit.name for limit in decision.refused_by), *(meter.name for meter in refused))
-
-
-def _all_downgrade(held: list[HeldBudget]) -> bool:
-    return all(one.budget.on_exceed is OnExceed.DOWNGRADE for one in held)
 
 
 class _Way:

@@ -18,6 +18,7 @@ from proxy.ledger.database import Database
 from proxy.ledger.errors import Fault, LedgerAway, LedgerRefused
 from proxy.ledger.outbox import Outbox
 from proxy.ledger.rows import Arrival
+from proxy.ledger.waiting import until
 from proxy.ledger.writer import Written, bury, write
 
 FIRST_PAUSE_S: Final = 0.1
@@ -85,7 +86,7 @@ class Mover:
             if batch:
                 await self._move(batch)
                 if len(batch) < self._pace.batch:
-                    await self._rest(self._pace.gather_s)
+                    await until(self._stopping, self._pace.gather_s)
         try:
             await self._outbox.leave()
         except (RedisError, OSError, TimeoutError):
@@ -168,11 +169,4 @@ class Mover:
     async def _pause(self) -> None:
         """Doubles; a part of it by chance, so that gateways do not come back in step. Ends early at ``stop``."""
         pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, self._pace.last_pause_s)
-        await self._rest(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-
-    async def _rest(self, seconds: float) -> None:
-        if seconds:
-            try:
-                await asyncio.wait_for(self._stopping.wait(), seconds)
-            except TimeoutError:
-                pass
+        await until(self._stopping, pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proxy.ledger.database import Database
 from proxy.ledger.errors import Fault, LedgerAway, LedgerRefused
 from proxy.ledger.instants import Instant
+from proxy.ledger.waiting import until
 
 MOST_WAITING: Final = 20_000
 BATCH: Final = 500
@@ -104,7 +105,7 @@ class Projection:
                 await self._copy(batch)
             except LedgerAway as away:
                 self._watch.away("projection", str(away))
-                await _until(self._stopping, pause_s)
+                await until(self._stopping, pause_s)
                 pause_s = min(pause_s * 2, self._pace.last_pause_s)
                 continue
             pause_s = self._pace.first_pause_s
@@ -161,10 +162,3 @@ def _value(name: str, kind: str) -> str:
         return f"CAST(u.{name} AS {kind})"
     parsed = f"CASE WHEN u.{name} ~* '{_UUID}' THEN CAST(u.{name} AS uuid) END"
     return f"coalesce({parsed}, CAST(md5(u.{name}) AS uuid))" if name == "id" else parsed
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        pass

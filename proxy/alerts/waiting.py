@@ -1,0 +1,13 @@
+"""To rest until something happens, and no longer than so long."""
+
+import asyncio
+
+
+async def until(event: asyncio.Event, seconds: float) -> None:
+    """Returns when the event is set, after ``seconds`` at the latest; at once for none."""
+    try:
+        # Not wait_for: on 3.11 it swallows a cancellation that comes as it is woken.
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
+    except TimeoutError:
+        pass
