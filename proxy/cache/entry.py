@@ -1,0 +1,59 @@
+"""A stored response, with what was decided of it when it came, so that a hit costs a comparison of numbers."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.headers import RawHeaders
+
+FOREVER_MS: Final = (1 << 31) * 1000  # what a delta that is larger means (RFC 9111 §1.2.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """For how long and on what conditions a response may be reused; times in epoch ms, lengths in ms.
+
+    A response is fresh while ``age_ms(now) < lifetime_ms`` (RFC 9111 §4.2).
+    """
+
+    received_ms: int  # when its head came, or when it was last validated
+    initial_age_ms: int  # corrected_initial_age (§4.2.3)
+    lifetime_ms: int
+    heuristic: bool = False  # nobody said the lifetime (§4.2.2)
+    no_cache: bool = False  # reuse only after validation (§5.2.2.4)
+    must_revalidate: bool = False  # never stale: must-revalidate, proxy-revalidate, s-maxage (§4.2.4)
+    swr_ms: int = 0  # stale-while-revalidate (RFC 5861 §3)
+    sie_ms: int = 0  # stale-if-error (RFC 5861 §4)
+
+    def age_ms(self, now_ms: int) -> int:
+        """current_age (§4.2.3); a clock that steps back makes nothing younger than it came."""
+        return self.initial_age_ms + max(now_ms - self.received_ms, 0)
+
+
+@dataclass(slots=True)
+class Stored:
+    """One response, as it is kept. Immutable but for ``checked``.
+
+    ``headers`` are raw, in order, less hop-by-hop fields, those that Connection named, and Age. ``vary`` are the
+    selecting fields: lower-case name and the request's value, in the form that it is compared in (§4.1).
+    """
+
+    status: int
+    reason: bytes
+    headers: RawHeaders
+    body: bytes
+    terms: Terms
+    key: bytes  # canonical: compared when it is read, so that a collision of digests finds nothing
+    vary: tuple[tuple[str, str], ...] = ()
+    range: tuple[int, int, int] | None = None  # of a 206: first and last byte, and the whole length (-1: not known)
+    tags: tuple[int, ...] = ()  # digests of all that a purge could name it by
+    seen: int = 0  # the last purge that was known before its fetch began
+    fetch_ms: int = 0  # how long the upstream took: what an early refresh is weighed by
+    etag: bytes = b""
+    modified: bytes = b""  # Last-Modified as it came
+    saved_nanousd: int = 0  # what a hit spares, of an answer to an AI call
+    checked: int = -1  # the last purge that it was compared with; not stored
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return 600 + len(self.body) + len(self.key) + sum(len(n) + len(v) + 140 for n, v in self.headers)
