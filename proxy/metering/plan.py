@@ -14,6 +14,7 @@ from proxy.metering.answers import FieldForms, field_forms
 from proxy.metering.calendar import period_edges
 from proxy.metering.keys import meter_key
 from proxy.metering.takes import MAX_AMOUNT, Take, answer_struct, window_width
+from proxy.policy.caching import WHOLE, part_of
 from proxy.policy.model import EXACT_ENTRIES, MILLI, Limit, MeterKind, Policy, Rate, Route, RouteMode
 
 LEASE_MS: Final = 30_000
@@ -85,14 +86,19 @@ def rate_in_force(limit: Limit, identity: Identity, now_ms: int) -> tuple[Rate, 
     return limit.rates[identity.tier], FOREVER_MS
 
 
-def make_plan(policy: Policy, route: Route, identity: Identity, address: str, factor: int, now_ms: int) -> Plan:
-    """The plan of a request that counts ``factor`` times its route's weight. ``now_ms``: epoch."""
+def make_plan(
+    policy: Policy, route: Route, identity: Identity, address: str, factor: int, now_ms: int, share: int = WHOLE
+) -> Plan:
+    """The plan of a request that counts ``factor`` times its route's weight, of which it takes ``share`` thousandths.
+
+    ``now_ms``: epoch.
+    """
     rates, takes, until_ms = [], [], FOREVER_MS
     for limit in route.limits:
         rate, ends_ms = rate_in_force(limit, identity, now_ms)
         key = meter_key(limit, identity, route.name, address)
         shadow = limit.shadow or route.mode is RouteMode.SHADOW
-        take = _take(limit, rate, key, route.weight * factor, shadow, now_ms)
+        take = _take(limit, rate, key, part_of(route.weight * factor, share), shadow, now_ms)
         rates.append(rate)
         takes.append(take)
         until_ms = min(until_ms, ends_ms, take.b if limit.kind is MeterKind.CALENDAR else FOREVER_MS)
@@ -120,22 +126,24 @@ class Planner:
         self._version = policy.version
         self._anonymous: dict[Any, Plan] = {}
 
-    def plan(self, route: Route, identity: Identity, address: str, now_ms: int, factor: int = 1) -> Plan:
+    def plan(
+        self, route: Route, identity: Identity, address: str, now_ms: int, factor: int = 1, share: int = WHOLE
+    ) -> Plan:
         """The plan of a request; made anew where none is remembered or it is no longer in force."""
         name: Any
         plans: dict[Any, Plan]
         if identity.kind is IdentityKind.ANONYMOUS and identity.tenant is None and not identity.claims:
             # Each anonymous request may bring an identity of its own: what it is planned by is tier and address.
             plans, bound = self._anonymous, MAX_ANONYMOUS
-            name = (route.index, address, factor, identity.tier)
+            name = (route.index, address, factor, share, identity.tier)
         else:
             memo = identity.memo
             found = memo.get(_MEMO)
             plans, bound = memo.setdefault(_MEMO, {}) if found is None else found, MAX_PLANS
-            name = (route.index, address, factor, self._version)
+            name = (route.index, address, factor, share, self._version)
         plan = plans.get(name)
         if plan is None or now_ms >= plan.valid_until_ms:
             if len(plans) >= bound:
                 plans.clear()  # all at once: what is in use comes back at the next request
-            plan = plans[name] = make_plan(self._policy, route, identity, address, factor, now_ms)
+            plan = plans[name] = make_plan(self._policy, route, identity, address, factor, now_ms, share)
         return plan

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from proxy.policy.model import ClaimRule
+
+WHOLE: Final = 1000  # a hit that pays what any request pays
 
 
 class CacheScope(StrEnum):
@@ -35,6 +38,11 @@ class TagFields(StrEnum):
     STRIP = "strip"
 
 
+def part_of(weight: int, share: int) -> int:
+    """``share`` thousandths of a weight, itself in thousandths: at least the least that can be counted."""
+    return weight if share == WHOLE else max(1, weight * share // WHOLE)
+
+
 @dataclass(frozen=True, slots=True)
 class AssertTenant:
     """Where an answer says whose it is: a field (lower case), or a path in its JSON body."""
@@ -59,6 +67,7 @@ class Caching:
     profile: Profile = Profile.SAFE
     ttl_ms: int | None = None  # a lifetime of the route's own; None: what the app says
     force: bool = False  # stores also what the app forbids, for ttl_ms; never an answer with Set-Cookie
+    methods: frozenset[str] = frozenset({"GET", "HEAD"})  # answered from the cache
     statuses: frozenset[int] = frozenset()  # those that ttl_ms is for, and, if given, the only ones stored
     error_ttl_ms: int = 10_000  # answers from 400 on live no longer
     stale_while_revalidate_ms: int | None = None  # None: what the app says

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from proxy.policy import money, schema
+from proxy.policy.caches import compile_answer_caching
 from proxy.policy.callers import tiers_that_pass
 from proxy.policy.findings import Findings
 from proxy.policy.limits import DEFAULT
@@ -56,6 +57,7 @@ def compile_spending(
         unbounded_nanousd=written.unbounded_hold,
         learnt=written.estimate.quantile if written.estimate is not None else None,
         vouched=frozenset(written.vouch_for),
+        answers=compile_answer_caching(config, index, findings),
     )
     _check(path, written, spending, findings)
     _check_counting(path, spending, tiers_that_pass(config, written.auth or config.defaults.auth), findings)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from proxy.policy import schema
 from proxy.policy.alerts import compile_alerts
 from proxy.policy.budgets import compile_budgets
+from proxy.policy.caches import compile_stores
 from proxy.policy.callers import compile_identity, compile_keys
 from proxy.policy.calls import compile_spending
 from proxy.policy.document import Document, Surroundings, survey_document, unwritten_document
@@ -158,6 +159,7 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
         maintenance=compile_maintenance(config.maintenance),
         answers=Answers(config.answers.legacy_reset),
         routes=routes,
+        caches=compile_stores(config),
         budgets=tuple(one for periods in budgets.values() for one in periods),
         prices=compile_prices(config, findings),
         alerts=compile_alerts(config, findings),

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # made of what is here
+    from proxy.policy.caching import CacheStores, Caching
     from proxy.policy.spending import Alerts, Budget, Ledger, Prices, Spending
 
 MILLI: Final = 1000  # amounts per request of weight 1
@@ -344,6 +345,7 @@ class Route:
     add_prefix: str
     timeouts: Timeouts | None  # None: the upstream's
     cors: Cors | None
+    caching: "Caching | None" = None
     spending: "Spending | None" = None  # of a route to a provider: its upstream speaks a dialect
 
 
@@ -388,5 +390,6 @@ class Policy:
     routes: tuple[Route, ...]
     prices: "Prices"
     alerts: "Alerts"
+    caches: "CacheStores"
     budgets: "tuple[Budget, ...]" = ()
     ledger: "Ledger | None" = None  # None: no route spends

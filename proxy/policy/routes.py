@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from proxy.core.headers import is_token
 from proxy.policy import schema
+from proxy.policy.caches import compile_caching, least_share
+from proxy.policy.caching import part_of
 from proxy.policy.callers import tiers_that_pass
 from proxy.policy.calls import is_held
 from proxy.policy.coverage import covers, literal
@@ -53,9 +55,10 @@ def _names(config: schema.Config, index: int, kind: str, findings: Findings) -> 
 def least_amounts(config: schema.Config, names: list[tuple[str, ...]]) -> dict[str, int]:
     """The least that any route takes of each limit, thousandths."""
     out: dict[str, int] = {}
-    for route, limits in zip(config.routes, names, strict=True):
+    for index, limits in enumerate(names):
+        least = part_of(config.routes[index].weight.per_item, least_share(config, index))
         for name in limits:
-            out[name] = min(route.weight.per_item, out.get(name, route.weight.per_item))
+            out[name] = min(least, out.get(name, least))
     return out
 
 
@@ -116,6 +119,7 @@ def _route(
         add_prefix=written.rewrite.prefix,
         timeouts=route_timeouts(written, upstream, defaults.timeouts),
         cors=compile_cors(written.cors if own_cors else config.cors, path, findings),
+        caching=compile_caching(config, index, findings),
         spending=spending,
     )
 

@@ -8,7 +8,7 @@ a worker.
 from enum import StrEnum
 from typing import Annotated, Any
 
-from proxy.policy import money, moneywords, words
+from proxy.policy import cachewords, money, moneywords, words
 from proxy.policy.model import (
     Address,
     Ambiguous,
@@ -90,6 +90,11 @@ class Redis(Section):
         secret=True,
     )
     timeout: Annotated[int, duration("10ms", "10s")] = key("For one answer; then `redis_down` decides.", "250ms")
+    cache: Annotated[str, words.REDIS_OR_SAME] = key(
+        "Where workers share what they cache: `same`, or the URL of another Redis, which may evict.",
+        "same",
+        secret=True,
+    )
 
 
 # --- identity ----------------------------------------------------------------------------------------------------
@@ -353,6 +358,10 @@ class Route(Section):
     estimate: Annotated[money.Estimate, word_for("learnt", {})] | None = key(
         "Hold what such calls have needed so far, not what they could need: some cost more than was held.", None
     )
+    cache: Annotated[cachewords.Cache | None, off_for(None)] = key(
+        "What answers are stored and reused; default: none. To a provider: answers to calls whose bodies are equal.",
+        None,
+    )
     vouch_for: list[Name] = key("Members of the body that are let through though nobody here knows them.", [])
 
 
@@ -385,6 +394,7 @@ class Config(Section):
     )
     admin: Annotated[Admin | None, off_for(None)] = key("For people; `off`: none.", {})
     redis: Redis = section(Redis, "Where meters are.")
+    cache: cachewords.Caches = section(cachewords.Caches, "Where cached answers are kept.")
     data_dir: Text | None = key(
         "The gateway's own files; default: $STATE_DIRECTORY, $XDG_STATE_HOME/sluicegate, ~/.local/state/sluicegate or "
         "/var/lib/sluicegate.",

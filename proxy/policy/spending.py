@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
+from proxy.policy.caching import AnswerCaching
 from proxy.policy.model import Limit, Period, Scope, ScopeKind
 
 # --- budgets -----------------------------------------------------------------------------------------------------
@@ -94,6 +95,7 @@ class Spending:
     unbounded_nanousd: int | None
     learnt: float | None
     vouched: frozenset[str]
+    answers: AnswerCaching | None = None  # kept for calls whose bodies are equal
 
 
 # --- prices ------------------------------------------------------------------------------------------------------

@@ -135,9 +135,12 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
+_SAYS_ENOUGH: Final = {("routes", "cache", "ttl")}  # keys of a list's members that mean something without a value
+
+
 def _nulls(value: Any, path: KeyPath) -> list[KeyPath]:
     if value is None:
-        return [path]
+        return [] if len(path) == 4 and (path[0], *path[2:]) in _SAYS_ENOUGH else [path]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [null for step, item in items for null in _nulls(item, (*path, step))]
 

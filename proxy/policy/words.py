@@ -327,6 +327,23 @@ REDIS: Final = Spelling(
 )
 
 
+def _read_redis_or_same(raw: object) -> str:
+    if isinstance(raw, str) and raw == "same":
+        return raw
+    spelled = _read_redis(raw)
+    if spelled == "embedded":
+        raise ValueError("must be 'same' or a URL; the embedded server is the meters'")
+    return spelled
+
+
+REDIS_OR_SAME: Final = Spelling(
+    "same, or a URL",
+    _read_redis_or_same,
+    "same",
+    pattern_json(r"same|(redis|rediss|unix|redis\+sentinel|redis\+cluster)://.+"),
+)
+
+
 # --- names of HTTP -----------------------------------------------------------------------------------------------
 
 

@@ -69,7 +69,8 @@ def route(*limits: Limit, name: str = "app", weight: int = MILLI, mode: RouteMod
 
 def policy(*routes: Route, version: str = "v1", legacy: model.LegacyReset = model.LegacyReset.OFF) -> Policy:
     """Only what meters read of a policy is real; the rest stays empty."""
-    empty: dict[str, Any] = dict.fromkeys(("listen", "metrics", "admin", "identity", "ip", "maintenance"))
+    sections = ("listen", "metrics", "admin", "identity", "ip", "maintenance", "caches")
+    empty: dict[str, Any] = dict.fromkeys(sections)
     return Policy(
         version=version,
         redis=model.Redis("embedded", 50),
