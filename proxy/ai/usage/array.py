@@ -17,17 +17,31 @@ from proxy.ai.usage.shapes import usage_of
 MAX_OBJECT: Final = 32 << 20
 _SPECIAL: Final = re.compile(rb'["\\{}]')
 _MARK: Final = re.compile(rb'"usageMetadata"\s*:\s*\{')
+_ERROR: Final = re.compile(rb'"error"\s*:\s*\{')
 _QUOTE, _ESCAPE, _OPEN = b'"\\{'
 
 
 class ArrayReader:
     """Reads one stream, of so many ``choices``; hands on every chunk as it is."""
 
-    __slots__ = ("_choices", "_complete", "_depth", "_in_string", "_last", "_object", "_skip", "streamed_bytes")
+    __slots__ = (
+        "_choices",
+        "_closed",
+        "_complete",
+        "_depth",
+        "_failed",
+        "_in_string",
+        "_last",
+        "_object",
+        "_skip",
+        "streamed_bytes",
+    )
 
     def __init__(self, *, choices: int = 1) -> None:
         self._choices = Choices(choices)
         self._complete = False
+        self._closed = False  # the array has ended, not only its bytes
+        self._failed = False  # the stream itself says that it broke off
         self._object = bytearray()
         self._depth = 0
         self._in_string = False
@@ -37,7 +51,7 @@ class ArrayReader:
 
     def feed(self, data: bytes) -> bytes:
         self.streamed_bytes += len(data)
-        begin = 0
+        begin = beyond = 0  # of the object under way; of the last one that has ended
         skip = self._skip
         for special in _SPECIAL.finditer(data):
             at = special.start()
@@ -59,6 +73,9 @@ class ArrayReader:
                 self._depth -= 1
                 if self._depth == 0:
                     self._end_object(data[begin : at + 1])
+                    beyond = at + 1
+        if not self._depth and not self._in_string and b"]" in data[beyond:]:
+            self._closed = True
         self._skip = max(0, skip - len(data))
         if self._depth and len(self._object) < MAX_OBJECT:
             self._object += data[begin:]
@@ -68,13 +85,16 @@ class ArrayReader:
         self._object += rest
         if SAYS_END.search(self._object) is not None:
             self._choices.note(_object_of(self._object) or {})
+        if _ERROR.search(self._object) is not None:
+            self._failed = isinstance((_object_of(self._object) or {}).get("error"), dict)
         if _MARK.search(self._object) is not None:
             self._last = bytes(self._object)
             self._complete = self._choices.all_ended
         self._object.clear()
 
     def end(self) -> bytes:
-        self._complete = self._complete or not self._depth  # no more can come, if it did not break off
+        """Only the array's own end says that no more could have come: a cut between two objects looks like an end."""
+        self._complete = self._complete or (self._closed and not self._failed)
         return b""
 
     def usage(self) -> Usage | None:

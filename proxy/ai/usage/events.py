@@ -32,6 +32,7 @@ _MARK: Final = re.compile(
 _HEAD: Final = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*")
 _OTHER: Final = re.compile(rb'\A(?:[:\r]|data:\s*[^{\s])|"choices"\s*:\s*\[\s*[^\]\s]')
 _LINE: Final = re.compile(rb"\r\n|\n|\r")
+_DONE: Final = b"[DONE]"  # the data of the last event of OpenAI's chats: what was said before it is all
 
 
 class EventReader:
@@ -71,7 +72,7 @@ class EventReader:
         self.streamed_bytes += len(data)
         if self._skip_lf:
             return self._after_cr(data)
-        if not self._pending and data.endswith((b"\n\n", b"\r\n\r\n")) and _MARK.search(data) is None:
+        if not self._pending and data.endswith((b"\n\n", b"\r\n\r\n")) and not _says(data):
             return data
         if self._take_out:
             return self._passed(data)
@@ -79,15 +80,16 @@ class EventReader:
         return data
 
     def end(self) -> bytes:
-        """What is left to hand on when the stream has ended: an event without its blank line."""
+        """What is left to hand on when the stream has ended: an event without its blank line.
+
+        That it has ended proves nothing: who cuts a stream on the way may end it in order, and where the end of the
+        connection is the end of the body, each cut looks like one. The stream itself must have said that all was said.
+        """
         rest = bytes(self._pending)
         self._pending.clear()
         out = self._without_mine(rest) if self._take_out else b""
-        if not self._take_out and _MARK.search(rest) is not None:
+        if not self._take_out and _says(rest):
             self._note(rest)
-        # What Responses has used, only its last event says; and a cut event is no regular end.
-        if self._kind is not Kind.RESPONSES and not self._failed and (not rest.strip() or _data_of(rest) is not None):
-            self._complete = self._complete or self._kind is not Kind.MESSAGES or self._counted
         return out
 
     def usage(self) -> Usage | None:
@@ -108,7 +110,7 @@ class EventReader:
 
     def _observe(self, data: bytes) -> None:
         for event in self._ended(data):
-            if _MARK.search(event) is not None:
+            if _says(event):
                 self._note(event)
         if len(self._pending) > MAX_EVENT:
             del self._pending[:-4]  # enough to find its end
@@ -136,7 +138,7 @@ class EventReader:
         released, self._released = self._released, 0
         head = _HEAD.match(event)
         begin = head.end() if head is not None else 0
-        mine = _MARK.search(event) is not None and self._note(event)
+        mine = _says(event) and self._note(event)
         self._took = mine and released <= begin
         return event[released:begin] if self._took else event[released:]
 
@@ -158,8 +160,11 @@ class EventReader:
 
     def _note(self, event: bytes) -> bool:
         """Remember what ``event`` says was used. Whether it says nothing else: the one that was asked for."""
-        said = _data_of(event)
+        data = _data_of(event)
+        said = _object_of(data)
         if said is None:
+            if data.strip() == _DONE and self._kind is Kind.CHAT:
+                self._complete = not self._failed
             return False
         self._failed = self._failed or isinstance(said.get("error"), dict)
         if self._kind is Kind.MESSAGES:
@@ -194,11 +199,19 @@ class EventReader:
 _FINAL: Final = ("response.completed", "response.incomplete", "response.failed")
 
 
-def _data_of(event: bytes) -> dict[str, Any] | None:
-    """The object in an event's data lines, None where it holds none."""
-    lines = [line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")]
+def _says(data: bytes) -> bool:
+    """Whether ``data`` may hold anything that is looked into."""
+    return _MARK.search(data) is not None or _DONE in data
+
+
+def _data_of(event: bytes) -> bytes:
+    return b"\n".join([line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")])
+
+
+def _object_of(data: bytes) -> dict[str, Any] | None:
+    """The object in an event's data, None where it holds none."""
     try:
-        value = orjson.loads(b"\n".join(lines))
+        value = orjson.loads(data)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

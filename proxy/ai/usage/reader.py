@@ -20,7 +20,8 @@ _STEP: Final = 1 << 20
 class Reader(Protocol):
     """One answer's. ``feed`` gives what to hand on at once; ``end`` what is left; ``usage`` may be asked any time.
 
-    ``end`` says that the answer came to its end, and did not break off: what was said by then is all there is to say.
+    ``end`` says that the answer's bytes came to their end. Whether that was the end of what the provider says, a stream
+    must have told itself.
     """
 
     streamed_bytes: int

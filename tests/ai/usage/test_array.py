@@ -12,7 +12,7 @@ from tests.ai.usage.streams import cut, through
 def answer(text: str, output: int, reason: str | None = None) -> dict:
     return {
         "candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": reason}],
-        "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": output},
+        "usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": output, "totalTokenCount": 4 + output},
         "responseId": "r1",
     }
 
@@ -45,13 +45,14 @@ def test_a_cut_array_is_not_complete() -> None:
 
 def test_an_array_is_complete_once_every_choice_has_ended() -> None:
     first = answer("a", 1, "STOP")
-    second = {"candidates": [{"index": 1, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 4}}
+    usage = {"promptTokenCount": 4, "totalTokenCount": 4}
+    second = {"candidates": [{"index": 1, "finishReason": "STOP"}], "usageMetadata": usage}
     unsaid = {"candidates": [{"index": 1, "finishReason": "STOP"}]}
     for parts, complete, at_end in (
         ([first], False, True),
         ([first, second], True, True),
         ([first, unsaid], False, True),
-        ([{"usageMetadata": {"promptTokenCount": 4}}], False, True),
+        ([{"usageMetadata": usage}], False, True),
     ):
         reader = ArrayReader(choices=2)
         reader.feed(json.dumps(parts).encode())
@@ -70,6 +71,23 @@ def test_an_array_that_ends_amid_an_object_is_not_complete() -> None:
     usage = reader.usage()
     assert usage is not None
     assert not usage.complete
+
+
+def test_a_cut_between_two_objects_is_no_end() -> None:
+    """Where the end of the connection ends a body, it looks like one: the array itself must have ended."""
+    whole = json.dumps([answer("]", 1), answer("b]", 2)])
+    for data, complete in (
+        (whole, True),
+        (whole[:-1], False),
+        (whole[: whole.index("}, {") + 1], False),
+        (whole[:-1] + ', {"error": {"code": 503}}]', False),
+    ):
+        for at in (range(0, len(data), 7), ()):
+            reader = ArrayReader()
+            through(reader, cut(data.encode(), at))
+            usage = reader.usage()
+            assert usage is not None
+            assert usage.complete is complete
 
 
 def test_what_is_no_array_says_nothing() -> None:

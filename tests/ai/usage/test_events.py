@@ -179,7 +179,12 @@ def test_responses_say_it_in_their_last_event(how: str) -> None:
 
 def test_geminis_last_value_wins() -> None:
     def event(output: int, reason: str | None) -> dict:
-        usage = {"promptTokenCount": 5, "candidatesTokenCount": output, "thoughtsTokenCount": 2}
+        usage = {
+            "promptTokenCount": 5,
+            "candidatesTokenCount": output,
+            "thoughtsTokenCount": 2,
+            "totalTokenCount": output + 7,
+        }
         return {"candidates": [{"finishReason": reason}], "usageMetadata": usage, "modelVersion": "gemini-x"}
 
     reader = EventReader(Kind.GENERATE)
@@ -216,7 +221,7 @@ def test_data_over_several_lines_is_one_value() -> None:
 def gemini(output: int | None, *ends: str | None, **more: object) -> dict:
     """A chunk whose candidates are the next ones; without an output it says no usage."""
     candidates = [{"index": at, "finishReason": reason} for at, reason in enumerate(ends)]
-    usage = {"promptTokenCount": 5, "candidatesTokenCount": output}
+    usage = {"promptTokenCount": 5, "candidatesTokenCount": output, "totalTokenCount": 5 + (output or 0)}
     return ({"candidates": candidates} if ends else {}) | ({} if output is None else {"usageMetadata": usage}) | more
 
 
@@ -266,23 +271,32 @@ def test_a_cut_stream_is_complete_only_if_nothing_more_could_have_come(
 @pytest.mark.parametrize(
     ("kind", "events", "complete"),
     [
-        (Kind.GENERATE, [gemini(3)], True),
+        (Kind.GENERATE, [gemini(3)], False),
+        (Kind.GENERATE, [gemini(3, "STOP", None)], False),
+        (Kind.GENERATE, [gemini(3, "STOP", "STOP")], True),
+        (Kind.GENERATE, [gemini(3, None), gemini(None, "STOP", "STOP")], False),  # what the end has used is not said
         (Kind.GENERATE, [gemini(3, None), {"error": {"code": 503}}], False),
         (Kind.GENERATE, [gemini(3, None), '{"candi'], False),
-        (Kind.CHAT, [finish("stop", usage=USAGE)], True),
-        (Kind.MESSAGES, [*ANTHROPIC[:1], delta(None, output_tokens=5)], True),
+        (Kind.CHAT, [finish("stop", usage=USAGE)], False),
+        (Kind.CHAT, [finish("stop", usage=USAGE), "[DONE]"], True),
+        (Kind.CHAT, [finish("stop", usage=USAGE), {"error": {"code": 503}}, "[DONE]"], False),
+        (Kind.CHAT, [chunk("[DONE]", usage=USAGE)], False),
+        (Kind.CHAT, [chunk("a"), ASKED], True),
+        (Kind.MESSAGES, [*ANTHROPIC[:1], delta(None, output_tokens=5)], False),
+        (Kind.MESSAGES, [*ANTHROPIC[:1], delta(None, output_tokens=5), {"type": "message_stop"}], True),
         (Kind.MESSAGES, ANTHROPIC[:1], False),
         (Kind.MESSAGES, [*ANTHROPIC[:1], delta(None, output_tokens=5), {"type": "error", "error": {}}], False),
         (Kind.RESPONSES, [{"type": "response.in_progress", "response": {"usage": ANTHROPIC[3]["usage"]}}], False),
     ],
 )
 @pytest.mark.parametrize("take_out", [False, True])
-def test_a_stream_that_came_to_its_end_has_said_all(kind: Kind, events: list, complete: bool, take_out: bool) -> None:
-    """Unless it says itself that it broke off, or stops amid an event; two choices were asked for, one came."""
+def test_the_end_of_the_bytes_alone_says_nothing(kind: Kind, events: list, complete: bool, take_out: bool) -> None:
+    """Where the end of the connection ends a body, every cut looks like an end; two choices were asked for."""
     reader = EventReader(kind, choices=2, take_out=take_out)
     last = events[-1] == '{"candi'
     data = sse(*events)
-    assert through(reader, [data.rstrip() if last else data]) == (data.rstrip() if last else data)
+    passed = sse(*events[:-1]) if take_out and events[-1] is ASKED else data
+    assert through(reader, [data.rstrip() if last else data]) == (passed.rstrip() if last else passed)
     usage = reader.usage()
     assert (usage is not None and usage.complete) is complete
 

@@ -50,10 +50,10 @@ def test_gzip_is_read_beside_and_passes_untouched() -> None:
     assert usage.counts["output_tokens"] == 12
 
 
-def test_under_a_coding_too_a_regular_end_is_one() -> None:
-    data = gzip.compress(sse({"usageMetadata": {"promptTokenCount": 4}}))
+def test_under_a_coding_too_an_array_is_complete_at_its_end() -> None:
+    data = gzip.compress(b'[{"usageMetadata": {"promptTokenCount": 4, "totalTokenCount": 4}}]')
     for sent, complete in ((data, True), (data[:-4], False)):
-        reader = reader_for(GEMINI, content_type="text/event-stream", content_encoding="gzip")
+        reader = reader_for(GEMINI, content_type="application/json", content_encoding="gzip")
         through(reader, [sent])
         usage = reader.usage()
         assert usage is not None
@@ -64,9 +64,17 @@ def test_the_reader_knows_how_many_choices_were_asked_for() -> None:
     for media, data in (
         (
             "text/event-stream",
-            sse({"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 4}}),
+            sse(
+                {
+                    "candidates": [{"finishReason": "STOP"}],
+                    "usageMetadata": {"promptTokenCount": 4, "totalTokenCount": 4},
+                }
+            ),
         ),
-        ("application/json", b'[{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":4}}'),
+        (
+            "application/json",
+            b'[{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}',
+        ),
     ):
         for choices in (1, 2):
             reader = reader_for(replace(GEMINI, choices=choices), content_type=media)
