@@ -13,8 +13,8 @@ from proxy.ai.usage.result import Usage
 
 Path = tuple[str, ...]
 
-MAX_COUNT: Final = (1 << 53) - 1
-"""What every JSON parser keeps exactly (RFC 8259 §6); a greater count is none."""
+MAX_COUNT: Final = (1 << 31) - 1
+"""What the ledger's columns take (PostgreSQL's integer); no call has so many tokens, and a greater count is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,9 @@ class UsageShape:
     geo_path: Path | None = None
     tiers: Mapping[str, str] = field(default_factory=dict)  # as said → as priced
     counted: Callable[[dict[str, Any], dict[str, Any]], dict[str, int]] | None = None
+    # A name that must be there and equal input and output together: of an answer that a client may have had made
+    # without some of its members, the rest is no usage.
+    total: str | None = None
 
 
 def _openai_tools(answer: dict[str, Any], _usage: dict[str, Any]) -> dict[str, int]:
@@ -41,7 +44,8 @@ def _openai_tools(answer: dict[str, Any], _usage: dict[str, Any]) -> dict[str, i
     return {unit: count for unit, count in found.items() if count}
 
 
-_MODALITIES: Final = {"AUDIO": "audio", "IMAGE": "image", "VIDEO": "video"}
+# By the names of Google's enum, and by its numbers, which its API writes where it is asked to.
+_MODALITIES: Final = {"AUDIO": "audio", "IMAGE": "image", "VIDEO": "video", "2": "image", "3": "video", "4": "audio"}
 
 
 def _gemini_parts(answer: dict[str, Any], usage: dict[str, Any]) -> dict[str, int]:
@@ -147,6 +151,7 @@ SHAPES: Final[dict[Kind, UsageShape]] = {
         tier_path=("usageMetadata", "serviceTier"),
         tiers={"FLEX": "flex", "PRIORITY": "priority"},
         counted=_gemini_parts,
+        total="totalTokenCount",
     ),
 }
 
@@ -196,6 +201,10 @@ class _NoCountError(ValueError):
 
 def _counts(shape: UsageShape, answer: dict[str, Any], usage: dict[str, Any]) -> dict[str, int]:
     counts = {unit: count for unit, paths in shape.units.items() if (count := _sum(usage, paths))}
+    if shape.total is not None:
+        said = usage.get(shape.total)
+        if said is None or _count(said) != counts.get("input_tokens", 0) + counts.get("output_tokens", 0):
+            raise _NoCountError
     if shape.counted is not None:
         for unit, count in shape.counted(answer, usage).items():
             counts[unit] = counts.get(unit, 0) + count

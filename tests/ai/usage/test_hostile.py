@@ -17,7 +17,15 @@ from tests.ai.usage.streams import cut, sse
 NAMES = sorted(
     {name for shape in SHAPES.values() for paths in shape.units.values() for path in paths for name in path}
     | {name for shape in SHAPES.values() for root in shape.roots for name in root}
-    | {"promptTokensDetails", "candidatesTokensDetails", "modality", "tokenCount", "iterations", "server_tool_use"}
+    | {
+        "promptTokensDetails",
+        "candidatesTokensDetails",
+        "totalTokenCount",
+        "modality",
+        "tokenCount",
+        "iterations",
+        "server_tool_use",
+    }
     | {"choices", "candidates", "index", "finish_reason", "finishReason", "promptFeedback", "blockReason", "error"}
     | {"response", "message", "delta", "stop_reason", "output", "groundingMetadata", "webSearchQueries"}
     | {"id", "model", "responseId", "modelVersion", "service_tier", "serviceTier", "speed", "inference_geo"}

@@ -56,6 +56,7 @@ GEMINI = {
         "cachedContentTokenCount": 40,
         "candidatesTokenCount": 30,
         "thoughtsTokenCount": 9,
+        "totalTokenCount": 150,
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 80}, {"modality": "AUDIO", "tokenCount": 20}],
         "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 6}],
         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 12}],
@@ -64,6 +65,7 @@ GEMINI = {
 }
 
 CACHED_LESS = {"cached_tokens": -1}
+COUNTED_LESS = {"promptTokenCount": 1, "totalTokenCount": 1, "promptTokensDetails": [{"tokenCount": -1}]}
 
 
 def said(kind: Kind, answer: Any) -> Usage:
@@ -144,6 +146,43 @@ def test_gemini() -> None:
     assert (usage.model, usage.context) == ("gemini-x", (("service_tier", "flex"),))
 
 
+def test_geminis_modalities_may_come_as_numbers() -> None:
+    """As Google's API writes enums where a client asks for it."""
+    numbers = [{"modality": 1, "tokenCount": 80}, {"modality": 4, "tokenCount": 20}]
+    usage = GEMINI["usageMetadata"] | {
+        "promptTokensDetails": numbers,
+        "candidatesTokensDetails": [{"modality": 2, "tokenCount": 12}],
+    }
+    assert said(Kind.GENERATE, GEMINI | {"usageMetadata": usage}).counts == said(Kind.GENERATE, GEMINI).counts
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"promptTokenCount": 9, "totalTokenCount": 9},  # blocked, or the first of a stream
+        {"promptTokenCount": 9, "candidatesTokenCount": 1029, "thoughtsTokenCount": 1081, "totalTokenCount": 2119},
+        {"promptTokenCount": 30, "cachedContentTokenCount": 25, "candidatesTokenCount": 4, "totalTokenCount": 34},
+        {
+            "promptTokenCount": 27,
+            "toolUsePromptTokenCount": 10309,
+            "candidatesTokenCount": 45,
+            "thoughtsTokenCount": 31,
+            "totalTokenCount": 10412,
+        },
+    ],
+)
+def test_an_honest_answer_of_geminis_adds_up(usage: dict[str, int]) -> None:
+    """Thoughts and what tools read are parts of the total; what the cache gave is a part of the prompt."""
+    counts = said(Kind.GENERATE, {"usageMetadata": usage}).counts
+    assert counts["input_tokens"] + counts["output_tokens"] == usage["totalTokenCount"]
+
+
+def test_a_count_that_the_ledger_could_not_keep_is_none() -> None:
+    usage = {"prompt_tokens": 2**31 - 1, "completion_tokens": 1}
+    assert said(Kind.CHAT, {"usage": usage}).counts["input_tokens"] == 2**31 - 1
+    assert usage_of(Kind.CHAT, {"usage": usage | {"prompt_tokens": 2**31}}, complete=True, streamed_bytes=0) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "answer"),
     [
@@ -157,11 +196,15 @@ def test_gemini() -> None:
         (Kind.CHAT, {"usage": {"prompt_tokens": True, "completion_tokens": 1}}),
         (Kind.MESSAGES, {"usage": {"input_tokens": None, "output_tokens": 1}}),
         (Kind.GENERATE, {"usageMetadata": {}}),
-        (Kind.CHAT, {"usage": {"prompt_tokens": 1, "completion_tokens": 2**53}}),
+        (Kind.GENERATE, {"usageMetadata": {"promptTokenCount": 100}}),
+        (Kind.GENERATE, {"usageMetadata": {"promptTokenCount": 100, "totalTokenCount": 139}}),
+        (Kind.GENERATE, {"usageMetadata": {"promptTokenCount": 100, "thoughtsTokenCount": 9, "totalTokenCount": 139}}),
+        (Kind.GENERATE, {"usageMetadata": {"promptTokenCount": 100, "totalTokenCount": "100"}}),
+        (Kind.CHAT, {"usage": {"prompt_tokens": 1, "completion_tokens": 2**31}}),
         (Kind.CHAT, {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": CACHED_LESS}}),
-        (Kind.MESSAGES, {"usage": {"input_tokens": 2**52, "cache_read_input_tokens": 2**52, "output_tokens": 1}}),
+        (Kind.MESSAGES, {"usage": {"input_tokens": 2**30, "cache_read_input_tokens": 2**30, "output_tokens": 1}}),
         (Kind.MESSAGES, {"usage": {"input_tokens": 1, "cache_read_input_tokens": 0.5, "output_tokens": 1}}),
-        (Kind.GENERATE, {"usageMetadata": {"promptTokenCount": 1, "promptTokensDetails": [{"tokenCount": -1}]}}),
+        (Kind.GENERATE, {"usageMetadata": COUNTED_LESS}),
         (Kind.EMBEDDINGS, {"usage": {"prompt_tokens": -7}}),
         (Kind.EMBEDDINGS, {"usage": {}}),
         (Kind.OPAQUE, CHAT),
