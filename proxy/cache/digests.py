@@ -1,0 +1,153 @@
+"""What stored answers are found by, and what purges name them by. Pure.
+
+Both are made of words that come from outside (tenants, users, hosts, targets, tags), so every field is prefixed with
+its length: no choice of words makes two different lists of fields into the same bytes. A canonical key is these bytes
+themselves; Redis' key is a digest of them. What a purge names is a number of 64 bits, hashed together with its
+partition and its kind, so that a tenant's purge names nothing of another's.
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from struct import Struct
+from typing import Final, NamedTuple
+
+from proxy.core.headers import RawHeaders
+from proxy.policy.caching import CacheScope
+
+MAX_APP_TAGS: Final = 64  # of an answer; one with more is named by every purge of a tag in its partition
+MAX_PREFIXES: Final = 16  # segments that a prefix can have; a longer one is cut, and so names more
+
+_LENGTH: Final = Struct("<I")
+_THREE: Final = Struct("<III")
+_NUMBER: Final = Struct("<Q")
+
+
+class Partition(NamedTuple):
+    """Within which a purge names things: a tenant's answers, those that are public, or all (``EVERYWHERE``)."""
+
+    kind: bytes
+    tenant: str = ""
+
+
+PUBLIC: Final = Partition(b"public")
+EVERYWHERE: Final = Partition(b"everywhere")
+
+
+def of_tenant(tenant: str) -> Partition:
+    return Partition(b"tenant", tenant)
+
+
+def owner_prefix(scope: CacheScope, tenant: str | None, issuer: str, user: str | None, route: str) -> bytes:
+    """What all canonical keys of one owner on one route begin with; worth remembering beside the identity.
+
+    A user is the pair (issuer, user). Of a public answer nobody is the owner. Raises: ValueError where the scope wants
+    a tenant or a user and there is none: such an answer must not be stored at all.
+    """
+    match scope:
+        case CacheScope.PUBLIC:
+            words = ("", "", "")
+        case CacheScope.TENANT if tenant is not None:
+            words = (tenant, "", "")
+        case CacheScope.USER if tenant is not None and user is not None:
+            words = (tenant, issuer, user)
+        case _:
+            raise ValueError(f"an answer of scope {scope.value} has no owner here")
+    return _joined(map(_encoded, (scope.value, *words, route)))
+
+
+def canonical_key(owner: bytes, scheme: str, host: str, target: str) -> bytes:
+    """The key of one URL. ``owner`` is from ``owner_prefix``; ``host`` is in lower case, ``target`` normalised."""
+    lengths = _THREE.pack(len(scheme), len(host), len(target))  # of the texts, which are encoded in one go
+    return owner + lengths + (scheme + host + target).encode("utf-8", "surrogatepass")
+
+
+def key_digest(key: bytes) -> bytes:
+    """22 characters of URL-safe base64: what a canonical key is called in Redis."""
+    return urlsafe_b64encode(blake2b(key, digest_size=16, person=b"sluicegate key").digest()).rstrip(b"=")
+
+
+# --- what purges name --------------------------------------------------------------------------------------------
+
+
+_ALL: Final = b"all"
+_URL: Final = b"url"
+_PREFIX: Final = b"prefix"
+_TAG: Final = b"tag"
+_MANY_TAGS: Final = b"many tags"
+ANY_HOST: Final = ""  # no request has it
+
+
+def purge_of_all(partition: Partition) -> tuple[int, ...]:
+    """A tenant's answers, or all that are public, or EVERYWHERE."""
+    return (_digest(partition, _ALL),)
+
+
+def purge_of_url(partition: Partition, host: str, target: str) -> tuple[int, ...]:
+    """One URL in any scheme, of all its variants and users; ``target`` normalised as for the key. ANY_HOST: on all."""
+    return (_digest(partition, _URL, _encoded(host), _encoded(target)),)
+
+
+def purge_of_prefix(partition: Partition, host: str, path: str) -> tuple[int, ...]:
+    """A path and all below it, by whole segments: ``/api`` names ``/api?x`` and ``/api/b``, not ``/apis``."""
+    return (_digest(partition, _PREFIX, _encoded(host), _prefixes(path)[-1]),)
+
+
+def purge_of_tag(partition: Partition, tag: bytes) -> tuple[int, ...]:
+    """What the app tagged so."""
+    return _digest(partition, _TAG, tag), _digest(partition, _MANY_TAGS)
+
+
+def tags_of(partition: Partition, host: str, target: str, app_tags: Iterable[bytes]) -> tuple[int, ...]:
+    """The digests of all that a purge could name this answer by, within its partition and once everywhere."""
+    url, name = _encoded(target), _encoded(host)
+    named: list[tuple[bytes, ...]] = [(_ALL,)]
+    for where in (name, _encoded(ANY_HOST)):
+        named.append((_URL, where, url))
+        named += [(_PREFIX, where, prefix) for prefix in _prefixes(target)]
+    tags = dict.fromkeys(app_tags)
+    if len(tags) > MAX_APP_TAGS:
+        named.append((_MANY_TAGS,))
+    else:
+        named += [(_TAG, tag) for tag in tags]
+    return tuple([_digest(within, *words) for within in dict.fromkeys((partition, EVERYWHERE)) for words in named])
+
+
+def app_tags(headers: RawHeaders) -> tuple[bytes, ...]:
+    """The app's own tags: ``Cache-Tag``'s members are parted by commas, ``Surrogate-Key``'s by spaces.
+
+    Compared byte for byte. Each once, in order.
+    """
+    found: dict[bytes, None] = {}
+    for name, value in headers:
+        match name.lower():
+            case b"cache-tag":
+                found.update(dict.fromkeys(part.strip(b" \t") for part in value.split(b",")))
+            case b"surrogate-key":
+                found.update(dict.fromkeys(value.split()))
+    found.pop(b"", None)
+    return tuple(found)
+
+
+def _prefixes(target: str) -> list[bytes]:
+    """``/``, ``/api``, ``/api/reports`` of ``/api/reports?x``. A final slash makes no other prefix."""
+    path = target.partition("?")[0].partition("#")[0]
+    steps = [step for step in path.split("/") if step][:MAX_PREFIXES]
+    return [b"/", *(_encoded("/" + "/".join(steps[: count + 1])) for count in range(len(steps)))]
+
+
+@lru_cache(maxsize=8192)  # all but the URL and the app's tags recur in most answers of a tenant
+def _digest(partition: Partition, kind: bytes, *words: bytes) -> int:
+    data = _joined((partition.kind, _encoded(partition.tenant), kind, *words))
+    (number,) = _NUMBER.unpack(blake2b(data, digest_size=8, person=b"sluicegate purge").digest())
+    return int(number)
+
+
+def _encoded(word: str) -> bytes:
+    return word.encode("utf-8", "surrogatepass")  # lone surrogates too: each text has bytes of its own
+
+
+def _joined(words: Iterable[bytes]) -> bytes:
+    pack = _LENGTH.pack
+    return b"".join([part for word in words for part in (pack(len(word)), word)])

@@ -1,0 +1,136 @@
+"""The level of stored answers that all workers of all gateways share: one hash a URL in Redis.
+
+``sc:{digest}`` holds a record for each variant and the mark of what is not stored; its index says until when each is
+kept, and the key lives as long as the last of them. A large body is in pieces in keys of its own, which carry the
+digest of its record, so that no record ever finds another's body. They are written first and read last.
+
+Whatever fails is a miss: nothing here raises, and an outage costs microseconds (``link.py``).
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from struct import Struct
+from typing import Final
+
+from proxy.cache.codec import apart, decode, encode
+from proxy.cache.digests import key_digest
+from proxy.cache.entry import Stored
+from proxy.cache.link import AWAY, Link
+from proxy.cache.room import Room
+from proxy.store.scripts import load
+
+PIECE: Final = 256 << 10  # bytes
+MAX_VARIANTS: Final = 8  # of one URL
+MAX_BODY: Final = 64 << 20  # bytes as stored; what claims more is foreign
+
+_ANSWERS: Final = b"sc:{%b}"
+_PIECE_KEY: Final = b"sb:{%b}:%b:%d"
+_INDEX: Final = b"i"
+_MARK: Final = bytes(8)
+_ENTRY: Final = Struct("<8sd")
+_ON_THE_LOOP: Final = 64 << 10  # larger bodies are compressed and summed in a thread
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is kept of a URL. ``not_stored_until_ms``: its answers were not to be stored (epoch ms, by Redis' clock)."""
+
+    variants: tuple[Stored, ...]  # newest first
+    not_stored_until_ms: int = 0
+
+
+class Shared:
+    """Of one event loop. ``bytes_read`` and ``bytes_written`` are of records and bodies."""
+
+    def __init__(self, link: Link, room: Room) -> None:
+        self.bytes_read = 0
+        self.bytes_written = 0
+        self._link = link
+        self._room = room
+        self._put = load("cache_put")
+
+    async def get(self, key: bytes, wanted: Callable[[Stored], bool] | None = None) -> Found | None:
+        """What there is for a canonical key; None: nothing, or no answer in time.
+
+        Of large answers only those are read that are ``wanted``, judged without their bodies; others are left out.
+        """
+        digest = key_digest(key)
+        reply = await self._link.call("HGETALL", _ANSWERS % digest)
+        if reply is AWAY or not reply:
+            return None
+        index = reply.get(_INDEX, b"")
+        variants, until_ms = [], 0
+        for name, expiry in _ENTRY.iter_unpack(index[: len(index) // _ENTRY.size * _ENTRY.size]):
+            if name == _MARK:
+                until_ms = int(expiry)
+            elif (record := reply.get(name)) is not None:
+                stored = await self._whole(digest, key, record, wanted)
+                if stored is not None:
+                    variants.append(stored)
+        return Found(tuple(reversed(variants)), until_ms) if variants or until_ms else None
+
+    async def put(self, key: bytes, stored: Stored, ttl_ms: int) -> bool:
+        """Keeps a variant for so long, in place of the one with the same ``vary``. False: it was not kept."""
+        if not self._room.left or not self._link.open or ttl_ms <= 0 or len(stored.body) > MAX_BODY:
+            return False
+        large = len(stored.body) > _ON_THE_LOOP
+        record, body = await asyncio.to_thread(encode, stored) if large else encode(stored)
+        digest = key_digest(key)
+        for number, at in enumerate(range(0, len(body), PIECE)):
+            name = _PIECE_KEY % (digest, _record_digest(record), number)
+            # A little longer than the record, so that it is never the first to go.
+            if await self._link.call("SET", name, body[at : at + PIECE], "PX", ttl_ms + 1_000) is AWAY:
+                return False
+        kept = await self._keep(digest, _variant(stored), record, ttl_ms)
+        if kept:
+            self.bytes_written += len(record) + len(body)
+        return kept
+
+    async def mark(self, key: bytes, ttl_ms: int) -> bool:
+        """Tells all that answers of this key are not stored, so that nobody waits for another's fetch."""
+        return self._room.left and await self._keep(key_digest(key), _MARK, b"", ttl_ms)
+
+    async def discard(self, key: bytes) -> bool:
+        """Lets go of all that is kept of a key; bodies end by themselves."""
+        return await self._link.call("DEL", _ANSWERS % key_digest(key)) is not AWAY
+
+    async def _keep(self, digest: bytes, name: bytes, record: bytes, ttl_ms: int) -> bool:
+        return await self._link.run(self._put, _ANSWERS % digest, name, record, ttl_ms, MAX_VARIANTS) is not AWAY
+
+    async def _whole(
+        self, digest: bytes, key: bytes, record: bytes, wanted: Callable[[Stored], bool] | None
+    ) -> Stored | None:
+        self.bytes_read += len(record)
+        length = apart(record)
+        if length is None or length > MAX_BODY:
+            return None
+        if not length:
+            return decode(record, key)
+        if wanted is not None:
+            without = decode(record, key, None)
+            if without is None or not wanted(without):
+                return None
+        pieces = []
+        for number in range(-(-length // PIECE)):
+            piece = await self._link.call("GET", _PIECE_KEY % (digest, _record_digest(record), number))
+            if piece is AWAY or piece is None:
+                return None
+            pieces.append(piece)
+        body = b"".join(pieces)
+        self.bytes_read += len(body)
+        if length > _ON_THE_LOOP:
+            return await asyncio.to_thread(decode, record, key, body)
+        return decode(record, key, body)
+
+
+def _variant(stored: Stored) -> bytes:
+    """8 bytes, of the selecting fields alone; never all zero, which is the mark's."""
+    words = [word.encode("utf-8", "surrogatepass") for pair in stored.vary for word in pair]
+    data = b"".join(len(word).to_bytes(4, "little") + word for word in words)
+    return blake2b(data, digest_size=7, person=b"sluicegate vary").digest() + b"v"
+
+
+def _record_digest(record: bytes) -> bytes:
+    return blake2b(record, digest_size=8, person=b"sluicegate body").hexdigest().encode()

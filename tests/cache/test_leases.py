@@ -1,0 +1,72 @@
+"""One holder a key, whoever asks, for as long as it says so."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.cache.leases import Leases
+from proxy.cache.link import Link
+from proxy.core.clock import SystemClock
+from proxy.core.storeurl import parse_store_url
+from tests.store.servers import Server, free_port
+
+
+@pytest.fixture
+async def leases(empty_redis: Server) -> AsyncIterator[Leases]:
+    link = Link(parse_store_url(empty_redis.url), SystemClock(), 2_000)
+    yield Leases(link)
+    await link.close()
+
+
+async def test_of_many_one_gets_it(leases: Leases) -> None:
+    got = await asyncio.gather(*(leases.try_lease(b"key", b"%d" % number, 10_000) for number in range(50)))
+    assert sorted(got) == [False] * 49 + [True]
+
+
+async def test_another_key_has_another_lease(leases: Leases) -> None:
+    assert await leases.try_lease(b"key", b"a", 10_000)
+    assert await leases.try_lease(b"another", b"b", 10_000)
+
+
+async def test_a_take_that_is_sent_twice_is_held(leases: Leases) -> None:
+    """Its reply was lost: the holder must not wait for itself."""
+    assert await leases.try_lease(b"key", b"a", 10_000)
+    assert await leases.try_lease(b"key", b"a", 10_000)
+
+
+async def test_only_the_holder_renews_and_releases(leases: Leases) -> None:
+    await leases.try_lease(b"key", b"a", 10_000)
+    assert not await leases.renew(b"key", b"b", 10_000)
+    assert not await leases.release(b"key", b"b")
+    assert await leases.renew(b"key", b"a", 10_000)
+    assert await leases.release(b"key", b"a")
+    assert not await leases.release(b"key", b"a")
+    assert await leases.try_lease(b"key", b"b", 10_000)
+
+
+async def test_a_lease_that_is_not_renewed_ends(leases: Leases, empty_redis: Server) -> None:
+    await leases.try_lease(b"key", b"a", 20)
+    async with asyncio.timeout(5):
+        while not await leases.try_lease(b"key", b"b", 10_000):
+            await asyncio.sleep(0.005)
+    assert not await leases.renew(b"key", b"a", 10_000)
+    with empty_redis.client as client:
+        (name,) = client.keys("sl:*")
+        assert 9_000 < client.pttl(name) <= 10_000
+
+
+async def test_renewing_prolongs_it(leases: Leases, empty_redis: Server) -> None:
+    await leases.try_lease(b"key", b"a", 1_000)
+    assert await leases.renew(b"key", b"a", 60_000)
+    with empty_redis.client as client:
+        assert client.pttl(client.keys("sl:*")[0]) > 50_000
+
+
+async def test_without_redis_nobody_can_tell() -> None:
+    link = Link(parse_store_url(f"redis://127.0.0.1:{free_port()}"), SystemClock(), 200)
+    leases = Leases(link)
+    assert await leases.try_lease(b"key", b"a", 1_000) is None
+    assert not await leases.renew(b"key", b"a", 1_000)
+    assert not await leases.release(b"key", b"a")
+    await link.close()

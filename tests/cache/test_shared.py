@@ -1,0 +1,226 @@
+"""What one worker keeps in Redis another finds, and a Redis that is away costs nobody anything."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from proxy.cache.codec import INLINE
+from proxy.cache.digests import key_digest
+from proxy.cache.link import Link
+from proxy.cache.room import Room
+from proxy.cache.shared import MAX_VARIANTS, PIECE, Found, Shared
+from proxy.core.clock import SystemClock
+from proxy.core.storeurl import parse_store_url
+from tests.cache.stored import answer
+from tests.store.servers import BINARIES, Server, cluster, server
+
+BINARY = next(iter(BINARIES.values()))
+KEY = b"\0any\r\nbytes"
+INCOMPRESSIBLE = [(b"Content-Encoding", b"gzip")]
+
+
+def shared_at(url: str, timeout_ms: int = 2_000) -> tuple[Link, Shared]:
+    link = Link(parse_store_url(url), SystemClock(), timeout_ms)
+    return link, Shared(link, Room(link, None))
+
+
+@pytest.fixture
+async def shared(empty_redis: Server) -> AsyncIterator[Shared]:
+    link, made = shared_at(empty_redis.url)
+    yield made
+    await link.close()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Server]:
+    """One that the test may harm."""
+    with server(BINARY) as started:
+        yield started
+
+
+async def test_what_was_put_is_found(shared: Shared) -> None:
+    stored = answer(KEY, tags=(1, 2**64 - 1), seen=7 << 20)
+    assert await shared.get(KEY) is None
+    assert await shared.put(KEY, stored, 60_000)
+    assert await shared.get(KEY) == Found((stored,))
+
+
+async def test_a_large_body_comes_back_from_its_pieces(shared: Shared, empty_redis: Server) -> None:
+    body = bytes(range(256)) * 3_000
+    stored = answer(KEY, headers=INCOMPRESSIBLE, body=body)
+    assert await shared.put(KEY, stored, 60_000)
+    assert await shared.get(KEY) == Found((stored,))
+    with empty_redis.client as client:
+        pieces = list(client.scan_iter(b"sb:*"))
+        assert len(pieces) == -(-len(body) // PIECE)
+        assert all(client.strlen(piece) <= PIECE for piece in pieces)
+        assert client.hlen(b"sc:{%b}" % key_digest(KEY)) == 2
+
+
+async def test_a_large_body_that_lost_a_piece_is_a_miss(shared: Shared, empty_redis: Server) -> None:
+    await shared.put(KEY, answer(KEY, headers=INCOMPRESSIBLE, body=b"x" * (2 * PIECE)), 60_000)
+    with empty_redis.client as client:
+        client.delete(next(client.scan_iter(b"sb:*")))
+    assert await shared.get(KEY) is None
+
+
+async def test_a_large_body_is_not_found_by_another_record(shared: Shared) -> None:
+    """A record that replaces another of the same length never gets the other's pieces."""
+    first = answer(KEY, headers=INCOMPRESSIBLE, body=b"a" * (INLINE + 1))
+    second = answer(KEY, headers=INCOMPRESSIBLE, body=b"b" * (INLINE + 1))
+    await asyncio.gather(*(shared.put(KEY, each, 60_000) for each in (first, second)))
+    found = await shared.get(KEY)
+    assert found is not None
+    assert found.variants[0] in (first, second)
+
+
+async def test_only_wanted_large_bodies_are_read(shared: Shared) -> None:
+    english = answer(KEY, headers=INCOMPRESSIBLE, body=b"e" * (INLINE + 1), vary=(("accept-language", "en"),))
+    french = answer(KEY, headers=INCOMPRESSIBLE, body=b"f" * (INLINE + 1), vary=(("accept-language", "fr"),))
+    for each in (english, french):
+        await shared.put(KEY, each, 60_000)
+    before = shared.bytes_read
+    found = await shared.get(KEY, lambda stored: stored.vary == english.vary)
+    assert found == Found((english,))
+    assert shared.bytes_read - before < 2 * INLINE
+
+
+async def test_variants_live_side_by_side_newest_first_and_the_oldest_go(shared: Shared) -> None:
+    variants = [answer(KEY, vary=(("accept", str(number)),)) for number in range(MAX_VARIANTS + 2)]
+    for each in variants:
+        assert await shared.put(KEY, each, 60_000)
+    again = answer(KEY, vary=variants[4].vary, body=b"newer")
+    await shared.put(KEY, again, 60_000)
+    found = await shared.get(KEY)
+    expected = [again, *(each for each in reversed(variants[2:]) if each is not variants[4])]
+    assert found == Found(tuple(expected))
+
+
+async def test_the_key_lives_as_long_as_its_last_variant(shared: Shared, empty_redis: Server) -> None:
+    await shared.put(KEY, answer(KEY, vary=(("a", "long"),)), 60_000)
+    await shared.put(KEY, answer(KEY, vary=(("a", "short"),)), 1)
+    with empty_redis.client as client:
+        assert 50_000 < client.pttl(b"sc:{%b}" % key_digest(KEY)) <= 60_000
+    await asyncio.sleep(0.005)
+    await shared.put(KEY, answer(KEY, vary=(("a", "third"),)), 30_000)
+    found = await shared.get(KEY)
+    assert found is not None
+    assert [each.vary[0][1] for each in found.variants] == ["third", "long"]
+
+
+async def test_a_mark_leaves_older_answers_and_ends_with_the_next(shared: Shared) -> None:
+    stored = answer(KEY)
+    assert await shared.mark(KEY, 10_000)
+    found = await shared.get(KEY)
+    assert found is not None
+    assert not found.variants
+    assert 0 < found.not_stored_until_ms - time.time() * 1000 <= 10_001
+    await shared.put(KEY, stored, 60_000)
+    assert await shared.get(KEY) == Found((stored,))
+    await shared.mark(KEY, 10_000)
+    found = await shared.get(KEY)
+    assert found is not None
+    assert found.variants == (stored,)
+    assert found.not_stored_until_ms
+
+
+async def test_what_is_discarded_is_gone(shared: Shared) -> None:
+    await shared.put(KEY, answer(KEY), 60_000)
+    assert await shared.discard(KEY)
+    assert await shared.get(KEY) is None
+
+
+async def test_another_key_behind_the_same_digest_is_a_miss(shared: Shared, empty_redis: Server) -> None:
+    """As if two canonical keys had one digest: the entry's own key is compared."""
+    await shared.put(KEY, answer(KEY), 60_000)
+    with empty_redis.client as client:
+        client.copy(b"sc:{%b}" % key_digest(KEY), b"sc:{%b}" % key_digest(b"other"))
+    assert await shared.get(b"other") is None
+
+
+async def test_what_others_wrote_there_is_a_miss(shared: Shared, empty_redis: Server) -> None:
+    name = b"sc:{%b}" % key_digest(KEY)
+    with empty_redis.client as client:
+        client.set(name, b"a string")
+        assert await shared.get(KEY) is None
+        assert not await shared.put(KEY, answer(KEY), 60_000)
+        client.delete(name)
+        client.hset(name, mapping={b"i": b"\xff" * 37, b"\xff" * 8: b"junk"})
+        assert await shared.get(KEY) is None
+
+
+async def test_a_redis_that_hangs_costs_one_timeout_and_is_found_again(own_redis: Server) -> None:
+    link, shared = shared_at(own_redis.url, 100)
+    await shared.put(KEY, answer(KEY), 60_000)
+    own_redis.signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        assert await shared.get(KEY) is None
+        assert time.monotonic() - began < 1
+        began = time.monotonic()
+        for _ in range(1_000):
+            assert await shared.get(KEY) is None
+        assert not await shared.put(KEY, answer(KEY), 60_000)
+        assert not await shared.mark(KEY, 1_000)
+        assert time.monotonic() - began < 0.5
+    finally:
+        own_redis.signal(signal.SIGCONT)
+    async with asyncio.timeout(5):
+        while await shared.get(KEY) is None:
+            await asyncio.sleep(0.01)
+    await link.close()
+
+
+async def test_a_redis_that_was_killed_is_found_again(own_redis: Server) -> None:
+    link, shared = shared_at(own_redis.url)
+    await shared.put(KEY, answer(KEY), 60_000)
+    own_redis.kill()
+    assert await shared.get(KEY) is None
+    assert await shared.get(KEY) is None
+    assert not link.open
+    own_redis.start()
+    async with asyncio.timeout(5):
+        while not await shared.put(KEY, answer(KEY), 60_000):
+            await asyncio.sleep(0.01)
+    assert await shared.get(KEY) == Found((answer(KEY),))
+    await link.close()
+
+
+async def test_a_redis_that_is_full_keeps_nothing_and_is_not_away(own_redis: Server) -> None:
+    link, shared = shared_at(own_redis.url)
+    with own_redis.client as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+    for _ in range(4):
+        assert not await shared.put(KEY, answer(KEY), 60_000)
+    assert link.open
+    assert link.refused
+    await link.close()
+
+
+async def test_many_at_once_do_not_wait_for_one_another(shared: Shared, empty_redis: Server) -> None:
+    keys = [b"key %d" % number for number in range(100)]
+    await asyncio.gather(*(shared.put(key, answer(key), 60_000) for key in keys))
+    found = await asyncio.gather(*map(shared.get, keys))
+    assert [each and each.variants[0].key for each in found] == keys
+    with empty_redis.client as client:
+        assert 1 < len(client.client_list()) <= 40
+
+
+async def test_a_cluster_keeps_each_key_where_it_belongs() -> None:
+    with cluster(BINARY) as nodes:
+        link, shared = shared_at(nodes.url)
+        stored = [answer(b"%d" % number, headers=INCOMPRESSIBLE, body=b"x" * 300_000) for number in range(12)]
+        for each in stored:
+            assert await shared.put(each.key, each, 60_000)
+        for each in stored:
+            assert await shared.get(each.key) == Found((each,))
+        counts = []
+        for node in nodes.nodes:
+            with node.client as client:
+                counts.append(client.dbsize())
+        assert all(counts)
+        await link.close()
