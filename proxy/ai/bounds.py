@@ -111,6 +111,8 @@ def _cost(call: AiCall, rates: Rates, total_input: int, total_output: int, facto
         return Refused(NoBound.UNPRICED, ("tokens",))
     if call.has_output and call.image_output and _has(rates, "output_image_tokens"):
         return Refused(NoBound.UNBOUNDED, ("image output",))  # a picture is whole, whatever the cap
+    if missing := tuple(unit for unit in call.sounds if not _has(rates, unit)):
+        return Refused(NoBound.UNPRICED, missing)
     numerator = total_input * _dearest(inputs, total_input) + total_output * _dearest(outputs, total_input)
     for name, count in (*call.surcharges, ("requests", 1)):
         rate = rates.find(name)

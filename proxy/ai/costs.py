@@ -26,6 +26,7 @@ class Account:
 
 
 USUAL: Final = Account()
+_SOUNDS: Final = ("input_audio_tokens", "output_audio_tokens")
 
 
 def asked_for(call: AiCall, account: Account) -> Context:
@@ -51,3 +52,9 @@ def cost_of(
     context = dict(asked_for(call, account)) | dict(usage.context)
     region = geo_factor(usage.geo or call.geo or account.geo)
     return cost_nanousd(prices.rates(at_ms, tuple(sorted(context.items()))), usage.counts, factor * region)
+
+
+def lacks_a_price(call: AiCall, usage: Usage, prices: ModelPrices, at_ms: int) -> bool:
+    """Whether something that was used has no price of its own, and the one of what it is part of would be too low."""
+    rates = prices.rates(at_ms)
+    return call.sound_apart and any(usage.counts.get(unit) and rates.find(unit) is None for unit in _SOUNDS)

@@ -117,7 +117,9 @@ class CallAccount:
         if usage is not None and usage.complete:
             nanousd = min(offer.quote.cost(offer.call, usage), MAX_MONEY)
             used = min(usage.counts.get("input_tokens", 0) + usage.counts.get("output_tokens", 0), MAX_MONEY)
-            estimated = False
+            estimated = not offer.quote.is_exact(offer.call, usage)
+            if estimated:
+                nanousd = max(nanousd, offer.nanousd)
         else:
             nanousd, used, estimated = offer.nanousd, offer.tokens, True
         tokens = usage.tokens if usage is not None else Tokens()

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from proxy.ai.bounds import Hold, NoBound, Refused, hold
-from proxy.ai.costs import USUAL, Account, cost_of
+from proxy.ai.costs import USUAL, Account, cost_of, lacks_a_price
 from proxy.ai.dialects.call import AiCall, Free, Kind, Refusal, Why
 from proxy.ai.dialects.edits import edit
 from proxy.ai.dialects.reading import read_request
@@ -31,6 +31,7 @@ _WHY: Final = {
     Why.TOO_DEEP: (Reason.CALL_UNREADABLE, "the body is nested too deeply"),
     Why.NOT_AN_OBJECT: (Reason.CALL_UNREADABLE, "the body is not a JSON object"),
     Why.BAD_FIELD: (Reason.CALL_UNREADABLE, "the member is not as the provider's API has it"),
+    Why.QUERY: (Reason.CALL_UNREADABLE, "the query has a parameter that may change what the answer says, or one twice"),
     Why.NO_MODEL: (Reason.CALL_UNREADABLE, "the request names no model"),
     Why.SIGNED: (Reason.CALL_UNREADABLE, "the body is signed, so no cap can be written into it: name one"),
 }
@@ -61,6 +62,10 @@ class Quote:
         if self.prices is None:
             raise ValueError("the call has no prices")
         return cost_of(call, usage, self.prices, self.at_ms, account=self.account, factor=self.factor)
+
+    def is_exact(self, call: AiCall, usage: Usage) -> bool:
+        """Whether ``cost`` is what the provider bills: not where a part of the usage has no known price."""
+        return self.prices is not None and not lacks_a_price(call, usage, self.prices, self.at_ms)
 
 
 class Pricing:

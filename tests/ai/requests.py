@@ -260,7 +260,7 @@ def generates(draw: Any) -> Request:
     if draw(st.integers(0, 3)) == 0:
         parts.append({"inline_data" if snake else "inlineData": {"mimeType": "audio/wav", "data": ""}})
         request.beside = True
-    request.beside |= put(body, "cachedContent", draw(maybe(st.just("cachedContents/x")))) is not None
+    request.beside |= put(body, "cachedContent", draw(st.sampled_from([None] * 15 + ["cachedContents/x"]))) is not None
     config: dict[str, Any] = {}
     cap, count = ("max_output_tokens", "candidate_count") if snake else ("maxOutputTokens", "candidateCount")
     request.cap = put(config, cap, draw(maybe(st.integers(1, 3000))))

@@ -125,6 +125,39 @@ def test_what_has_no_bound_is_refused_or_held_at_what_the_policy_fixed(
     assert hold(found, priced("openai", model), AT_MS, fixed_nanousd=5) == Hold(5, 0, 0, fixed=True)
 
 
+HEARD = {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": ""}}]}]}
+SPOKEN = {"modalities": ["text", "audio"], "audio": {"voice": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "more", "missing"),
+    [
+        ("openai", "gpt-4o-audio-preview", HEARD, ("input_audio_tokens",)),
+        ("openai", "gpt-4o-audio-preview", SPOKEN, ("output_audio_tokens",)),
+        ("openai", "gpt-4o", HEARD | SPOKEN, ("input_audio_tokens", "output_audio_tokens")),
+        ("openai", "gpt-4o-audio-preview", {}, None),
+        ("openai", "gpt-audio", HEARD | SPOKEN, None),
+        ("mistral", "voxtral-small-24b-2507", HEARD, ("input_audio_tokens",)),
+        ("mistral", "voxtral-small-24b-2507", {}, None),
+    ],
+)
+def test_sound_that_is_billed_apart_needs_a_price_of_its_own(
+    name: str, model: str, more: dict, missing: tuple | None
+) -> None:
+    """A token of sound costs up to sixteen of text: by the text's price it would be held and settled far too low."""
+    cap = "max_tokens" if name == "mistral" else "max_completion_tokens"
+    made = call(name, {"model": model, "messages": CHAT["messages"], cap: 100} | more)
+    found = hold(made, priced(name, model), AT_MS)
+    assert found == Refused(NoBound.UNPRICED, missing) if missing else isinstance(found, Hold)
+
+
+def test_geminis_speech_is_what_its_output_costs() -> None:
+    """Of those models the table's price of output is that of sound."""
+    body = {"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"responseModalities": ["AUDIO"]}}
+    made = replace(call("gemini", body), output_cap=100)
+    assert isinstance(hold(made, priced("google", "gemini-2.5-flash-preview-tts"), AT_MS), Hold)
+
+
 def test_input_beside_the_body_is_the_window_or_has_no_bound() -> None:
     chat = replace(call("openai", CHAT), external=("content",))
     window = priced("openai", "gpt-5").window

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from proxy.ai.costs import Account, cost_of, geo_factor
+from proxy.ai.costs import Account, cost_of, geo_factor, lacks_a_price
 from proxy.ai.prices.table import ModelPrices, bundled
 from proxy.ai.usage.result import Usage
 from tests.ai.dialects.reads import call
@@ -55,3 +55,14 @@ def test_contract_and_region_multiply_and_the_sum_is_rounded_up_once(prices: Mod
 
 def test_regions() -> None:
     assert [geo_factor(geo) for geo in (None, "global", "us", "mars")] == [1, 1, Fraction(11, 10), Fraction(11, 10)]
+
+
+@pytest.mark.parametrize(("unit", "lacks"), [("input_audio_tokens", True), ("output_audio_tokens", True), ("x", False)])
+def test_sound_without_a_price_of_its_own_is_no_exact_cost(prices: ModelPrices, unit: str, lacks: bool) -> None:
+    usage = Usage(COUNTS | {unit: 7}, complete=True)
+    assert lacks_a_price(call("openai", CHAT), usage, prices, AT_MS) is lacks
+    audio = bundled().find("openai", "gpt-audio")
+    assert audio is not None
+    assert not lacks_a_price(call("openai", CHAT), usage, audio, AT_MS)
+    gemini = call("gemini", {"contents": []})
+    assert not lacks_a_price(gemini, usage, prices, AT_MS)

@@ -60,6 +60,18 @@ def test_an_answer_that_did_not_say_all_is_settled_at_its_hold_and_marked(usage:
     assert record.cost_nanousd == DOLLAR
 
 
+@pytest.mark.parametrize("held", [DOLLAR, 10])
+def test_sound_that_nobody_has_priced_costs_the_hold_at_least(held: int) -> None:
+    one, said = account(held)
+    heard = Usage(dict(USED.counts) | {"input_audio_tokens": 1000}, complete=True)
+    assert one.settle(heard, status=200, now_ms=NOON).word == "estimated"
+    _, amounts, record = said.ends[0]
+    cost = (150 + 600) * 1000  # were it text
+    assert amounts == (max(held, cost), 2000)
+    assert record is not None
+    assert (record.cost_nanousd, record.estimated, record.tokens.audio_input) == (max(held, cost), True, 1000)
+
+
 def test_more_than_was_held_counts_and_is_marked() -> None:
     one, said = account(nanousd=10)
     assert one.settle(USED, status=200, now_ms=NOON).word == "overrun"

@@ -1,5 +1,6 @@
 """Anthropic messages. Fields and types as in anthropic-python 2.12, tested against it."""
 
+import re
 from fractions import Fraction
 from typing import Final
 
@@ -62,4 +63,5 @@ ANTHROPIC: Final = Dialect(
         Endpoint("DELETE", "/messages/batches/{id}"),
     ),
     long_windows={"context-1m": 1_000_000},
+    query={"beta": re.compile("true")},  # as its own clients call what an anthropic-beta switches on
 )

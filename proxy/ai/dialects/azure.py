@@ -3,6 +3,7 @@
 What a deployment runs is known to its owner alone: the policy's aliases name it, and an answer's ``model`` says it.
 """
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -36,4 +37,5 @@ AZURE: Final = Dialect(
     _BY_DEPLOYMENT + tuple(_on_v1(line) for line in FREE_AND_PRICED),
     prefixes=("",),
     usage_since=("api-version", "2024-09-01-preview"),
+    query={"api-version": re.compile(r"[A-Za-z0-9._-]{1,64}")},
 )

@@ -28,13 +28,14 @@ class Why(StrEnum):
     TOO_DEEP = "too_deep"
     NOT_AN_OBJECT = "not_an_object"
     BAD_FIELD = "bad_field"
+    QUERY = "query"
     NO_MODEL = "no_model"
     SIGNED = "signed"  # an edit is needed, and would break the client's signature
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """``field`` names the member, header or path at fault; never a value of the body."""
+    """``field`` names the member, header or parameter at fault; never a value of the body."""
 
     why: Why
     field: str = ""
@@ -58,6 +59,7 @@ class AiCall:
     ``external``: names of what the model reads beside the body, so that only its context window bounds the input.
     ``unbounded``: names of what no field of the request bounds; such a call needs a fixed hold.
     ``surcharges``: (unit, at most so many) of server tools.
+    ``sounds``: units of sound that it asks for, and whose price must be known by itself where ``sound_apart``.
     """
 
     dialect: str
@@ -75,6 +77,8 @@ class AiCall:
     has_output: bool = True
     audio_output: bool = True
     image_output: bool = True
+    sound_apart: bool = False
+    sounds: tuple[str, ...] = ()
     cache_write_1h: bool = False
     long_window: int = 0  # tokens: a window that a header asks for, beyond the model's usual one
     geo: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from proxy.ai.dialects.table import Content
 
 _SCALARS = (str, int, float, type(None))  # bool is an int
+_SOUND = "input_audio"
 
 
 def all_in_body(body: dict[str, Any], content: Content) -> bool:
@@ -36,6 +37,20 @@ def all_in_body(body: dict[str, Any], content: Content) -> bool:
             return False
         stack.extend(node[name] for name in descend if name in node)
     return True
+
+
+def holds_sound(body: dict[str, Any], content: Content) -> bool:
+    """Whether the model hears any of ``content.fields``: a part that says so, or refers to an answer's sound."""
+    stack: list[Any] = [body.get(name) for name in content.fields]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            if node.get("type") == _SOUND or isinstance(node.get("audio"), dict):
+                return True
+            stack.extend(node.values())
+    return False
 
 
 def _has_what_it_needs(node: dict[str, Any], kind: str, content: Content) -> bool:

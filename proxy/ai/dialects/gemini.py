@@ -3,6 +3,7 @@
 Protocol buffers' JSON takes each name in camelCase and in snake_case: both are read, and both at once is refused.
 """
 
+import re
 from typing import Final
 
 from proxy.ai.dialects.call import Kind
@@ -41,8 +42,7 @@ GENERATE: Final = Shape(
     content=_CONTENT,
     # Whatever else a tool's member names (search, maps, code, URLs) runs at Google, as often as the model likes.
     tools=Tools(client=_both("functionDeclarations computerUse"), by_key=True),
-    external=frozenset({"cachedContent"}),
-    unbounded=frozenset(),
+    unbounded=frozenset({"cachedContent"}),  # a cache may hold tools of Google's beside contents
 )
 
 EMBED: Final = Shape(
@@ -78,4 +78,6 @@ GEMINI: Final = Dialect(
     ),
     prefixes=("/v1beta", "/v1"),
     snake_too=True,
+    # Not fields, $fields, callback, $alt, which Google's APIs understand too: an answer is the one that we can read.
+    query={"alt": re.compile("json|sse"), "key": re.compile(r"[A-Za-z0-9._-]{1,256}")},
 )

@@ -15,6 +15,7 @@ CHAT_GROQ: Final = Shape(
     choices=CHAT.choices,
     # None of Groq's tiers has another price.
     tiers=Choice(("service_tier",), account=frozenset({"auto", "on_demand", "flex", "performance"})),
+    sound_apart=True,
     content=CHAT.content,
     tools=Tools(client=frozenset({"function"}), default_type="function"),
     unbounded=frozenset({"search_settings", "compound_custom", "exclude_domains", "include_domains"}),

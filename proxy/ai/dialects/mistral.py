@@ -18,6 +18,7 @@ CHAT_MISTRAL: Final = Shape(
     caps=(("max_tokens",),),
     choices=("n",),
     prediction="prediction",
+    sound_apart=True,  # Voxtral's is billed by the second
     content=Content(
         fields=("messages",),
         descend=frozenset({"content", "thinking"}),

@@ -30,6 +30,7 @@ CHAT: Final = Shape(
     prediction="prediction",
     modalities=("modalities",),
     modalities_default_text=True,
+    sound_apart=True,
     content=Content(
         fields=("messages",),
         descend=frozenset({"content"}),
@@ -73,9 +74,10 @@ RESPONSES: Final = Shape(
         server={"web_search": "web_searches", "file_search": "storage_searches", "mcp": None},
         limit="max_tool_calls",
     ),
-    external=frozenset({"previous_response_id", "conversation", "prompt"}),
-    # Compaction reads the context once more, as often as it likes.
-    unbounded=frozenset({"background", "context_management"}),
+    sound_apart=True,
+    external=frozenset({"previous_response_id", "conversation"}),
+    # Compaction reads the context once more, as often as it likes; a stored prompt may bring server tools along.
+    unbounded=frozenset({"background", "context_management", "prompt"}),
     unpriced_words=_UNPRICED,
 )
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from proxy.ai.dialects.call import FREE, AiCall, Free, Kind, Refusal, Why
-from proxy.ai.dialects.content import all_in_body
+from proxy.ai.dialects.content import all_in_body, holds_sound
 from proxy.ai.dialects.table import Choice, Dialect, Endpoint, Path, Shape, snake
 from proxy.ai.expansion import most_bytes
 from proxy.ai.requestjson import FlawedJson, loads
@@ -57,6 +57,8 @@ def read_request(
         return AiCall(dialect.name, dialect.provider, Kind.OPAQUE, model, unbounded=(line.opaque,))
     if line.shape is None:
         return FREE
+    if (parameter := _odd_parameter(dialect, query)) is not None:
+        return Refusal(Why.QUERY, parameter)
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         return Refusal(Why.COMPRESSED, "content-encoding")
     if len(body) > MAX_BODY:
@@ -69,6 +71,21 @@ def read_request(
         return _Reader(dialect, line, line.shape, value).call(model, text, query, headers, also)
     except _Bad as bad:
         return Refusal(Why.NO_MODEL if bad.field == "model" else Why.BAD_FIELD, bad.field)
+
+
+def _odd_parameter(dialect: Dialect, query: str) -> str | None:
+    """A parameter of ``query`` that the dialect does not know, or that stands twice; None: there is none.
+
+    Names are compared as providers read them, decoded. A parameter may choose which members an answer has, those that
+    say what was used too (Google's ``fields`` and ``$fields``), or its form: what is not known is not let through.
+    """
+    seen = set()
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        form = dialect.query.get(name)
+        if form is None or name in seen or form.fullmatch(value) is None:
+            return name if name.isascii() and name.isprintable() and len(name) <= 40 else "query"
+        seen.add(name)
+    return None
 
 
 def without_escapes(text: str, value: dict[str, Any]) -> str:
@@ -136,6 +153,8 @@ class _Reader:
             has_output=bool(shape.caps),
             audio_output=audio,
             image_output=image,
+            sound_apart=shape.sound_apart,
+            sounds=self.sounds(audio=audio),
             cache_write_1h='"1h"' in meant,  # wherever a cache's lifetime may stand
             long_window=self.long_window(headers),
             geo=self.text(shape.geo),
@@ -266,6 +285,14 @@ class _Reader:
         words = {one.lower() for one in said}
         other = bool(words - {"text", "audio", "image"})
         return "audio" in words or other, "image" in words or other
+
+    def sounds(self, *, audio: bool) -> tuple[str, ...]:
+        """Units of sound that the request asks for, where they are billed apart."""
+        if not self.shape.sound_apart:
+            return ()
+        heard = ("input_audio_tokens",) if holds_sound(self.body, self.shape.content) else ()
+        said = ("output_audio_tokens",) if audio and self.shape.modalities is not None else ()
+        return heard + said
 
     def long_window(self, headers: Mapping[str, str]) -> int:
         windows = self.dialect.long_windows

@@ -82,6 +82,7 @@ class Shape:
     prediction: str | None = None
     modalities: Path | None = None  # names output beside text; None: whatever the model can make, it may make
     modalities_default_text: bool = False
+    sound_apart: bool = False  # a token of sound costs many of text: without a price of its own it has none
     content: Content = field(default_factory=Content)
     tools: Tools = field(default_factory=Tools)
     external: frozenset[str] = frozenset()
@@ -120,6 +121,7 @@ class Dialect:
     snake_too: bool = False
     usage_since: tuple[str, str] | None = None  # (query parameter, value): before it a stream cannot be asked
     long_windows: Mapping[str, int] = field(default_factory=dict)  # beginning of an anthropic-beta → tokens
+    query: Mapping[str, re.Pattern[str]] = field(default_factory=dict)  # all that a priced call's query may say
 
     def __post_init__(self) -> None:
         exact: dict[str, dict[str, Endpoint]] = {}

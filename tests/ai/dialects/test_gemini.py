@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.ai.dialects.call import FREE, Kind, Refusal, Why
+from proxy.ai.dialects.call import FREE, AiCall, Kind, Refusal, Why
 from tests.ai.dialects.reads import call, read
 
 CONTENTS = [{"role": "user", "parts": [{"text": "Hi"}]}]
@@ -64,8 +64,8 @@ def test_both_spellings_at_once_are_refused(body: dict) -> None:
             ("content",),
             (),
         ),
-        ({"cachedContent": "cachedContents/x"}, ("cachedContent",), ()),
-        ({"cached_content": "cachedContents/x"}, ("cachedContent",), ()),
+        ({"cachedContent": "cachedContents/x"}, (), ("cachedContent",)),  # it may bring tools of Google's along
+        ({"cached_content": "cachedContents/x"}, (), ("cachedContent",)),
         ({"tools": [{"functionDeclarations": []}]}, (), ()),
         ({"tools": [{"function_declarations": []}]}, (), ()),
         ({"tools": [{"googleSearch": {}}]}, (), ("tool",)),
@@ -77,6 +77,37 @@ def test_both_spellings_at_once_are_refused(body: dict) -> None:
 def test_what_stands_outside_the_body(body: dict, external: tuple, unbounded: tuple) -> None:
     found = call("gemini", {"contents": CONTENTS} | body)
     assert (found.external, found.unbounded) == (external, unbounded)
+
+
+@pytest.mark.parametrize(
+    ("query", "at_fault"),
+    [
+        ("", None),
+        ("alt=sse", None),
+        ("key=AIzaSy_x-1&alt=json", None),
+        ("al%74=sse", None),
+        ("fields=candidates,usageMetadata.promptTokenCount", "fields"),
+        ("%66ields=candidates", "fields"),
+        ("%24fields=candidates", "$fields"),
+        ("alt=sse&$alt=proto", "$alt"),
+        ("alt=media", "alt"),
+        ("alt=sse&alt=json", "alt"),
+        ("alt=sse;fields=candidates", "alt"),
+        ("key=x;fields=candidates", "key"),
+        ("fields", "fields"),
+        ("callback=f", "callback"),
+        ("prettyPrint=false", "prettyPrint"),
+        ("$httpMethod=GET", "$httpMethod"),
+        ("Alt=sse", "Alt"),
+        ("\x00=1", "query"),
+        ("=1", ""),
+    ],
+)
+def test_a_client_does_not_choose_what_its_answer_says_it_used(query: str, at_fault: str | None) -> None:
+    """Google's APIs leave out of an answer what a query asks them to, in either spelling."""
+    found = read("gemini", {"contents": CONTENTS}, query=query)
+    assert found == Refusal(Why.QUERY, at_fault) if at_fault is not None else isinstance(found, AiCall)
+    assert read("gemini", b"", method="GET", path="/v1beta/models", query="pageSize=5&fields=models.name") == FREE
 
 
 def test_pictures_may_be_made_unless_only_text_is_asked_for() -> None:

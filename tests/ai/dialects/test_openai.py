@@ -132,7 +132,7 @@ def test_rejected_predictions_are_billed_beside_the_cap() -> None:
         ),
         ({"input": "Hi", "previous_response_id": "r"}, ("previous_response_id",), ()),
         ({"input": "Hi", "conversation": "c"}, ("conversation",), ()),
-        ({"prompt": {"id": "p"}}, ("prompt",), ()),
+        ({"prompt": {"id": "p"}}, (), ("prompt",)),  # it may bring server tools along
         ({"input": "Hi", "background": True}, (), ("background",)),
         ({"input": "Hi", "background": False}, (), ()),
         ({"input": "Hi", "tools": [{"type": "code_interpreter"}], "max_tool_calls": 2}, (), ("tool",)),

@@ -87,6 +87,24 @@ def test_an_unlisted_member_has_no_bound_unless_the_policy_vouches_for_it() -> N
     assert vouched.unbounded == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "query", "read_as"),
+    [
+        ("openai", "include=usage", Refusal(Why.QUERY, "include")),
+        ("azure", "api-version=2024-10-21", None),
+        ("azure", "api-version=2024-10-21&api-version=preview", Refusal(Why.QUERY, "api-version")),
+        ("azure", "api-version=2024-10-21&x=1", Refusal(Why.QUERY, "x")),
+        ("anthropic", "beta=true", None),
+        ("anthropic", "beta=true&beta=false", Refusal(Why.QUERY, "beta")),
+        ("groq", "x", Refusal(Why.QUERY, "x")),
+        ("mistral", "x=%20", Refusal(Why.QUERY, "x")),
+    ],
+)
+def test_a_query_says_nothing_that_the_table_does_not_know(name: str, query: str, read_as: object) -> None:
+    found = read(name, CHAT, query=query)
+    assert found == read_as if read_as is not None else isinstance(found, AiCall)
+
+
 def test_null_is_as_good_as_absent() -> None:
     found = call("openai", CHAT | {"max_tokens": None, "n": None, "stream": None, "tools": None, "service_tier": None})
     assert (found.output_cap, found.choices, found.stream, found.context) == (None, 1, False, ())
