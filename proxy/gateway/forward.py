@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from time import monotonic
 
+from proxy.ai.dialects.fields import PREFIXES, sent
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.relay import body_length, request_body, send_answer, send_interim, whole_body
 from proxy.identity.forwarding import STRIPPED_PREFIX
-from proxy.policy.model import HostMode, Origin, RetryMode, Route, Timeouts, Upstream
+from proxy.policy.model import AuthMode, HostMode, Origin, RetryMode, Route, Timeouts, Upstream
 from proxy.policy.target import rewritten_target
 from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import Block, RequestHeads
@@ -35,7 +36,7 @@ class Target:
         drop = stripped | {name.lower() for name, _ in headers} | {b"x-request-id"}
         return cls(
             upstream=upstream,
-            heads=RequestHeads(drop, (STRIPPED_PREFIX,)),
+            heads=_heads(route, drop),
             headers=headers,
             timeouts=route.timeouts or upstream.timeouts,
             retryable=route.retry is RetryMode.IDEMPOTENT,
@@ -49,6 +50,14 @@ class Target:
         if not self.strip_prefix and not self.add_prefix:
             return exchange.target
         return rewritten_target(exchange.target, self.strip_prefix, self.add_prefix)
+
+
+def _heads(route: Route, drop: frozenset[bytes]) -> RequestHeads:
+    """An app's own upstream gets what its client says, a provider only what is meant for it."""
+    if route.spending is None:
+        return RequestHeads(drop, (STRIPPED_PREFIX,))
+    only = sent(route.spending.dialect, own_credential=route.auth is AuthMode.NONE)
+    return RequestHeads(drop, (STRIPPED_PREFIX,), only=only, only_prefixes=PREFIXES)
 
 
 def check_length(exchange: Exchange, max_body: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from multidict import CIMultiDictProxy
 
@@ -250,10 +251,17 @@ class Runtime:
         return block_of([(b"Via", via_extended(via, version, self.shared.pseudonym))])
 
     def hidden_from_provider(self, exchange: Exchange, route: Route) -> tuple[bytes, ...]:
-        """Lower-case names of fields that no provider may see: cookies, gateway keys, and where callers are identified
-        the fields that their tokens are in. Who is asked for no credential of ours may bring one of the provider's."""
-        hidden = (*self.hidden_fields(exchange), b"cookie")
+        """Lower-case names of fields that no provider may see, of those that it is sent at all: with a gateway key in
+        them, and where callers are identified those that their tokens are in. Who is asked for no credential of ours
+        may bring one of the provider's."""
+        headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        hidden = self.authenticator.fields_holding_keys(headers)
         return hidden if route.auth is AuthMode.NONE else (*hidden, *self._token_fields)
+
+    def check_provider_query(self, query: str) -> None:
+        """Raises: GatewayError CALL_UNREADABLE for a query with a gateway key in it."""
+        if any(self.authenticator.is_gateway_key(value) for _, value in parse_qsl(query)):
+            raise GatewayError(Reason.CALL_UNREADABLE, "a gateway key belongs in a field, not in the query")
 
     def hidden_fields(self, exchange: Exchange) -> tuple[bytes, ...]:
         """Lower-case names of fields that hold a gateway key: it must never reach an upstream."""

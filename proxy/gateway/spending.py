@@ -52,6 +52,8 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
     target = runtime.target(route)
     path, _, query = target.rewritten(exchange).partition("?")
     endpoint = target.upstream.primary[0].base_path + path
+    if query:
+        runtime.check_provider_query(query)
     headers = _joined(exchange.headers.items())
     call = read_call(spending, exchange.method, endpoint, query, headers, body or b"")
     told, hidden = runtime.told_provider(exchange), runtime.hidden_from_provider(exchange, route)

@@ -174,6 +174,10 @@ class Authenticator:
         """Lower-case names of the fields to take out because a gateway key is in them, on routes without auth too."""
         return self._keys.fields_holding_keys(headers)
 
+    def is_gateway_key(self, value: str) -> bool:
+        """Whether it is a gateway key, or looks like one: it must never reach an upstream."""
+        return self._keys.is_key(value)
+
     def forwarded_fields(self, identity: Identity) -> list[tuple[bytes, bytes]]:
         """The fields that tell the upstream who calls: the same list each time, not to be changed."""
         fields: list[tuple[bytes, bytes]] | None = identity.memo.get(_FORWARDED)

@@ -27,6 +27,7 @@ ANY: Final = "*"
 X_API_KEY: Final = istr("x-api-key")
 X_GOOG_API_KEY: Final = istr("x-goog-api-key")
 KEY_FIELDS: Final = (AUTHORIZATION, X_API_KEY, X_GOOG_API_KEY)
+_MAY_HOLD_KEYS: Final = (*KEY_FIELDS, istr("api-key"))  # nobody is identified by Azure's, but it may be tried
 
 TENANT: Final = istr("Sluicegate-Tenant")
 USER: Final = istr("Sluicegate-User")
@@ -134,13 +135,16 @@ class GatewayKeys:
         routes = self._routes.get(identity.credential, frozenset())
         return routes is None or route in routes
 
+    def is_key(self, value: str) -> bool:
+        """One of ours, or recognisably a gateway's."""
+        return value.startswith(PREFIX) or self.match(value) is not None
+
     def fields_holding_keys(self, headers: Headers) -> tuple[bytes, ...]:
         """Lower-case names of fields with a gateway key in them: it must never reach an upstream."""
         found: tuple[bytes, ...] = ()
-        for name in KEY_FIELDS:
+        for name in _MAY_HOLD_KEYS:
             for value in headers.getall(name, ()):
-                held = _held(name, value)
-                if held.startswith(PREFIX) or self.match(held) is not None:
+                if self.is_key(_held(name, value)):
                     found = (*found, name.lower().encode())
                     break
         return found

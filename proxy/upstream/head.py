@@ -44,16 +44,26 @@ _COMMENT: Final = re.compile(rb"\([^()]*\)")
 
 class RequestHeads:
     """Heads of requests sent upstream. ``drop``: lower-case names taken out, those of identity headers for example;
-    ``prefixes``: so are all names that begin with one of these.
+    ``prefixes``: so are all names that begin with one of these. ``only``: what is neither in it nor begins as one of
+    ``only_prefixes`` is taken out, too; None: all else goes on.
 
     Always out: hop-by-hop fields, Host, Expect, the framing, forwarding fields (X-Forwarded-*, Forwarded, Via,
     X-Real-IP: the caller adds them), and every name with an underscore, which some servers read as a hyphen.
     """
 
-    __slots__ = ("_drop", "_memo", "_prefixes")
+    __slots__ = ("_drop", "_memo", "_only", "_only_prefixes", "_prefixes")
 
-    def __init__(self, drop: frozenset[bytes] = frozenset(), prefixes: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self,
+        drop: frozenset[bytes] = frozenset(),
+        prefixes: tuple[bytes, ...] = (),
+        *,
+        only: frozenset[bytes] | None = None,
+        only_prefixes: tuple[bytes, ...] = (),
+    ) -> None:
         self._drop = drop
+        self._only = only
+        self._only_prefixes = only_prefixes
         self._prefixes = (b"x-forwarded-", *prefixes)
         self._memo: dict[bytes, bytes] = {}
 
@@ -106,7 +116,7 @@ class RequestHeads:
             prefix = _CONNECTION
         elif lower == _TE:
             prefix = _TE
-        elif lower in self._drop or lower in _MADE_ANEW or b"_" in lower or lower.startswith(self._prefixes):
+        elif self._stops(lower):
             prefix = b""
         elif lower == _MAX_FORWARDS:
             prefix = _MAX_FORWARDS
@@ -115,6 +125,11 @@ class RequestHeads:
         if len(self._memo) < MEMO_LIMIT and len(name) <= MEMO_NAME:
             self._memo[name] = prefix
         return prefix
+
+    def _stops(self, lower: bytes) -> bool:
+        if lower in self._drop or lower in _MADE_ANEW or b"_" in lower or lower.startswith(self._prefixes):
+            return True
+        return self._only is not None and lower not in self._only and not lower.startswith(self._only_prefixes)
 
 
 class ResponseHeads:

@@ -35,6 +35,8 @@ routes:
      budgets: [all], on_disconnect: cancel}}
   - {{name: narrow, match: {{path: "/narrow/**"}}, rewrite: {{strip: /narrow}}, upstream: narrow, limits: [],
      budgets: [all]}}
+  - {{name: own, match: {{path: "/own/**"}}, rewrite: {{strip: /own}}, upstream: openai, limits: [], budgets: [all],
+     auth: none}}
   - {{name: gone, match: {{path: "/gone/**"}}, rewrite: {{strip: /gone}}, upstream: gone, limits: [], budgets: [all]}}
   - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [all], max_output_tokens: 500}}
 """
@@ -207,6 +209,52 @@ async def test_a_provider_never_sees_who_calls(stand: Stand) -> None:
     told = {name.lower() for name, _ in seen.headers}
     assert not told & {"authorization", "cookie", "x-tenant-id", "x-user-id", "x-tier", "x-forwarded-for"}
     assert "via" in told
+
+
+async def test_a_provider_is_sent_only_what_is_meant_for_it(stand: Stand) -> None:
+    """Addresses, assertions of identity and the like have names without number: what is not listed stops here."""
+    data = json.dumps(call(output=1)).encode()
+    asserted = [
+        f"{name}: 203.0.113.9"
+        for name in (
+            *("X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "X-Cluster-Client-IP", "Fly-Client-IP"),
+            *("X-Original-Forwarded-For", "X-Envoy-External-Address", "X-Amzn-Oidc-Data", "X-Amzn-Oidc-Identity"),
+            *("X-Auth-Request-Email", "Referer", "Origin", "apikey", "x-api-key", "x-goog-api-key", "traceparent"),
+            *("baggage", "X-Goog-FieldMask", "X-HTTP-Method-Override", "Proxy-Authorization", "X-New-Client-IP"),
+        )
+    ]
+    meant = ("User-Agent: app/1", "OpenAI-Project: p", "X-Stainless-Lang: python", "Idempotency-Key: once")
+    bearer = f"Authorization: Bearer {stand.user()}"
+    fields = (bearer, "Content-Type: application/json", *meant, *asserted)
+    answer = await once(stand.gateway, get(CHAT, *fields, method="POST", body=data))
+    assert answer.status == 200
+    seen = stand.origin.last()
+    assert b"203.0.113.9" not in seen.head
+    told = {name.lower(): value for name, value in seen.headers}
+    listed = {"user-agent", "openai-project", "x-stainless-lang", "idempotency-key", "content-type"}
+    assert told.keys() == listed | {"host", "via", "x-request-id", "accept-encoding", "content-length"}
+    assert told["x-request-id"] == answer.get("X-Request-ID")
+
+
+async def test_a_route_that_asks_for_no_credential_lets_the_providers_own_through(stand: Stand) -> None:
+    """But never a gateway's, wherever it stands."""
+    data = json.dumps(call(output=1)).encode()
+    for value, passes in (("Bearer sk-theirs", True), ("Bearer sk-slg-" + "k" * 40, False)):
+        fields = (f"Authorization: {value}", "x-api-key: theirs", "CF-Connecting-IP: 203.0.113.9")
+        answer = await once(stand.gateway, get("/own/v1/chat/completions", *fields, method="POST", body=data))
+        assert answer.status == 200
+        told = {name.lower(): value for name, value in stand.origin.last().headers}
+        assert told.get("authorization") == (value if passes else None)
+        assert not told.keys() & {"x-api-key", "cf-connecting-ip"}
+
+
+@pytest.mark.parametrize("query", ["key=sk-slg-" + "k" * 40, "a=1&x=%73k-slg-x"])
+async def test_a_gateway_key_in_a_query_never_reaches_a_provider(stand: Stand, query: str) -> None:
+    before = len(stand.origin.seen)
+    answer = await once(stand.gateway, get(f"/v1/models?{query}", f"Authorization: Bearer {stand.user()}"))
+    assert (answer.status, answer.json()["reason"]) == (400, "call_unreadable")
+    assert "sk-slg" not in answer.body.decode()
+    assert len(stand.origin.seen) == before
 
 
 async def test_a_field_that_stands_twice_is_read_as_the_provider_reads_it(stand: Stand) -> None:

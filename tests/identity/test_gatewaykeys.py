@@ -66,6 +66,10 @@ def test_a_key_made_by_hand_works_as_well():
     keys = keys_of(key(sha256=((digest(HAND_MADE), None),)))
     assert identified(keys, secret=HAND_MADE).credential == "worker"
     assert keys.fields_holding_keys(fields(("x-api-key", HAND_MADE))) == (b"x-api-key",)
+    assert keys.fields_holding_keys(fields(("api-key", HAND_MADE))) == (b"api-key",)
+    assert keys.is_key(HAND_MADE)
+    assert keys.is_key("sk-slg-of-another-gateway")
+    assert not keys.is_key("sk-of-a-provider")
 
 
 @pytest.mark.parametrize("secret", [SECRET + "0", SECRET[:-1], "sk-slg-", SECRET.upper().replace("SK-SLG", "sk-slg")])

@@ -63,6 +63,14 @@ def test_41_fields_named_by_connection_stop(connection: bytes) -> None:
     assert answer(raw) == [b"X-Other: 3"]
 
 
+def test_where_only_some_fields_go_on_all_others_stop() -> None:
+    heads = RequestHeads(frozenset({b"b"}), only=frozenset({b"a", b"b"}), only_prefixes=(b"x-ours-",))
+    raw = [(b"A", b"1"), (b"B", b"2"), (b"C", b"3"), (b"X-Ours-1", b"4"), (b"x_ours_1", b"5"), (b"Max-Forwards", b"6")]
+    for _ in range(2):
+        head = heads.build(b"GET", b"/", raw, host=b"h", add=[(b"C", b"ours")], framing=NO_BODY)
+        assert head == b"GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nX-Ours-1: 4\r\nC: ours\r\n\r\n"
+
+
 def test_41_every_connection_field_counts() -> None:
     raw = [(b"Connection", b"a"), (b"A", b"1"), (b"Connection", b"keep-alive"), (b"Connection", b"b"), (b"B", b"2")]
     assert request(raw) == []
