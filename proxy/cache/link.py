@@ -30,7 +30,6 @@ from proxy.store.scripts import Script
 
 MOST_AT_ONCE: Final = 32  # calls, and so connections
 
-_SLOWEST_S: Final = 2.0  # what redis-py's own timeouts are: ours are shorter
 _GONE: Final = (BusyLoadingError, ClusterDownError, MasterDownError, ReadOnlyError, TryAgainError)
 
 
@@ -56,7 +55,9 @@ class Link:
         """``on_change`` hears why nothing is asked any more, and None when it is again."""
         self.url = url
         self.refused = 0  # calls that Redis answered with an error: out of memory, say
-        self._plain = PlainClient(url, _SLOWEST_S, retries=1)  # once, for a connection that was closed as it rested
+        # One retry, for a connection that was closed as it rested. redis-py may swallow a cancellation that comes as
+        # a call begins: then its own timeout is what ends the call.
+        self._plain = PlainClient(url, timeout_ms / 1000, retries=1)
         self._monotonic_ms = clock.monotonic_ms
         self._timeout_s = timeout_ms / 1000
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
@@ -90,6 +91,8 @@ class Link:
     async def _bounded(self, parts: Any, options: dict[str, Any], whole: Any = None) -> Any:
         try:
             async with asyncio.timeout(self._timeout_s), self._slots:
+                if not self._breaker.closed:  # it has opened while this call waited
+                    return AWAY
                 try:
                     reply = await self._plain.client.execute_command(*parts, **options)
                 except NoScriptError:

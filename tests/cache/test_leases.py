@@ -21,7 +21,7 @@ async def leases(empty_redis: Server) -> AsyncIterator[Leases]:
 
 async def test_of_many_one_gets_it(leases: Leases) -> None:
     got = await asyncio.gather(*(leases.try_lease(b"key", b"%d" % number, 10_000) for number in range(50)))
-    assert sorted(got) == [False] * 49 + [True]
+    assert (got.count(True), got.count(False)) == (1, 49)
 
 
 async def test_another_key_has_another_lease(leases: Leases) -> None:
@@ -48,7 +48,7 @@ async def test_only_the_holder_renews_and_releases(leases: Leases) -> None:
 async def test_a_lease_that_is_not_renewed_ends(leases: Leases, empty_redis: Server) -> None:
     await leases.try_lease(b"key", b"a", 20)
     async with asyncio.timeout(5):
-        while not await leases.try_lease(b"key", b"b", 10_000):
+        while not await leases.try_lease(b"key", b"b", 10_000):  # noqa: ASYNC110 - Redis' clock
             await asyncio.sleep(0.005)
     assert not await leases.renew(b"key", b"a", 10_000)
     with empty_redis.client as client:

@@ -1,0 +1,87 @@
+"""The cache takes no room that meters need."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from proxy.cache import room as room_module
+from proxy.cache.link import Link
+from proxy.cache.room import Room, has_room
+from proxy.cache.shared import Shared
+from proxy.core.clock import SystemClock
+from proxy.core.storeurl import parse_store_url
+from tests.cache.stored import answer
+from tests.store.servers import BINARIES, cluster, server
+
+BINARY = next(iter(BINARIES.values()))
+
+
+@pytest.mark.parametrize(
+    ("memory", "room"),
+    [
+        ({"used_memory": 99, "maxmemory": 0}, True),
+        ({"used_memory": 100, "maxmemory": 0}, False),
+        ({"used_memory": 69, "maxmemory": 100}, True),
+        ({"used_memory": 70, "maxmemory": 100}, False),
+        ({"used_memory": 50}, True),
+        ({}, False),
+    ],
+)
+def test_there_is_room_below_both_bounds(memory: Mapping[str, int], room: bool) -> None:
+    assert has_room(memory, 100) == room
+
+
+async def until(room: Room, left: bool) -> None:
+    async with asyncio.timeout(5):
+        while room.left != left:  # noqa: ASYNC110 - another task makes it so
+            await asyncio.sleep(0.005)
+
+
+async def test_a_redis_that_fills_up_is_left_alone_until_it_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_module, "LOOK_S", 0.01)
+    with server(BINARY) as one, one.client as client:
+        link = Link(parse_store_url(one.url), SystemClock(), 2_000)
+        room = Room(link, client.info("memory")["used_memory"] + (4 << 20))
+        shared = Shared(link, room)
+        assert not await shared.put(b"key", answer(), 60_000)
+        assert not await shared.mark(b"key", 60_000)
+        await room.start()
+        await until(room, True)
+        assert await shared.put(b"key", answer(), 60_000)
+        client.set("meters", b"x" * (8 << 20))
+        await until(room, False)
+        assert not await shared.put(b"key", answer(), 60_000)
+        assert await shared.get(b"key") is not None
+        client.delete("meters")
+        await until(room, True)
+        await room.stop()
+        await link.close()
+
+
+async def test_a_redis_of_the_caches_own_sees_to_itself() -> None:
+    link = Link(parse_store_url("redis://127.0.0.1:1"), SystemClock(), 100)
+    room = Room(link, None)
+    await room.start()
+    assert room.left
+    await room.stop()
+    await link.close()
+
+
+async def test_one_that_does_not_answer_has_none() -> None:
+    with server(BINARY) as one:
+        link = Link(parse_store_url(one.url), SystemClock(), 500)
+        one.kill()
+        room = Room(link, 1 << 40)
+        assert not await room._look(1 << 40)
+        await link.close()
+
+
+async def test_of_a_cluster_every_node_must_have_room() -> None:
+    with cluster(BINARY) as nodes, nodes.nodes[2].client as last:
+        link = Link(parse_store_url(nodes.url), SystemClock(), 2_000)
+        room = Room(link, 1 << 40)
+        assert await room._look(1 << 40)
+        last.config_set("maxmemory", 100 << 10)
+        assert not await room._look(1 << 40)
+        await link.close()
