@@ -22,7 +22,7 @@ from proxy.ledger.grants import Grant, Grants
 from proxy.ledger.migrate import migrate, require_head, version
 from proxy.ledger.outbox import arrivals
 from proxy.ledger.reconcile import Difference
-from proxy.ledger.reports import By, Line, report
+from proxy.ledger.reports import By, Line, named_whole, report
 from proxy.ledger.sums import living
 from proxy.ledger.url import Dialect, LedgerUrl, parse
 from proxy.metering.inspection import Snapshot, snapshot
@@ -40,7 +40,7 @@ class Unanswered(Exception):
 
 
 def read_by(text: str) -> list[By]:
-    """``tenant,model``. Raises: ValueError that names the words there are."""
+    """``tenant,model``; a user's issuer comes by itself. Raises: ValueError that names the words there are."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     known = [what.value for what in By]
     for place, word in enumerate(words):
@@ -48,7 +48,7 @@ def read_by(text: str) -> list[By]:
             raise ValueError(f"there is no report by {word!r}, only by {', '.join(known)}")
         if word in words[:place]:
             raise ValueError(f"a report by {word!r} twice")
-    return [By(word) for word in words]
+    return named_whole([By(word) for word in words])
 
 
 async def usage(policy: Policy, by: Sequence[By], since_ms: int | None, until_ms: int | None) -> list[Line]:

@@ -70,13 +70,38 @@ def test_a_spreadsheet_gets_every_nano_dollar_and_no_formula(config: Path, capsy
     ]
 
 
+@pytest.fixture
+def of_two_issuers(tmp_path: Path, now_ms: int) -> Path:
+    made = [
+        a_call(f"r{n}", now_ms - 1, 100 + n, user_id="u1", issuer=issuer)
+        for n, issuer in enumerate(("https://a.example", "https://b.example", ""))
+    ]
+    filled(ledger_url(tmp_path), made, now_ms)
+    return written_policy(tmp_path)
+
+
+def test_users_of_two_issuers_are_two(of_two_issuers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both may have a user u1: each is a line, with its issuer beside it, in all three forms."""
+    head, *lines, whole = said(capsys, of_two_issuers, "--by", "user").splitlines()
+    assert head.split()[:3] == ["issuer", "user", "calls"]
+    assert [line.split()[:2] for line in lines[1:]] == [["https://b.example", "u1"], ["https://a.example", "u1"]]
+    assert whole.split()[:2] == ["all", "3"]
+    both = [("", "u1"), ("https://b.example", "u1"), ("https://a.example", "u1")]
+    table = csv.DictReader(io.StringIO(said(capsys, of_two_issuers, "--by", "user", "--csv")))
+    assert [(line["issuer"], line["user"]) for line in table] == both
+    found = json.loads(said(capsys, of_two_issuers, "--by", "user", "--json"))
+    assert [(line["issuer"], line["user"]) for line in found] == both
+    asked = said(capsys, of_two_issuers, "--by", "user,issuer", "--json")
+    assert list(json.loads(asked)[0])[:2] == ["user", "issuer"]
+
+
 def test_without_any_word_it_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, config, "--by", "", "--since", "366d").splitlines()[1].split()[-1] == "1005.000000045"
 
 
 def test_an_unknown_word_names_those_that_are_known(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys, config, "--by", "tenant,modle", code=2)
-    assert told.startswith("sluicegate: there is no report by 'modle', only by tenant, user, tier, model")
+    assert told.startswith("sluicegate: there is no report by 'modle', only by tenant, issuer, user, tier, model")
     assert "twice" in said(capsys, config, "--by", "day,day", code=2)
     assert "such as 30d" in said(capsys, config, "--since", "lately", code=2)
 

@@ -173,6 +173,8 @@ async def test_the_admin_api_reports_grants_and_compares(stand: Stand) -> None:
 
     line = await asyncio.to_thread(eventually, reported, 30)
     assert (line["model"], line["calls"], line["cost_usd"]) == ("gpt-4o-mini", 1, f"{price(10, 20) / 1e9:.9f}")
+    users = await asyncio.to_thread(ask, "/usage?by=user&since=1h")
+    assert ("test-issuer", "zoe") in {(one["issuer"], one["user"]) for one in users}
     standings = await asyncio.to_thread(ask, "/budgets?scope=user:zoe")
     assert standings["only_ledger"] is None
     mine = next(one for one in standings["budgets"] if one["budget"] == "user")

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.core.usage import RecordKind, Tokens
 from proxy.ledger.database import Database
-from proxy.ledger.reports import By, report
+from proxy.ledger.reports import By, named_whole, report
 from proxy.ledger.writer import write
 from tests.ledger.samples import NOW_MS, a_record, an_arrival
 
@@ -52,6 +52,12 @@ async def test_lines_add_up_however_they_are_asked_for(filled: Database, by: tup
     assert len({line.keys for line in lines}) == len(lines)
     for name in ("calls", "input_tokens", "cost_nanousd", "estimated"):
         assert sum(getattr(line.totals, name) for line in lines) == getattr(whole.totals, name)
+
+
+def test_a_user_is_named_with_its_issuer() -> None:
+    assert named_whole([By.TENANT, By.USER, By.DAY]) == [By.TENANT, By.ISSUER, By.USER, By.DAY]
+    assert named_whole([By.USER, By.ISSUER]) == [By.USER, By.ISSUER]
+    assert named_whole([By.TENANT]) == [By.TENANT]
 
 
 async def test_time_comes_first_then_the_dearest(filled: Database) -> None:
