@@ -6,7 +6,6 @@ from typing import Final
 from proxy.cache.reuse import Use
 
 _NAME: Final = b"sluicegate"
-_UNSAFE: Final = b'\\"'
 
 
 class Forwarded(StrEnum):

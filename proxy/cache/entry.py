@@ -18,12 +18,12 @@ class Terms:
     received_ms: int  # when its head came, or when it was last validated
     initial_age_ms: int  # corrected_initial_age (§4.2.3)
     lifetime_ms: int
-    date_ms: int = 0  # its Date, or when it came: of several that match the latest is used (§4)
     heuristic: bool = False  # nobody said the lifetime (§4.2.2)
     no_cache: bool = False  # reuse only after validation (§5.2.2.4)
     must_revalidate: bool = False  # never stale beyond these windows: must-revalidate, s-maxage and the like (§4.2.4)
     swr_ms: int = 0  # stale-while-revalidate (RFC 5861 §3); 0 where stale is forbidden outright
     sie_ms: int = 0  # stale-if-error (RFC 5861 §4); likewise
+    date_ms: int = 0  # its Date, or when it came: of several that match the latest is used (§4)
 
     def age_ms(self, now_ms: int) -> int:
         """current_age (§4.2.3); a clock that steps back makes nothing younger than it came."""
