@@ -58,6 +58,8 @@ class Reason(StrEnum):
     MAINTENANCE = "maintenance"
     OVERLOADED = "overloaded"
     STORE_AWAY = "store_away"
+    NOT_CACHED = "not_cached"
+    TENANT_MISMATCH = "tenant_mismatch"
     UPSTREAM_REFUSED = "upstream_refused"
     UPSTREAM_TLS = "upstream_tls"
     UPSTREAM_RESET = "upstream_reset"
@@ -124,6 +126,8 @@ ERRORS: Final[dict[Reason, ErrorClass]] = {
     Reason.MAINTENANCE: ErrorClass(_GATEWAY, 503, "Down for maintenance", True, REDUCED_CAPACITY),
     Reason.OVERLOADED: ErrorClass(_GATEWAY, 503, "The gateway is at its capacity", True, REDUCED_CAPACITY),
     Reason.STORE_AWAY: ErrorClass(_STORE, 503, "Limits cannot be checked at the moment", True, REDUCED_CAPACITY),
+    Reason.NOT_CACHED: ErrorClass(_CLIENT, 504, "No stored answer can be used, and no other was wanted"),
+    Reason.TENANT_MISMATCH: ErrorClass(_UPSTREAM, 502, "The upstream's answer is not this tenant's"),
     Reason.UPSTREAM_REFUSED: ErrorClass(_UPSTREAM, 502, "The upstream refused the connection", retryable=True),
     Reason.UPSTREAM_TLS: ErrorClass(_UPSTREAM, 502, "No trusted connection to the upstream", retryable=True),
     Reason.UPSTREAM_RESET: ErrorClass(_UPSTREAM, 502, "The upstream closed the connection early", retryable=True),

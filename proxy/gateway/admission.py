@@ -8,6 +8,7 @@ from proxy.core.identity import Identity
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.runtime import Runtime
 from proxy.metering.decision import Decision
+from proxy.policy.caching import WHOLE
 from proxy.policy.model import MeterKind, RedisDown, Route
 from proxy.store.errors import StoreAway
 from proxy.telemetry.metrics import DECISIONS, STORE_AWAY
@@ -15,8 +16,12 @@ from proxy.telemetry.metrics import DECISIONS, STORE_AWAY
 RETRY_WHEN_BACK_MS: Final = 2_000  # Redis' return is noticed within this time
 
 
-async def admit(exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, factor: int) -> Decision | None:
-    """Returns the decision, to be released when the request has ended; None on a route without limits.
+async def admit(
+    exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, factor: int, share: int = WHOLE
+) -> Decision | None:
+    """Takes ``share`` thousandths of what a request with this ``factor`` weighs.
+
+    Returns the decision, to be released when the request has ended; None on a route without limits.
 
     Raises: GatewayError QUOTA_EXCEEDED, CONCURRENCY_EXCEEDED; STORE_AWAY on a route that is closed while Redis is away.
     """
@@ -24,7 +29,7 @@ async def admit(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
         return None
     shared = runtime.shared
     now_ms = shared.clock.now_ms()
-    plan = runtime.planner.plan(route, identity, exchange.address, now_ms, factor)
+    plan = runtime.planner.plan(route, identity, exchange.address, now_ms, factor, share)
     started_s = monotonic()
     try:
         decision = await shared.meters.admit(plan)

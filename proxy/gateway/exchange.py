@@ -20,10 +20,22 @@ class Outcome(StrEnum):
 
     FORWARDED = "forwarded"  # the upstream's answer was relayed whole
     REFUSED = "refused"  # by the policy: identity, limits, routes
+    CACHED = "cached"  # by a stored answer
     ANSWERED = "answered"  # by the gateway itself, as asked: a preflight, OPTIONS *
     FAILED = "failed"  # the upstream or the gateway did not manage
     CUT = "cut"  # the upstream's answer broke off after its head was sent
     CLIENT_GONE = "client_gone"
+
+
+class CacheResult(StrEnum):
+    """What the cache did for a request: a metric's label and a word in the log."""
+
+    HIT = "hit"
+    STALE = "stale"
+    REVALIDATED = "revalidated"
+    COALESCED = "coalesced"  # answered by what another's fetch brought
+    MISS = "miss"
+    BYPASS = "bypass"
 
 
 class Exchange:
@@ -34,6 +46,8 @@ class Exchange:
         "attempt",
         "bytes_in",
         "bytes_out",
+        "cache",
+        "cache_why",
         "close",
         "connection",
         "decision",
@@ -87,6 +101,8 @@ class Exchange:
         self.decision: Any = None
         self.attempt: Any = None
         self.spent: Any = None  # what a call to a provider came to
+        self.cache: CacheResult | None = None  # on a route that caches
+        self.cache_why = ""
         self.fields: list[tuple[bytes, bytes]] = []  # for the answer's head: limits, CORS
         self.status = 0
         self.outcome = Outcome.FAILED

@@ -10,27 +10,31 @@ import secrets
 from itertools import count
 from time import monotonic
 
+from proxy.cache.answers import for_downstream
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
+from proxy.core.identity import Identity
 from proxy.gateway import cors
 from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
 from proxy.gateway.batch import body_bound, calls
+from proxy.gateway.cacheway import answer_cached
 from proxy.gateway.calls import Calls
 from proxy.gateway.connection import Connection
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange, Outcome
-from proxy.gateway.forward import check_length, forward
+from proxy.gateway.forward import check_length, send
 from proxy.gateway.ownusage import OWN_FIELDS, OWN_PREFIX, own_answer
 from proxy.gateway.problem import CONTENT_TYPE, problem_body, reason_phrase, retry_fields
-from proxy.gateway.relay import http_date, read_body
+from proxy.gateway.relay import http_date, read_body, send_answer
 from proxy.gateway.report import Reporter
 from proxy.gateway.runtime import Runtime, Shared
 from proxy.gateway.spending import spend
 from proxy.metering.budgets import Grants
-from proxy.policy.model import BatchKind, Policy
+from proxy.policy.model import BatchKind, Policy, Route
 from proxy.telemetry.log import LineWriter
 from proxy.telemetry.metrics import Metrics
+from proxy.upstream.response import Response
 
 log = logging.getLogger("sluicegate.handler")
 
@@ -107,11 +111,13 @@ class Handler:
         if route.spending is not None:
             await spend(exchange, runtime, route, identity)
             return
+        if route.caching is not None and await answer_cached(exchange, runtime, route, identity):
+            return
         check_length(exchange, body_bound(route))
         body = await read_body(exchange, body_bound(route)) if route.batch is BatchKind.GRAPHQL else None
         decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))
         try:
-            await forward(
+            response = await send(
                 exchange,
                 runtime.target(route),
                 runtime.shared.upstreams,
@@ -119,9 +125,21 @@ class Handler:
                 runtime.hidden_fields(exchange),
                 body,
             )
+            self._heard(exchange, runtime, route, identity, response)
+            await send_answer(exchange, response)
         finally:
             if decision is not None:
                 runtime.shared.meters.release(decision)
+
+    def _heard(
+        self, exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, response: Response
+    ) -> None:
+        """What an answer that is not stored does to what is."""
+        if runtime.invalidation.concerns(exchange.method):
+            caches = runtime.shared.caches
+            runtime.invalidation.heard(exchange, identity, response.status, response.headers, caches)
+        if route.caching is not None:
+            response.headers = for_downstream(response.headers, route.caching)
 
     def _answer_preflight(self, exchange: Exchange, runtime: Runtime) -> bool:
         """Answers a CORS preflight, by the route that the request to come would take; it brings no credential."""

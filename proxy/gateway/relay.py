@@ -172,8 +172,14 @@ def answer_head(exchange: Exchange, response: Response, framing: int) -> bytes:
     add = [(b"X-Request-ID", exchange.request_id.encode()), *exchange.fields]
     if exchange.close:
         add.append((b"Connection", b"close"))
-    heads = _ANSWERS if exchange.route is None or exchange.route.cors is None else _SHARED_ANSWERS
-    return heads.build(response.status, response.reason, response.headers, add=add, framing=framing, date=http_date)
+    return answer_heads(exchange).build(
+        response.status, response.reason, response.headers, add=add, framing=framing, date=http_date
+    )
+
+
+def answer_heads(exchange: Exchange) -> ResponseHeads:
+    """What makes the heads of its answers."""
+    return _ANSWERS if exchange.route is None or exchange.route.cors is None else _SHARED_ANSWERS
 
 
 _date = (0, b"")

@@ -11,10 +11,12 @@ import orjson
 
 from proxy.core.errors import ERRORS, GatewayError
 from proxy.core.units import NANOS
-from proxy.gateway.exchange import Exchange, Outcome
+from proxy.gateway.exchange import CacheResult, Exchange, Outcome
 from proxy.policy.model import Policy
 from proxy.telemetry.log import LineWriter
 from proxy.telemetry.metrics import (
+    CACHE_BYTES_SERVED,
+    CACHE_REQUESTS,
     DURATION,
     IN_FLIGHT,
     REFUSALS,
@@ -49,6 +51,8 @@ class Reporter:
         self._requests: dict[_RequestKey, int] = {}
         self._durations: dict[str, Histogram] = {}
         self._upstreams: dict[str, Histogram] = {}
+        self._caches: dict[tuple[str, str, CacheResult, str], int] = {}
+        self._served: dict[str, int] = {}
         self._anonymous: dict[_LineKey, bytes] = {}
 
     def begin(self) -> None:
@@ -82,9 +86,27 @@ class Reporter:
             upstream.observe(exchange.upstream_s)
             if exchange.attempt.retried:
                 self._metrics.inc(UPSTREAM_RETRIES, route.upstream)
+        if exchange.cache is not None:
+            self._count_cache(exchange, route_name, tier)
         if exchange.reason is not None:
             self._metrics.inc(REFUSALS, ERRORS[exchange.reason].fault.value, exchange.reason.value)
         self._lines.write(self._line(exchange, policy, route_name, tier, elapsed_s))
+
+    def _count_cache(self, exchange: Exchange, route_name: str, tier: str) -> None:
+        assert exchange.cache is not None
+        key = (route_name, tier, exchange.cache, exchange.cache_why)
+        slot = self._caches.get(key)
+        if slot is None:
+            slot = self._caches[key] = self._metrics.slot(
+                CACHE_REQUESTS, route_name, tier, exchange.cache.value, exchange.cache_why
+            )
+        values = self._values
+        values[slot] += 1
+        if exchange.outcome is Outcome.CACHED:
+            served = self._served.get(route_name)
+            if served is None:
+                served = self._served[route_name] = self._metrics.slot(CACHE_BYTES_SERVED, route_name)
+            values[served] += exchange.bytes_out
 
     def refused(self, request_id: str, address: str, error: GatewayError) -> None:
         """What was no request: a head that could not be parsed, or did not arrive in time."""
@@ -127,6 +149,10 @@ class Reporter:
             exchange.bytes_out,
             common,
         )
+        if exchange.cache is not None:
+            line = b'%b,"cache":"%b"' % (line, exchange.cache.value.encode())
+            if exchange.cache_why:
+                line = b'%b,"cache_why":"%b"' % (line, exchange.cache_why.encode())
         attempt = exchange.attempt
         if attempt is not None and attempt.origin is not None:
             line = b'%b,"upstream":"%b","upstream_ms":%.2f' % (

@@ -12,10 +12,12 @@ from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, claim_at
 from proxy.core.storeurl import parse_store_url
+from proxy.gateway.caches import Caches
 from proxy.gateway.calls import Calls, spends
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.forward import Target
+from proxy.gateway.invalidation import Invalidation
 from proxy.gateway.pricing import Pricing
 from proxy.identity.address import CallerFinder
 from proxy.identity.address import is_trusted as is_inside
@@ -26,6 +28,7 @@ from proxy.identity.jwks import KeySets
 from proxy.metering.budgets import CallPlanner
 from proxy.metering.meters import Meters
 from proxy.metering.plan import Planner
+from proxy.policy.caching import CacheScope
 from proxy.policy.matching import Router
 from proxy.policy.model import AuthMode, Policy, Route, RouteMode
 from proxy.policy.target import matched_path
@@ -61,6 +64,7 @@ class Shared:
             on_breaker=self._breaker_changed,
         )
         self.calls = Calls(start, self._store, self.meters, clock, metrics)
+        self.caches = Caches(start, metrics, clock)
         self._set_attempts(start.policy.identity.attempts_per_minute)
 
     @property
@@ -99,6 +103,7 @@ class Shared:
         log.error("Redis' clock was far behind what its meters had seen, and was believed")
 
     async def close(self) -> None:
+        await self.caches.close()
         await self.calls.stop()
         self.upstreams.close()
         await self.meters.stop()
@@ -137,6 +142,8 @@ class Runtime:
         self.call_planner = CallPlanner(policy)
         self.call_planner.grant(shared.calls.granted)
         self._notified = claims_to_notify(policy)
+        self.invalidation = Invalidation(policy)
+        self._untold = {scope: _untold(policy, scope) for scope in CacheScope}
         sources = (source.header for source in policy.identity.token_from)
         self._token_fields = (b"authorization", *(name.encode() for name in sources if name is not None))
         stripped = stripped_fields(policy.identity)
@@ -153,6 +160,7 @@ class Runtime:
         pricing = await asyncio.to_thread(Pricing, policy.prices) if spends(policy) else None
         runtime = cls(policy, shared, pricing)
         await shared.keysets.keep_only(policy.identity.issuers)
+        await shared.caches.follow(policy)
         return runtime
 
     @property
@@ -217,6 +225,11 @@ class Runtime:
             raise GatewayError(Reason.KEY_ROUTE_REFUSED)
         return identity
 
+    def untold(self, scope: CacheScope) -> frozenset[bytes]:
+        """Lower-case names of fields that the upstream gets from us, and that differ between requests which would
+        share a stored answer: what varies by them cannot be stored."""
+        return self._untold[scope]
+
     def target(self, route: Route) -> Target:
         return self._targets[route.index]
 
@@ -269,6 +282,16 @@ class Runtime:
             return ()
         headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
         return self.authenticator.fields_holding_keys(headers)
+
+
+def _untold(policy: Policy, scope: CacheScope) -> frozenset[bytes]:
+    forward = policy.identity.forward
+    names = {forward.tier, "X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Request-ID"}
+    if scope is not CacheScope.USER:
+        names.add(forward.user)
+    if scope is CacheScope.PUBLIC:
+        names.add(forward.tenant)
+    return frozenset(name.lower().encode() for name in names)
 
 
 def claims_to_notify(policy: Policy) -> tuple[tuple[str, ...], ...]:

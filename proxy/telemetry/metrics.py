@@ -81,6 +81,51 @@ UPSTREAM_DURATION: Final = Family(
 UPSTREAM_RETRIES: Final = Family(
     "sluicegate_upstream_retries", _COUNTER, "Attempts repeated on another connection.", ("upstream",)
 )
+CACHE_REQUESTS: Final = Family(
+    "sluicegate_cache_requests",
+    _COUNTER,
+    "Requests on routes that cache: hit, stale (served while it was fetched anew, or as the upstream failed), "
+    "revalidated, coalesced (with another's fetch), miss, bypass; and why, in the words of RFC 9211.",
+    ("route", "tier", "result", "why"),
+)
+CACHE_STORES: Final = Family(
+    "sluicegate_cache_answers",
+    _COUNTER,
+    "Upstream's answers on routes that cache: stored, or why not.",
+    ("route", "result"),
+)
+CACHE_BYTES_SERVED: Final = Family(
+    "sluicegate_cache_served_bytes", _COUNTER, "Bytes of bodies answered from the cache.", ("route",)
+)
+CACHE_BYTES: Final = Family("sluicegate_cache_memory_bytes", _GAUGE, "Bytes that workers' memories hold.")
+CACHE_ENTRIES: Final = Family("sluicegate_cache_memory_entries", _GAUGE, "URLs that workers' memories hold.")
+CACHE_EVICTIONS: Final = Family(
+    "sluicegate_cache_memory_evictions", _COUNTER, "URLs that workers' memories gave up for want of room."
+)
+CACHE_PURGES: Final = Family(
+    "sluicegate_cache_purges",
+    _COUNTER,
+    "What was taken out of the cache: by a write (an unsafe method that succeeded), or as ops asked.",
+    ("by",),
+)
+CACHE_CURRENT: Final = Family(
+    "sluicegate_cache_workers_current", _GAUGE, "Workers that hear of purges; others reuse nothing older than a second."
+)
+CACHE_AWAY: Final = Family(
+    "sluicegate_cache_redis_failures", _COUNTER, "Look-ups and writes that the cache's Redis did not answer."
+)
+CACHE_PAUSED: Final = Family(
+    "sluicegate_cache_redis_paused", _GAUGE, "Workers that store nothing more in Redis, its memory being used up."
+)
+CACHE_SAVED: Final = Family(
+    "sluicegate_cache_saved_usd", _COUNTER, "Dollars that calls to providers would have cost.", ("route",)
+)
+ISOLATION: Final = Family(
+    "sluicegate_tenant_isolation_violations",
+    _COUNTER,
+    "Answers that named another tenant than the one they were for; each was refused with 502.",
+    ("route",),
+)
 AI_CALLS: Final = Family(
     "sluicegate_ai_calls",
     _COUNTER,
@@ -174,6 +219,18 @@ FAMILIES: Final = (
     CLOCK_RESETS,
     UPSTREAM_DURATION,
     UPSTREAM_RETRIES,
+    CACHE_REQUESTS,
+    CACHE_STORES,
+    CACHE_BYTES_SERVED,
+    CACHE_BYTES,
+    CACHE_ENTRIES,
+    CACHE_EVICTIONS,
+    CACHE_PURGES,
+    CACHE_CURRENT,
+    CACHE_AWAY,
+    CACHE_PAUSED,
+    CACHE_SAVED,
+    ISOLATION,
     AI_CALLS,
     AI_SPEND,
     AI_TOKENS,

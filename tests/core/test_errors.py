@@ -12,8 +12,12 @@ def test_every_reason_has_a_class():
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_status_tells_whose_fault_it_is(reason):
-    """4xx is the client's but for what was refused as unsupported; 502 and 504 are the upstream's."""
+    """4xx is the client's but for what was refused as unsupported; 502 and 504 are the upstream's, but for the 504 that
+    RFC 9111 §5.2.1.7 has for a client that wants nothing fetched."""
     error = ERRORS[reason]
+    if reason is Reason.NOT_CACHED:
+        assert (error.status, error.fault) == (504, Fault.CLIENT)
+        return
     assert 400 <= error.status <= 599
     if error.status < 500:
         assert error.fault is Fault.CLIENT

@@ -1,0 +1,55 @@
+"""Whether an answer belongs to the tenant that it is for, as it says itself (``assert_tenant``). Pure, never raises."""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from proxy.core.headers import RawHeaders, get_all
+from proxy.policy.caching import AssertTenant
+
+
+class Belongs(Enum):
+    """What an answer says of its tenant."""
+
+    TO_IT = "to it"
+    UNPROVEN = "unproven"  # it does not say, or cannot be read: it is passed on, and not stored
+    TO_ANOTHER = "to another"
+
+
+def by_fields(assertion: AssertTenant, headers: RawHeaders, tenant: str) -> Belongs:
+    """By the field that names it: each of its values has to be the tenant."""
+    assert assertion.header is not None
+    values = get_all(headers, assertion.header.encode())
+    if not values:
+        return Belongs.UNPROVEN
+    named = tenant.encode("utf-8", "surrogatepass")
+    return Belongs.TO_IT if all(value.strip(b" \t") == named for value in values) else Belongs.TO_ANOTHER
+
+
+def by_body(assertion: AssertTenant, body: bytes, tenant: str) -> Belongs:
+    """By what stands at the path in a JSON body: through lists, in every member that has it."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return Belongs.UNPROVEN
+    named = list(_values(document, assertion.json))
+    if not named:
+        return Belongs.UNPROVEN
+    return Belongs.TO_IT if all(_is(value, tenant) for value in named) else Belongs.TO_ANOTHER
+
+
+def _values(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    if isinstance(value, list):
+        for member in value:
+            yield from _values(member, path)
+    elif not path:
+        yield value
+    elif isinstance(value, dict) and path[0] in value:
+        yield from _values(value[path[0]], path[1:])
+
+
+def _is(value: Any, tenant: str) -> bool:
+    """Tenants that are numbers in the body are text in a token."""
+    return value == tenant if isinstance(value, str) else not isinstance(value, bool) and str(value) == tenant

@@ -1,0 +1,81 @@
+"""A request as the cache sees it: whose it is, what it is found by, what it asks for."""
+
+import copy
+from typing import Final
+
+from multidict import CIMultiDictProxy
+
+from proxy.cache.digests import PUBLIC, Partition, canonical_key, of_tenant, owner_prefix
+from proxy.cache.query import normalised_target
+from proxy.cache.reuse import Wish
+from proxy.cache.terms import Asked
+from proxy.cache.vary import compared
+from proxy.core.identity import Identity, IdentityKind, claim_at
+from proxy.gateway.exchange import Exchange
+from proxy.policy.caching import Bypass, CacheScope, Caching
+
+_MEMO: Final = "gateway.cache"
+
+
+class CachedRequest:
+    """Made once a request."""
+
+    __slots__ = ("caching", "exchange", "headers", "host", "identity", "key", "owner", "partition", "target", "wish")
+
+    def __init__(self, exchange: Exchange, caching: Caching, identity: Identity, owner: bytes, wish: Wish) -> None:
+        self.exchange = exchange
+        self.caching = caching
+        self.identity = identity
+        self.wish = wish
+        self.headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
+        self.host = exchange.forwarded_host.lower()
+        self.target = normalised_target(exchange.target, caching.ignore_query, caching.only_query)
+        self.key = canonical_key(owner, exchange.scheme, self.host, self.target)
+        public = caching.scope is CacheScope.PUBLIC
+        self.owner = None if public else identity.tenant
+        self.partition: Partition = PUBLIC if public else of_tenant(identity.tenant or "")
+
+    def behind(self, exchange: Exchange, wish: Wish) -> "CachedRequest":
+        """The same, asked on nobody's behalf."""
+        other = copy.copy(self)
+        other.exchange, other.wish = exchange, wish
+        return other
+
+    def selected_by(self, names: list[str]) -> bytes:
+        """What this request has in these fields, as they are compared."""
+        values = [compared(name, self.headers, self.caching.profile) for name in names]
+        return "\0".join(values).encode("utf-8", "surrogatepass")
+
+    def asked(self) -> Asked:
+        """For the standard's decisions."""
+        exchange = self.exchange
+        return Asked(
+            exchange.method,
+            f"{exchange.scheme}://{exchange.forwarded_host}",
+            exchange.target,
+            exchange.headers,
+            identified=self.identity.kind is not IdentityKind.ANONYMOUS,
+            no_store=not self.wish.stores,
+        )
+
+
+def owner_of(caching: Caching, route: str, identity: Identity) -> bytes | None:
+    """What the keys of this caller's answers begin with; None where the scope wants an owner and there is none."""
+    if caching.scope is CacheScope.PUBLIC:
+        return owner_prefix(CacheScope.PUBLIC, None, "", None, route)
+    name = (_MEMO, caching.scope, route)
+    memo = identity.memo
+    if name not in memo:
+        try:
+            memo[name] = owner_prefix(caching.scope, identity.tenant, identity.issuer, identity.user, route)
+        except ValueError:
+            memo[name] = None
+    owner: bytes | None = memo[name]
+    return owner
+
+
+def may_bypass(bypass: Bypass, identity: Identity) -> bool:
+    """Whether this caller gets the upstream's own answer when it asks for it."""
+    if identity.tier in bypass.tiers:
+        return True
+    return any(all(claim_at(identity.claims, path) == value for path, value in rule.claims) for rule in bypass.claims)

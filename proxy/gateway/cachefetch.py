@@ -1,0 +1,430 @@
+"""A fetch through the cache: leading it for others, what its answer does to what is stored, and to its client."""
+
+import asyncio
+import copy
+from typing import Final
+
+from proxy.cache import cachestatus
+from proxy.cache.answers import answer, for_downstream
+from proxy.cache.cachestatus import Forwarded
+from proxy.cache.conditions import validators
+from proxy.cache.entry import Stored, Terms
+from proxy.cache.flights import MARK_MS, Ended, Flight
+from proxy.cache.freshen import freshen, freshen_by_head
+from proxy.cache.ranges import combine, completion, within
+from proxy.cache.reuse import PLAIN, STALE_IF_ERROR, Failure, serves_on_error
+from proxy.core.errors import GatewayError
+from proxy.core.headers import RawHeaders
+from proxy.gateway.cachedrequest import CachedRequest
+from proxy.gateway.cachefill import (
+    CONDITIONS,
+    CUT,
+    RANGE,
+    STORED,
+    TOO_LARGE,
+    UNPROVEN,
+    Fetched,
+    Keeper,
+    Preceded,
+    belongs_by_body,
+    count_stored,
+    fetch,
+    looks_into_bodies,
+    read_whole,
+    stored_of,
+    verdict,
+)
+from proxy.gateway.caches import LEASE_MS, Caches
+from proxy.gateway.cachesend import send_stored
+from proxy.gateway.exchange import CacheResult
+from proxy.gateway.relay import Observer, send_answer, send_observed
+from proxy.gateway.runtime import Runtime
+from proxy.policy.model import Route
+
+_NOT_MODIFIED: Final = 304
+_PARTIAL: Final = 206
+_FIRST_SERVER_ERROR: Final = 500
+
+
+class Leading:
+    """Of a fetch, in the worker by its flight and over all workers by a lease, renewed until it ends.
+
+    ``elsewhere``: another worker has the lease.
+    """
+
+    __slots__ = ("_caches", "_flight", "_key", "_leased", "_outcome", "_timer", "_token", "elsewhere")
+
+    def __init__(self, caches: Caches, key: bytes, flight: Flight) -> None:
+        self._caches = caches
+        self._key = key
+        self._flight = flight
+        self._token = caches.token()
+        self._leased = False
+        self._outcome: Stored | Ended | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.elsewhere = False
+
+    async def begins(self) -> None:
+        """Tries to get the lease. Where Redis is away each worker leads for itself."""
+        got = await self._caches.leases.try_lease(self._key, self._token, LEASE_MS)
+        self.elsewhere = got is False
+        if got:
+            self._leased = True
+            self._renew_later()
+
+    def _renew_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LEASE_MS / 3000, self._renew)
+
+    def _renew(self) -> None:
+        self._caches.besides(self._renewed())
+        self._renew_later()
+
+    async def _renewed(self) -> None:
+        await self._caches.leases.renew(self._key, self._token, LEASE_MS)
+
+    def landed(self, outcome: Stored | GatewayError | Ended) -> None:
+        """Tells those who wait in this worker; the first word counts."""
+        if self._outcome is None and not isinstance(outcome, GatewayError):
+            self._outcome = outcome
+        self._caches.flights.land(self._flight, outcome)
+
+    def ends(self) -> None:
+        """Lets others lead, once they can see what it came to."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._leased:
+            self._leased = False
+            self._caches.besides(self._tell_others())
+
+    async def _tell_others(self) -> None:
+        if isinstance(self._outcome, Stored):
+            await self._caches.share(self._outcome)
+        elif self._outcome is Ended.UNCACHEABLE:
+            await self._caches.shared.mark(self._key, MARK_MS)
+        await self._caches.leases.release(self._key, self._token)
+
+
+class Fetch:
+    """One, for a request that nothing stored answers. ``best`` is what is stored all the same, for its validators."""
+
+    __slots__ = ("_best", "_caches", "_caching", "_fills", "_leading", "_request", "_route", "_runtime", "_why")
+
+    def __init__(
+        self,
+        request: CachedRequest,
+        runtime: Runtime,
+        route: Route,
+        best: Stored | None,
+        why: Forwarded,
+        leading: Leading | None,
+    ) -> None:
+        self._request = request
+        self._runtime = runtime
+        self._route = route
+        self._caches = runtime.shared.caches
+        self._caching = request.caching
+        self._best = best
+        self._why = why
+        self._leading = leading
+        # What is not going to be stored goes as the client sent it.
+        self._fills = request.wish.stores and not self._caches.flights.is_marked(
+            request.key, self._caches.clock.monotonic_ms()
+        )
+
+    def failed(self, error: GatewayError) -> None:
+        """No answer came."""
+        if self._leading is not None:
+            self._leading.landed(error)
+
+    async def answer(self) -> bool:
+        """Answers the client. False: the upstream has failed, and a stored answer is to stand in for it.
+
+        Raises: GatewayError, ConnectionError.
+        """
+        request = self._request
+        request.exchange.cache, request.exchange.cache_why = CacheResult.MISS, self._why.value
+        if request.exchange.method == "HEAD":
+            await self._answer_head()
+            return True
+        extra, hidden = self._conditions()
+        fetched = await self._ask(extra, hidden)
+        if fetched.status == _NOT_MODIFIED and extra and self._best is not None:
+            if await self._revalidated(self._best, fetched):
+                return True
+            fetched = await self._ask([], hidden)
+        if fetched.status in STALE_IF_ERROR and self._stands_in():
+            fetched.response.close()
+            self._land(Ended.FAILING)
+            return False
+        if fetched.status == _PARTIAL and extra and await self._completed(fetched):
+            return True
+        terms = verdict(request, self._runtime, self._route, fetched)
+        if isinstance(terms, Terms):
+            await self._fill(fetched, terms)
+        else:
+            await self._pass_on(fetched, terms)
+        return True
+
+    async def _ask(self, extra: RawHeaders, hidden: tuple[bytes, ...]) -> Fetched:
+        return await fetch(self._request, self._runtime, self._route, extra, hidden)
+
+    def _conditions(self) -> tuple[RawHeaders, tuple[bytes, ...]]:
+        """What we ask by, and which of the client's fields then stay here.
+
+        Its conditions do, so that a whole answer comes, which can be stored; they are judged when it is there.
+        """
+        if not self._fills:
+            return [], ()
+        best, request = self._best, self._request
+        if best is None:
+            return [], CONDITIONS
+        if best.range is None or within(best.range, request.wish.range) is not None:
+            ours = validators(best)
+            return ours, (*CONDITIONS, *RANGE) if ours else CONDITIONS
+        if "Range" in request.headers:
+            return [], CONDITIONS
+        return completion(best, self._caching.profile) or [], CONDITIONS
+
+    def _stands_in(self) -> bool:
+        best, now_ms = self._best, self._caches.clock.now_ms()
+        profile = self._caching.profile
+        return best is not None and serves_on_error(best, self._request.wish, now_ms, Failure.STATUS, profile)
+
+    # --- what came is stored, or is not ---
+
+    def _land(self, outcome: Stored | Ended) -> None:
+        if self._leading is not None:
+            self._leading.landed(outcome)
+
+    def _keep(self, stored: Stored) -> None:
+        """Stores it; the client's answer need not wait for Redis."""
+        now_ms = self._caches.clock.now_ms()
+        keep(self._request, self._caches, stored, now_ms)
+        count_stored(self._runtime, self._route, STORED)
+        if self._leading is not None:
+            self._leading.landed(stored)
+        else:
+            self._caches.besides(self._caches.share(stored))
+
+    def _not_stored(self, why: str) -> None:
+        count_stored(self._runtime, self._route, why)
+        if self._leading is not None:
+            self._caches.flights.mark(self._request.key, self._caches.clock.monotonic_ms())
+            self._leading.landed(Ended.UNCACHEABLE)
+
+    async def _revalidated(self, best: Stored, fetched: Fetched) -> bool:
+        """The stored answer is still current. False: the 304 speaks of another."""
+        request = self._request
+        found = freshen(
+            best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, self._caching
+        )
+        if found is None:
+            return False
+        stored = found.stored
+        stored.seen = fetched.seen
+        if found.refused is None:
+            self._keep(stored)
+        else:
+            self._caches.memory.remove(request.key, best)
+            self._caches.besides(self._discarded())
+            self._not_stored(found.refused.value)
+        field = cachestatus.forwarded(
+            Forwarded.STALE, status=_NOT_MODIFIED, left_ms=_left_ms(stored, self._caches.clock.now_ms())
+        )
+        request.exchange.cache = CacheResult.REVALIDATED
+        await self._send_stored(stored, field)
+        return True
+
+    async def _discarded(self) -> None:
+        await self._caches.shared.discard(self._request.key)
+
+    async def _completed(self, fetched: Fetched) -> bool:
+        """The rest of what was stored in part. False: it is not the rest of that."""
+        request, best = self._request, self._best
+        assert best is not None
+        terms = verdict(request, self._runtime, self._route, fetched)
+        if not isinstance(terms, Terms):
+            return False
+        body, whole = await read_whole(fetched.response, self._caching.max_body)
+        part = stored_of(request, fetched, terms, body) if whole else None
+        stored = combine(best, part) if part is not None else None
+        if stored is None or stored.range is not None:
+            fetched.response.close()
+            again = await self._ask([], (*CONDITIONS, *RANGE))
+            await self._pass_on(again, TOO_LARGE)
+            return True
+        self._keep(stored)
+        await self._send_stored(stored, self._forwarded(stored))
+        return True
+
+    async def _fill(self, fetched: Fetched, terms: Terms) -> None:
+        """Stores the answer as it passes to its client."""
+        response, request = fetched.response, self._request
+        if request.wish.conditional or looks_into_bodies(request):
+            await self._fill_first(fetched, terms)
+            return
+
+        def too_large() -> None:
+            self._not_stored(TOO_LARGE)
+
+        keeper = Keeper(self._caching.max_body, too_large)
+        self._leave(fetched, stored=True)
+        whole = False
+        try:
+            whole = await send_observed(request.exchange, response, keeper, shortened=False)
+        finally:
+            if not whole:
+                count_stored(self._runtime, self._route, CUT)
+            response.close()
+        body = keeper.body
+        if whole and body is not None:
+            self._keep_new(stored_of(request, fetched, terms, body))
+
+    async def _fill_first(self, fetched: Fetched, terms: Terms) -> None:
+        """Its client asked on a condition, or may only get what proves to be its tenant's: the whole body first."""
+        request = self._request
+        body, whole = await read_whole(fetched.response, self._caching.max_body)
+        proven = not looks_into_bodies(request) or (
+            whole and belongs_by_body(request, self._runtime, self._route, fetched, body)
+        )
+        stored = stored_of(request, fetched, terms, body) if whole and proven else None
+        if stored is None:
+            self._not_stored(TOO_LARGE if not whole else UNPROVEN)
+            self._leave(fetched, stored=False)
+            await self._relay(fetched, Preceded(body))
+            return
+        self._keep_new(stored)
+        await self._send_stored(stored, self._forwarded(stored))
+
+    def _keep_new(self, stored: Stored | None) -> None:
+        """Not where an error would take the place of an answer that can stand in for it."""
+        best = self._best
+        if stored is None:
+            self._not_stored(CUT)
+        elif stored.status >= _FIRST_SERVER_ERROR and best is not None and best.status < _FIRST_SERVER_ERROR:
+            self._not_stored("error")
+        else:
+            self._keep((best is not None and stored.range is not None and combine(best, stored)) or stored)
+
+    async def _pass_on(self, fetched: Fetched, why: str) -> None:
+        """What is not stored. What was stored before stays."""
+        self._not_stored(why)
+        request = self._request
+        if looks_into_bodies(request):
+            body, whole = await read_whole(fetched.response, self._caching.max_body)
+            if whole:
+                belongs_by_body(request, self._runtime, self._route, fetched, body)
+            self._leave(fetched, stored=False)
+            await self._relay(fetched, Preceded(body))
+            return
+        self._leave(fetched, stored=False)
+        await send_answer(request.exchange, fetched.response)
+
+    async def _relay(self, fetched: Fetched, observer: Observer) -> None:
+        try:
+            await send_observed(self._request.exchange, fetched.response, observer, shortened=False)
+        finally:
+            fetched.response.close()
+
+    async def _answer_head(self) -> None:
+        """A HEAD stores nothing; it tells whether what is stored for GET is current (RFC 9111 §4.3.5)."""
+        request, best = self._request, self._best
+        fetched = await self._ask([], ())
+        if best is not None and request.wish.stores:
+            found = freshen_by_head(
+                best,
+                request.asked(),
+                fetched.status,
+                fetched.headers,
+                fetched.requested_ms,
+                fetched.received_ms,
+                self._caching,
+            )
+            if found is None or found.refused is not None:
+                self._caches.memory.remove(request.key, best)
+                self._caches.besides(self._discarded())
+            elif found.stored is not best:
+                found.stored.seen = fetched.seen
+                keep(request, self._caches, found.stored, self._caches.clock.now_ms())
+                self._caches.besides(self._caches.share(found.stored))
+        self._leave(fetched, stored=False)
+        await send_answer(request.exchange, fetched.response)
+
+    # --- what the client gets ---
+
+    def _leave(self, fetched: Fetched, *, stored: bool) -> None:
+        """Makes the upstream's fields those that leave here."""
+        fetched.response.headers = for_downstream(fetched.headers, self._caching)
+        if self._caching.status_field:
+            field = cachestatus.forwarded(self._why, stored=stored)
+            self._request.exchange.fields.append((b"Cache-Status", field))
+
+    def _forwarded(self, stored: Stored) -> bytes:
+        return cachestatus.forwarded(self._why, stored=True, left_ms=_left_ms(stored, self._caches.clock.now_ms()))
+
+    async def _send_stored(self, stored: Stored, field: bytes) -> None:
+        request = self._request
+        now_ms = self._caches.clock.now_ms()
+        ready = answer(stored, request.wish, request.exchange.method, request.headers, now_ms)
+        await send_stored(request.exchange, ready, self._caching, field)
+
+
+def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) -> None:
+    """In memory, and no longer as one that cannot be stored."""
+    caches.flights.unmark(request.key)
+    caches.keep(request.owner, stored, now_ms)
+
+
+def _left_ms(stored: Stored, now_ms: int) -> int:
+    return stored.terms.lifetime_ms - stored.terms.age_ms(now_ms)
+
+
+async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: Stored) -> None:
+    """Fetches anew what a client has got already: it was stale for a short time, or soon would be."""
+    caches = runtime.shared.caches
+    if caches.flights.find(request.key) is not None:
+        return
+    flight = caches.flights.begin(request.key)
+    leading = Leading(caches, request.key, flight)
+    try:
+        await leading.begins()
+        if leading.elsewhere:
+            return
+        exchange = copy.copy(request.exchange)
+        exchange.http10 = True  # whoever asked has got an answer: no interim one may follow it
+        behind = request.behind(exchange, PLAIN)
+        ours = validators(best)
+        fetched = await fetch(behind, runtime, route, ours, (*CONDITIONS, *RANGE))
+        stored = await _renewed(behind, runtime, route, best, fetched, conditional=bool(ours))
+        if stored is not None:
+            keep(behind, caches, stored, caches.clock.now_ms())
+            count_stored(runtime, route, STORED)
+            leading.landed(stored)
+    except GatewayError:
+        pass  # what is stored serves on for as long as it may; the next request tries again
+    finally:
+        caches.flights.land(flight, Ended.ABANDONED)
+        leading.ends()
+
+
+async def _renewed(
+    request: CachedRequest, runtime: Runtime, route: Route, best: Stored, fetched: Fetched, *, conditional: bool
+) -> Stored | None:
+    try:
+        if fetched.status == _NOT_MODIFIED and conditional:
+            found = freshen(
+                best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching
+            )
+            if found is None or found.refused is not None:
+                return None
+            found.stored.seen = fetched.seen
+            return found.stored
+        terms = verdict(request, runtime, route, fetched)
+        if not isinstance(terms, Terms) or fetched.status >= _FIRST_SERVER_ERROR:
+            return None
+        body, whole = await read_whole(fetched.response, request.caching.max_body)
+        if not whole or (looks_into_bodies(request) and not belongs_by_body(request, runtime, route, fetched, body)):
+            return None
+        return stored_of(request, fetched, terms, body)
+    finally:
+        fetched.response.close()

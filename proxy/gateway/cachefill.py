@@ -1,0 +1,212 @@
+"""A fetch for the cache: what is asked upstream, and what of the answer is stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.cache.digests import app_tags, tags_of
+from proxy.cache.entry import Stored, Terms
+from proxy.cache.isolation import Belongs, by_body, by_fields
+from proxy.cache.ranges import held
+from proxy.cache.terms import NotStored, judge, keepable
+from proxy.cache.vary import selecting_fields
+from proxy.core.errors import GatewayError, Reason
+from proxy.core.headers import RawHeaders, get_all, list_members
+from proxy.gateway.cachedrequest import CachedRequest
+from proxy.gateway.forward import send
+from proxy.gateway.runtime import Runtime
+from proxy.policy.model import Route
+from proxy.telemetry.metrics import CACHE_STORES, ISOLATION
+from proxy.upstream.response import Response
+
+CONDITIONS: Final = (b"if-none-match", b"if-modified-since")
+RANGE: Final = (b"range", b"if-range")
+UNCODED: Final = (b"accept-encoding",)  # a body that is looked into comes as it is
+
+_PARTIAL: Final = 206
+STORED: Final = "stored"
+VARIES_BY_CALLER: Final = "vary-caller"  # by a field of ours, which no later request can be compared by
+UNDELIMITED: Final = "undelimited"  # it ends where its connection does, so that nobody knows whether it is whole
+UNPROVEN: Final = "tenant-unproven"
+TOO_LARGE: Final = "too-large"
+CUT: Final = "cut"
+
+
+@dataclass(slots=True)
+class Fetched:
+    """An upstream's answer. ``headers`` as they came; times in epoch ms; ``seen``: the last purge known before."""
+
+    response: Response
+    headers: RawHeaders
+    requested_ms: int
+    received_ms: int
+    seen: int
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+
+async def fetch(
+    request: CachedRequest, runtime: Runtime, route: Route, extra: RawHeaders, hidden: tuple[bytes, ...]
+) -> Fetched:
+    """Asks upstream with fields of ours and without the ``hidden`` ones. Raises: GatewayError."""
+    exchange, caches = request.exchange, runtime.shared.caches
+    if request.caching.assert_tenant is not None and request.caching.assert_tenant.header is None:
+        hidden = (*hidden, *UNCODED)
+    seen, requested_ms = caches.log.purges.last, caches.clock.now_ms()
+    response = await send(
+        exchange,
+        runtime.target(route),
+        runtime.shared.upstreams,
+        runtime.told(exchange, request.identity),
+        (*runtime.hidden_fields(exchange), *hidden),
+        extra=tuple(extra),
+    )
+    return Fetched(response, response.headers, requested_ms, caches.clock.now_ms(), seen)
+
+
+def verdict(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fetched) -> Terms | str:
+    """On what terms the answer is stored, or why it is not. Raises: GatewayError TENANT_MISMATCH."""
+    found: Terms | str = _verdict(request, runtime, fetched)
+    belongs = _by_fields(request, fetched)
+    if belongs is Belongs.TO_ANOTHER:
+        refuse_for_tenant(runtime, route, fetched.response)
+    if belongs is Belongs.UNPROVEN and isinstance(found, Terms):
+        found = UNPROVEN
+    return found
+
+
+def _verdict(request: CachedRequest, runtime: Runtime, fetched: Fetched) -> Terms | str:
+    headers, caching = fetched.headers, request.caching
+    found = judge(request.asked(), fetched.status, headers, fetched.requested_ms, fetched.received_ms, caching)
+    if isinstance(found, NotStored):
+        return found.value
+    names = {name for value in get_all(headers, b"vary") for name in list_members(value)}
+    if names & runtime.untold(caching.scope):
+        return VARIES_BY_CALLER
+    delimited = any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in headers)
+    if not delimited and fetched.status != 204:
+        return UNDELIMITED
+    length = get_all(headers, b"content-length")
+    if length and int(length[0]) > caching.max_body:
+        return TOO_LARGE
+    return found
+
+
+def _by_fields(request: CachedRequest, fetched: Fetched) -> Belongs:
+    assertion = request.caching.assert_tenant
+    if assertion is None or assertion.header is None or request.owner is None:
+        return Belongs.TO_IT
+    return by_fields(assertion, fetched.headers, request.owner)
+
+
+def looks_into_bodies(request: CachedRequest) -> bool:
+    """Whether a whole body has to be there before its client may get any of it."""
+    assertion = request.caching.assert_tenant
+    return assertion is not None and assertion.header is None and request.owner is not None
+
+
+def belongs_by_body(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fetched, body: bytes) -> bool:
+    """Whether it proves to be the tenant's; no: it says nothing. Raises: GatewayError TENANT_MISMATCH."""
+    assertion = request.caching.assert_tenant
+    assert assertion is not None
+    assert request.owner is not None
+    belongs = by_body(assertion, body, request.owner)
+    if belongs is Belongs.TO_ANOTHER:
+        refuse_for_tenant(runtime, route, fetched.response)
+    return belongs is Belongs.TO_IT
+
+
+def refuse_for_tenant(runtime: Runtime, route: Route, response: Response) -> None:
+    """Another tenant's answer: nobody gets it, and ops hear of it. Raises: GatewayError TENANT_MISMATCH."""
+    response.close()
+    runtime.shared.metrics.inc(ISOLATION, route.name)
+    raise GatewayError(Reason.TENANT_MISMATCH)
+
+
+def stored_of(request: CachedRequest, fetched: Fetched, terms: Terms, body: bytes) -> Stored | None:
+    """The answer as it is kept; None: a part that does not fit its own description."""
+    headers, caching = fetched.headers, request.caching
+    part = held(headers, len(body), caching.profile) if fetched.status == _PARTIAL else None
+    vary = selecting_fields(headers, request.headers, caching.profile)
+    if vary is None or (fetched.status == _PARTIAL and part is None):
+        return None
+    return Stored(
+        status=fetched.status,
+        reason=fetched.response.reason,
+        headers=keepable(headers, fetched.received_ms, caching),
+        body=body,
+        terms=terms,
+        key=request.key,
+        vary=vary,
+        range=part,
+        tags=tags_of(request.partition, request.host, request.target, app_tags(headers)),
+        seen=fetched.seen,
+        fetch_ms=fetched.received_ms - fetched.requested_ms,
+        etag=_first(headers, b"etag"),
+        modified=_first(headers, b"last-modified"),
+    )
+
+
+def count_stored(runtime: Runtime, route: Route, result: str) -> None:
+    runtime.shared.metrics.inc(CACHE_STORES, route.name, result)
+
+
+class Keeper:
+    """Keeps a body as it passes to its client, up to a bound; beyond it, tells and lets go."""
+
+    def __init__(self, most: int, on_too_large: Callable[[], None]) -> None:
+        self._most = most
+        self._on_too_large = on_too_large
+        self._parts: list[bytes] | None = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        if self._parts is not None:
+            self._size += len(data)
+            if self._size > self._most:
+                self._parts = None
+                self._on_too_large()
+            else:
+                self._parts.append(data)
+        return data
+
+    def end(self) -> bytes:
+        return b""
+
+    @property
+    def body(self) -> bytes | None:
+        """None: it was too large."""
+        return None if self._parts is None else b"".join(self._parts)
+
+
+class Preceded:
+    """Puts what was read already before the rest of a body."""
+
+    def __init__(self, before: bytes) -> None:
+        self._before = before
+
+    def feed(self, data: bytes) -> bytes:
+        before, self._before = self._before, b""
+        return before + data
+
+    def end(self) -> bytes:
+        return self.feed(b"")
+
+
+async def read_whole(response: Response, most: int) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it: beyond ``most`` bytes the rest is left. Raises: GatewayError."""
+    parts = []
+    size = 0
+    while chunk := await response.read():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > most:
+            return b"".join(parts), False
+    return b"".join(parts), True
+
+
+def _first(headers: RawHeaders, name: bytes) -> bytes:
+    lines = get_all(headers, name)
+    return lines[0] if lines else b""

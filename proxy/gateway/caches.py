@@ -1,0 +1,148 @@
+"""What a worker caches with: its memory, the level in Redis, the log of purges, fetches. Outlives policies."""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Coroutine
+from time import monotonic
+from typing import Any, Final
+
+from proxy.cache.entry import Stored
+from proxy.cache.flights import Flights
+from proxy.cache.leases import Leases
+from proxy.cache.link import Link
+from proxy.cache.memory import Memory
+from proxy.cache.purgelog import PurgeLog
+from proxy.cache.room import Room
+from proxy.cache.shared import Shared
+from proxy.core.clock import Clock
+from proxy.core.storeurl import parse_store_url
+from proxy.gateway.control import Start
+from proxy.policy.model import Policy
+from proxy.store.client import Store
+from proxy.store.errors import StoreAway
+from proxy.telemetry.metrics import (
+    CACHE_BYTES,
+    CACHE_CURRENT,
+    CACHE_ENTRIES,
+    CACHE_EVICTIONS,
+    CACHE_PAUSED,
+    Metrics,
+)
+
+log = logging.getLogger("sluicegate.cache")
+
+MOST_BESIDES: Final = 256  # writes to Redis and refreshes under way, of one worker; what comes on top is not begun
+GAUGES_S: Final = 1.0
+KEPT_MS: Final = 600_000  # in Redis after it is stale, to be validated or to stand in for an upstream that fails
+MOST_KEPT_MS: Final = 24 * 3_600_000
+LEASE_MS: Final = 3_000  # renewed while the fetch lasts: so long others wait for a worker that has died
+
+
+class Caches:
+    """Of one event loop. ``follow`` before use; it starts with the first policy that caches."""
+
+    def __init__(self, start: Start, metrics: Metrics, clock: Clock) -> None:
+        stores = start.policy.caches
+        url = parse_store_url(stores.url or start.redis_url)
+        self.clock = clock
+        self.metrics = metrics
+        self.memory = Memory(stores.memory, tenant_share=stores.tenant_share, largest=stores.largest_in_memory)
+        self.flights = Flights()
+        self.random = random.Random()  # noqa: S311 - when to refresh is no secret
+        self._store = Store(url, stores.timeout_ms)
+        self.log = PurgeLog(self._store, clock)
+        self._link = Link(url, clock, stores.timeout_ms, self._link_changed)
+        self._room = Room(self._link, stores.redis_memory if stores.url is None else None)
+        self.shared = Shared(self._link, self._room)
+        self.leases = Leases(self._link)
+        self._started = False
+        self._besides: set[asyncio.Task[None]] = set()
+        self._gauging: asyncio.Task[None] | None = None
+        self._counted_evictions = 0
+
+    @staticmethod
+    def token() -> bytes:
+        """Of one holder of a lease."""
+        return secrets.token_bytes(8)
+
+    async def follow(self, policy: Policy) -> None:
+        """Starts with the first policy that caches anything."""
+        if self._started or not caches(policy):
+            return
+        self._started = True
+        await self.log.start()
+        await self._room.start()
+        self._gauging = asyncio.create_task(self._gauge(), name="cache gauges")
+
+    async def close(self) -> None:
+        tasks = [*self._besides, *([self._gauging] if self._gauging is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._started:
+            await self.log.stop()
+            await self._room.stop()
+        await self._link.close()
+        await self._store.close()
+
+    def may_reuse(self, stored: Stored, now_ms: int) -> bool:
+        """Whether no purge forbids it. ``now_ms``: epoch."""
+        return self.log.may_reuse(stored, now_ms, monotonic() * 1000)
+
+    def keep(self, owner: str | None, stored: Stored, now_ms: int) -> None:
+        """In memory at once."""
+        self.memory.put(stored.key, owner, stored, now_ms)
+
+    async def share(self, stored: Stored) -> None:
+        """In Redis, for as long as it may be of use."""
+        terms = stored.terms
+        left_ms = terms.lifetime_ms - terms.initial_age_ms + max(terms.swr_ms, terms.sie_ms)
+        if stored.etag or stored.modified:
+            left_ms += KEPT_MS
+        await self.shared.put(stored.key, stored, min(left_ms, MOST_KEPT_MS))
+
+    def besides(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Does it while nobody waits for it. Whether it was begun: beyond a bound it is not."""
+        if len(self._besides) >= MOST_BESIDES:
+            work.close()
+            return False
+        task = asyncio.create_task(work)
+        self._besides.add(task)
+        task.add_done_callback(self._ended)
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._besides.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what was done beside a request failed", exc_info=error)
+
+    def _link_changed(self, why: StoreAway | None) -> None:
+        if why is None:
+            log.info("the cache's Redis is back")
+        else:
+            log.warning(
+                "the cache's Redis is away: workers answer from their own memory, and nothing older than a second",
+                extra={"fields": {"reason": why.reason.value, "detail": why.detail}},
+            )
+
+    async def _gauge(self) -> None:
+        """What is counted beside requests, once a second."""
+        metrics, memory = self.metrics, self.memory
+        while True:
+            metrics.set(CACHE_BYTES, memory.bytes)
+            metrics.set(CACHE_ENTRIES, memory.entries)
+            metrics.set(CACHE_CURRENT, 1 if self.log.is_current(monotonic() * 1000) else 0)
+            metrics.set(CACHE_PAUSED, 0 if self._room.left else 1)
+            metrics.inc(CACHE_EVICTIONS, by=memory.evictions - self._counted_evictions)
+            self._counted_evictions = memory.evictions
+            await asyncio.sleep(GAUGES_S)
+
+
+def caches(policy: Policy) -> bool:
+    """Whether any route does."""
+    return any(
+        route.caching is not None or (route.spending is not None and route.spending.answers is not None)
+        for route in policy.routes
+    )

@@ -1,0 +1,283 @@
+"""A request's way on a route that caches: look near, admit, look in Redis, answer; else fetch once for all who wait.
+
+A hit of worker memory costs no IO but the admission, and none at all where hits don't pay. On a miss the look-up in
+Redis travels beside the admission; where hits pay less than a request does, it comes first, so that nothing has to be
+given back. Who leads a fetch is settled within the worker by ``Flights`` and between workers by a lease in Redis.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from proxy.cache import cachestatus
+from proxy.cache.answers import answer
+from proxy.cache.cachestatus import BECAUSE, Forwarded
+from proxy.cache.entry import Stored
+from proxy.cache.flights import Ended, Flight
+from proxy.cache.reuse import Failure, Use, early, read_wish, reuse, serves_on_error
+from proxy.cache.vary import choose
+from proxy.core.errors import Fault, GatewayError, Reason
+from proxy.core.identity import Identity
+from proxy.gateway.admission import admit
+from proxy.gateway.cachedrequest import CachedRequest, may_bypass, owner_of
+from proxy.gateway.cachefetch import Fetch, Leading, refresh
+from proxy.gateway.cachesend import send_stored
+from proxy.gateway.exchange import CacheResult, Exchange
+from proxy.gateway.runtime import Runtime
+from proxy.metering.decision import Decision
+from proxy.policy.caching import WHOLE
+from proxy.policy.model import Route
+
+POLL_S: Final = 0.01  # between two looks at what another worker fetches, doubled up to
+POLL_MOST_S: Final = 0.08
+NO_OWNER: Final = "no-owner"
+
+
+async def answer_cached(exchange: Exchange, runtime: Runtime, route: Route, identity: Identity) -> bool:
+    """Answers a request by the cache or through it. False: it is none of the cache's business.
+
+    Raises: GatewayError while nothing has been sent; ConnectionError when the client leaves.
+    """
+    caching = route.caching
+    assert caching is not None
+    if exchange.method not in caching.methods:
+        return _passes(exchange, Forwarded.METHOD.value)
+    owner = owner_of(caching, route.name, identity)
+    if owner is None:
+        return _passes(exchange, NO_OWNER)
+    headers = exchange.headers
+    wish = read_wish(exchange.method, headers, caching, may_bypass=may_bypass(caching.bypass, identity))  # type: ignore[arg-type]
+    if not wish.reads:
+        return _passes(exchange, Forwarded.REQUEST.value)
+    await _Way(CachedRequest(exchange, caching, identity, owner, wish), runtime, route).go()
+    return True
+
+
+def _passes(exchange: Exchange, why: str) -> bool:
+    exchange.cache, exchange.cache_why = CacheResult.BYPASS, why
+    return False
+
+
+class _Way:
+    """One request's, from its key to its answer."""
+
+    __slots__ = ("_best", "_caches", "_caching", "_decision", "_request", "_route", "_runtime", "_use", "_why")
+
+    def __init__(self, request: CachedRequest, runtime: Runtime, route: Route) -> None:
+        self._request = request
+        self._runtime = runtime
+        self._route = route
+        self._caches = runtime.shared.caches
+        self._caching = request.caching
+        self._decision: Decision | None = None
+        self._best: Stored | None = None  # what the request selects of all that is stored
+        self._use: Use | None = None
+        self._why = Forwarded.URI_MISS
+
+    async def go(self) -> None:
+        try:
+            resource = self._caches.memory.get(self._request.key)
+            if resource is not None and self._consider(resource.variants):
+                await self._hit(CacheResult.HIT)
+            else:
+                await self._fly()
+        finally:
+            if self._decision is not None:
+                self._runtime.shared.meters.release(self._decision)
+
+    # --- what is stored ---
+
+    def _consider(self, variants: Sequence[Stored]) -> bool:
+        """Looks for what the request selects. Whether that answers it."""
+        request, now_ms = self._request, self._caches.clock.now_ms()
+        may_reuse = self._caches.may_reuse
+        valid = [stored for stored in variants if may_reuse(stored, now_ms)]
+        if not valid:
+            return False
+        best = choose(valid, request.headers, self._caching.profile)
+        if best is None:
+            self._why = Forwarded.VARY_MISS
+            return False
+        self._best = best
+        self._use = use = reuse(best, request.wish, now_ms)
+        self._why = BECAUSE.get(use, Forwarded.MISS)
+        return use.serves
+
+    async def _look_far(self) -> bool:
+        """In Redis. What is found there is kept near. Whether it answers the request."""
+        caches, request = self._caches, self._request
+        found = await caches.shared.get(request.key)
+        if found is None:
+            return False
+        now_ms = caches.clock.now_ms()
+        if found.not_stored_until_ms > now_ms:
+            caches.flights.mark(request.key, monotonic() * 1000)
+        variants = [stored for stored in reversed(found.variants) if caches.may_reuse(stored, now_ms)]
+        for stored in variants:
+            caches.keep(request.owner, stored, now_ms)
+        return self._consider(variants)
+
+    # --- who fetches ---
+
+    async def _fly(self) -> None:
+        """Leads a fetch, follows another's, or goes alone."""
+        give_up_s = monotonic() + self._caching.wait_ms / 1000
+        flights = self._caches.flights
+        if not self._may_share():
+            await self._go_alone(looks=not self._request.wish.no_cache)
+            return
+        while True:
+            key = self._flight_key()
+            flight = flights.find(key)
+            if flight is None:
+                flight = flights.begin(key)
+                try:
+                    await self._lead(flight, give_up_s)
+                finally:
+                    flights.land(flight, Ended.ABANDONED)
+                return
+            if await self._follow(flight, give_up_s):
+                return
+
+    def _may_share(self) -> bool:
+        """Whether what it fetches is what others would get."""
+        request = self._request
+        return (
+            request.wish.stores
+            and not request.wish.no_cache
+            and request.exchange.method == "GET"
+            and "Range" not in request.headers
+            and not self._caches.flights.is_marked(request.key, monotonic() * 1000)
+        )
+
+    def _flight_key(self) -> bytes:
+        """Those who select different variants do not wait for one another, once it is known what they differ by."""
+        resource = self._caches.memory.get(self._request.key)
+        if resource is None or not resource.variants or not resource.variants[-1].vary:
+            return self._request.key
+        return self._request.key + self._request.selected_by([name for name, _ in resource.variants[-1].vary])
+
+    async def _lead(self, flight: Flight, give_up_s: float) -> None:
+        """Fetches for all who wait, unless another worker does or has."""
+        leading = Leading(self._caches, self._request.key, flight)
+        try:
+            if await self._look(leading) or await self._await_others(leading, give_up_s):
+                assert self._best is not None
+                self._caches.flights.land(flight, self._best)
+                await self._hit(CacheResult.HIT)
+                return
+            await self._fetch(leading)
+        finally:
+            leading.ends()
+
+    async def _await_others(self, leading: Leading, give_up_s: float) -> bool:
+        """While another worker fetches it. Whether what that brings answers the request."""
+        pause_s = POLL_S
+        while leading.elsewhere and monotonic() < give_up_s:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, POLL_MOST_S)
+            if await self._look_far():
+                return True
+            if self._caches.flights.is_marked(self._request.key, monotonic() * 1000):
+                return False
+            await leading.begins()
+        return False
+
+    async def _follow(self, flight: Flight, give_up_s: float) -> bool:
+        """Waits for another's fetch. False: its leader has gone, and somebody else has to lead."""
+        if self._caching.hits_pay == WHOLE:
+            await self._pay(WHOLE)
+        outcome = await flight.wait(give_up_s - monotonic())
+        if outcome is Ended.ABANDONED:
+            return False
+        if isinstance(outcome, Stored) and self._consider([outcome]):
+            await self._hit(CacheResult.COALESCED)
+        elif isinstance(outcome, GatewayError):
+            if not await self._serve_stale(Failure.DISCONNECTED):
+                raise GatewayError(outcome.reason, outcome.detail) from outcome
+        elif outcome is not Ended.FAILING or not await self._serve_stale(Failure.STATUS):
+            await self._go_alone(looks=False)
+        return True
+
+    async def _go_alone(self, *, looks: bool) -> None:
+        if looks and await self._look(None):
+            await self._hit(CacheResult.HIT)
+        else:
+            await self._fetch(None)
+
+    async def _look(self, leading: Leading | None) -> bool:
+        """In Redis, beside the admission where a hit pays as much as any request."""
+        looks = self._look_far() if leading is None else self._look_and_lease(leading)
+        if self._caching.hits_pay != WHOLE:
+            return await looks
+        looking = asyncio.create_task(looks)
+        try:
+            await self._pay(WHOLE)
+            return await looking
+        finally:
+            looking.cancel()
+
+    async def _look_and_lease(self, leading: Leading) -> bool:
+        found, _ = await asyncio.gather(self._look_far(), leading.begins())
+        return found
+
+    async def _fetch(self, leading: Leading | None) -> None:
+        """Raises: GatewayError; NOT_CACHED where the client wants nothing fetched."""
+        request = self._request
+        if request.wish.only_if_cached:
+            raise GatewayError(Reason.NOT_CACHED)
+        await self._pay(WHOLE)
+        fetch = Fetch(request, self._runtime, self._route, self._best, self._why, leading)
+        try:
+            if await fetch.answer():
+                return
+        except GatewayError as error:
+            if error.error_class.fault is not Fault.UPSTREAM or request.exchange.status:
+                raise
+            fetch.failed(error)
+            if not await self._serve_stale(Failure.DISCONNECTED):
+                raise
+            return
+        await self._serve_stale(Failure.STATUS)
+
+    # --- answering ---
+
+    async def _pay(self, share: int) -> None:
+        """Once a request. Raises: GatewayError where its limits refuse it."""
+        if share and self._decision is None:
+            request = self._request
+            self._decision = await admit(request.exchange, self._runtime, self._route, request.identity, 1, share)
+
+    async def _hit(self, result: CacheResult) -> None:
+        await self._pay(self._caching.hits_pay)
+        best, caches = self._best, self._caches
+        assert best is not None
+        now_ms = caches.clock.now_ms()
+        if self._use is Use.FRESH:
+            why = ""
+            renews = self._caching.early and early(best, now_ms, 1.0 - caches.random.random())
+        else:
+            result, why = CacheResult.STALE, "asked" if self._use is Use.AS_ASKED else "revalidating"
+            renews = self._use is Use.WHILE_REVALIDATING
+        if renews and self._request.exchange.method == "GET":
+            caches.besides(refresh(self._request, self._runtime, self._route, best))
+        await self._send(best, result, why, now_ms)
+
+    async def _serve_stale(self, failure: Failure) -> bool:
+        """Whether there is something that stands in for an upstream that has failed."""
+        best, now_ms = self._best, self._caches.clock.now_ms()
+        wish, profile = self._request.wish, self._caching.profile
+        if best is None or not serves_on_error(best, wish, now_ms, failure, profile):
+            return False
+        await self._send(best, CacheResult.STALE, "error", now_ms)
+        return True
+
+    async def _send(self, stored: Stored, result: CacheResult, why: str, now_ms: int) -> None:
+        request = self._request
+        exchange = request.exchange
+        exchange.cache, exchange.cache_why = result, why
+        terms = stored.terms
+        field = cachestatus.hit(terms.lifetime_ms - terms.age_ms(now_ms))
+        ready = answer(stored, request.wish, exchange.method, request.headers, now_ms)
+        await send_stored(exchange, ready, self._caching, field)

@@ -1,0 +1,56 @@
+"""What a request that changed something takes out of the cache (RFC 9111 §4.4), whichever route it took."""
+
+import re
+
+from proxy.cache.digests import PUBLIC, Partition, of_tenant, purge_of_url
+from proxy.cache.invalidation import SAFE_METHODS, invalidated
+from proxy.cache.query import normalised_target
+from proxy.core.headers import RawHeaders
+from proxy.core.identity import Identity
+from proxy.gateway.caches import Caches
+from proxy.gateway.exchange import Exchange
+from proxy.policy.caching import CacheScope, Caching
+from proxy.policy.model import Policy
+from proxy.policy.patterns import path_regex
+from proxy.telemetry.metrics import CACHE_PURGES
+
+
+class Invalidation:
+    """Of one policy: the routes that answers of a target may have been stored by."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._routes: list[tuple[re.Pattern[str], Caching]] = [
+            (re.compile(path_regex(route.match.path)), route.caching)
+            for route in policy.routes
+            if route.caching is not None
+        ]
+
+    def concerns(self, method: str) -> bool:
+        """Whether an answer to this method may make stored ones invalid."""
+        return bool(self._routes) and method not in SAFE_METHODS
+
+    def heard(self, exchange: Exchange, identity: Identity, status: int, headers: RawHeaders, caches: Caches) -> None:
+        """The upstream has answered: what it may have changed is reused no more, before its client knows.
+
+        A tenant's request invalidates what is stored for that tenant, all its users included, and what is public; never
+        another tenant's.
+        """
+        origin = f"{exchange.scheme}://{exchange.forwarded_host}"
+        host = exchange.forwarded_host.lower()
+        digests: dict[int, None] = {}
+        for target in invalidated(exchange.method, status, origin, exchange.target, headers):
+            path = target.partition("?")[0]
+            for regex, caching in self._routes:
+                partition = _partition(caching, identity)
+                if partition is not None and regex.fullmatch(path):
+                    named = normalised_target(target, caching.ignore_query, caching.only_query)
+                    digests.update(dict.fromkeys(purge_of_url(partition, host, named)))
+        if digests:
+            caches.log.purge(digests)
+            caches.metrics.inc(CACHE_PURGES, "write")
+
+
+def _partition(caching: Caching, identity: Identity) -> Partition | None:
+    if caching.scope is CacheScope.PUBLIC:
+        return PUBLIC
+    return of_tenant(identity.tenant) if identity.tenant is not None else None
