@@ -16,7 +16,7 @@ from proxy.core.headers import RawHeaders
 
 Headers = CIMultiDictProxy[str]
 
-_TAG: Final = re.compile(rb'[ \t,]*((?:[Ww]/)?"[^"]*"|[^",][^,]*)')
+_TAG: Final = re.compile(rb'(?:[Ww]/)?"[^"]*"|[^", \t][^,]*')
 _SUCCESSFUL: Final = range(200, 300)
 
 
@@ -78,7 +78,7 @@ def _any_matches(etag: bytes, lines: Sequence[str]) -> bool:
         value = _raw(line)
         if value.strip(b" \t") == b"*":
             return True
-        if any(same_opaque(match[1], etag) for match in _TAG.finditer(value)):
+        if any(same_opaque(match[0], etag) for match in _TAG.finditer(value)):
             return True
     return False
 

@@ -1,5 +1,6 @@
 """Preconditions and validators (RFC 9110 §8.8, §13; RFC 9111 §4.3)."""
 
+import time
 from typing import Any
 
 import pytest
@@ -132,6 +133,15 @@ def test_no_tag_equals_none() -> None:
     """Two absences are no match."""
     assert not same_opaque(b"", b"")
     assert same_opaque(b'"a"', b'W/"a"')
+
+
+@pytest.mark.parametrize("piece", [",", " ", '"', 'W/"', '"a"', "W/", ', "'])
+def test_a_hostile_condition_costs_no_more_than_its_length(piece: str) -> None:
+    """Clients write it."""
+    response = stored(fields(FRESH, 'ETag: "b"'))
+    started = time.process_time()
+    not_modified(response, request(("If-None-Match", piece * 20_000)), NOW_MS)
+    assert time.process_time() - started < 1
 
 
 @given(st.text(max_size=60), st.binary(max_size=20))
