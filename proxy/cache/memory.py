@@ -83,12 +83,13 @@ class Memory:
         replaces goes in any case.
         """
         self._sweep(now_ms)
-        fits = len(stored.body) <= self._largest and self._least_weight(key, stored) <= self._share
+        weight = stored.weight
+        fits = len(stored.body) <= self._largest and _RESOURCE_WEIGHT + len(key) + weight <= self._share
         resource = self._index.get(key)
         if resource is not None:
-            self._replace(resource, stored, fits=fits)
+            self._replace(resource, stored, weight if fits else 0)
         elif fits:
-            self._add(key, owner, stored)
+            self._add(key, owner, stored, weight)
         return fits
 
     def discard(self, key: bytes) -> None:
@@ -131,10 +132,6 @@ class Memory:
 
     # --- bookkeeping: every change of a weight or a place is one of these ---
 
-    @staticmethod
-    def _least_weight(key: bytes, stored: Stored) -> int:
-        return _RESOURCE_WEIGHT + len(key) + stored.weight
-
     def _grow(self, resource: Resource, by: int) -> None:
         resource.weight += by
         self.bytes += by
@@ -143,10 +140,10 @@ class Memory:
         if resource.owner is not None:
             self._owned[resource.owner].weight += by
 
-    def _add(self, key: bytes, owner: str | None, stored: Stored) -> None:
+    def _add(self, key: bytes, owner: str | None, stored: Stored, weight: int) -> None:
         resource = Resource(key, owner)
         resource.variants.append(stored)
-        resource.weight += stored.weight
+        resource.weight += weight
         if owner is not None:
             self._hold_to_share(owner, self._share - resource.weight)
         while self.bytes + resource.weight > self._budget:
@@ -167,14 +164,15 @@ class Memory:
             owned.queue[key] = resource
             owned.weight += resource.weight
 
-    def _replace(self, resource: Resource, stored: Stored, *, fits: bool) -> None:
+    def _replace(self, resource: Resource, stored: Stored, weight: int) -> None:
+        """``weight`` is 0 where the new one can't be kept."""
         for place, each in enumerate(resource.variants):
             if each.vary == stored.vary:
                 self._drop_variant(resource, place)
                 break
-        if fits:
+        if weight:
             resource.variants.append(stored)
-            self._grow(resource, stored.weight)
+            self._grow(resource, weight)
             while len(resource.variants) > MAX_VARIANTS or resource.weight > self._share:
                 self._drop_variant(resource, 0)
                 self.evictions += 1
