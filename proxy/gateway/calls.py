@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from proxy.ai.estimates import Estimates
@@ -54,9 +54,7 @@ class Calls:
         if self._open or not spends:
             return
         self._journal = await asyncio.to_thread(self._journals.open)
-        for left in await asyncio.to_thread(self._journals.left):
-            self._journal.absorb(left.journal)
-            await asyncio.to_thread(left.remove)
+        await self._each_left(self._journal.absorb)
         self.money = Money(
             self._store, self._meters, self._clock, journal=self._journal, ledger_has=self.link.ask, reap_s=REAP_S
         )
@@ -135,8 +133,17 @@ class Calls:
         while True:
             await asyncio.sleep(TAKE_OVER_S)
             try:
-                for left in await asyncio.to_thread(self._journals.left):
-                    self.money.take_over(left.journal)
-                    await asyncio.to_thread(left.remove)
+                await self._each_left(self.money.take_over)
             except OSError as error:
                 log.error("a journal cannot be taken over", extra={"fields": {"error": error.strerror}})
+
+    async def _each_left(self, take: Callable[[Journal], None]) -> None:
+        """``take``s each journal that is left; one that cannot be taken now is left again. Raises: OSError."""
+        lefts = await asyncio.to_thread(self._journals.left)
+        try:
+            for left in lefts:
+                take(left.journal)
+                await asyncio.to_thread(left.remove)
+        finally:
+            for left in lefts:
+                left.close()

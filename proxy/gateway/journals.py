@@ -24,15 +24,21 @@ def journals(data_dir: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a dead worker has left: ``journal`` may be read, and is to be ``remove``d once it was taken over."""
+    """What a dead worker has left: ``journal`` may be read, and is to be ``remove``d once it was taken over.
+
+    ``close`` it in any case: as long as it is locked, nobody else takes it over, nor this process once more.
+    """
 
     journal: Journal
     _path: Path
     _lock: int
 
     def remove(self) -> None:
+        """Raises: OSError."""
         self._path.unlink(missing_ok=True)
         self._path.with_suffix(_LOCK).unlink(missing_ok=True)
+
+    def close(self) -> None:
         os.close(self._lock)
 
 
@@ -54,24 +60,36 @@ class Journals:
         return Journal(self._own)
 
     def left(self) -> list[Left]:
-        """The journals whose processes are gone: nobody else gets these. Raises: OSError."""
-        found = []
-        for path in self._folder.glob(f"*{_SUFFIX}"):
-            if path == self._own:
-                continue
-            lock = _locked(path)
-            if lock is None:
-                continue
-            if path.exists():  # else whoever had the lock before has taken it over
-                found.append(Left(Journal(path, read_only=True), path, lock))
-            else:
-                path.with_suffix(_LOCK).unlink(missing_ok=True)
-                os.close(lock)
+        """The journals whose processes are gone: nobody else gets these until they are closed. Raises: OSError."""
+        found: list[Left] = []
+        try:
+            for path in self._folder.glob(f"*{_SUFFIX}"):
+                if path == self._own or (lock := _locked(path)) is None:
+                    continue
+                if (one := _left(path, lock)) is not None:
+                    found.append(one)
+        except BaseException:
+            for one in found:
+                one.close()
+            raise
         return found
 
     def close(self) -> None:
         """The file stays: what it says is taken over by whoever comes next."""
         os.close(self._lock)
+
+
+def _left(path: Path, lock: int) -> Left | None:
+    """None where whoever had the lock before has taken it over. Raises: OSError."""
+    try:
+        if path.exists():
+            return Left(Journal(path, read_only=True), path, lock)
+        path.with_suffix(_LOCK).unlink(missing_ok=True)
+    except BaseException:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
 
 
 def _locked(path: Path) -> int | None:

@@ -100,14 +100,22 @@ class Settler:
         return future
 
     async def reap(self, gap_ms: int, *, most: int = MAX_OPERATIONS) -> list[Hold]:
-        """The holds that are due, which the caller orphans; tells the journal what has landed. Raises: StoreAway."""
+        """The holds that are due, which the caller orphans; tells the journal what has landed. Raises: StoreAway.
+
+        A journal that cannot be written keeps nothing from being orphaned: what the dead have left is told all the
+        same.
+        """
         told = self.standing
         packed = pack_reap(most, HOLD_LEASE_MS, gap_ms, epoch=told.epoch, sequence=told.sequence)
         reply = unpack_reap(await self._store.run(self._reap_script, [CLOCK, STATE, HOLDS, DUE, OUTBOX], packed))
         self._learn(reply.flags, reply.trailer)
         if self._journal is not None and reply.flags in (0, ReplyFlag.QUIET):
             self._journal.landed(int(reply.trailer[0]), reply.landed)
-            self._journal.seen(self.standing.epoch, self.standing.sequence)
+            try:
+                self._journal.seen(self.standing.epoch, self.standing.sequence)
+            except OSError as error:
+                report = {"message": "the journal cannot be written", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(report)
         return list(reply.due)
 
     async def _run(self) -> None:

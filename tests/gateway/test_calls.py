@@ -1,6 +1,7 @@
 """A worker's calls over all policies: a journal from the first that spends, answers that outlive their clients."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from proxy.gateway.callrecord import Ended
 from proxy.gateway.calls import Calls, spends
 from proxy.gateway.control import Start
 from proxy.gateway.journals import Journals, journals
+from proxy.metering.journal import Journal
 from proxy.metering.meters import Meters
 from proxy.metering.settlement import releasing
 from proxy.store.client import Store
@@ -96,6 +98,28 @@ async def test_so_is_what_one_leaves_that_dies_later(
     async with Worker(store, tmp_path):
         await left_by_a_dead_worker(store, tmp_path)
         await settled(store)
+
+
+async def test_a_disk_that_was_full_only_delays_what_a_dead_worker_has_left(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is let go of with each attempt that fails, so that the next one finds the journal again."""
+    monkeypatch.setattr(module, "TAKE_OVER_S", 0.02)
+    attempts = 0
+    absorb = Journal.absorb
+
+    def full(self: Journal, other: Journal) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= 3:
+            raise OSError(errno.ENOSPC, "no space left")
+        absorb(self, other)
+
+    monkeypatch.setattr(Journal, "absorb", full)
+    async with Worker(store, tmp_path):
+        await left_by_a_dead_worker(store, tmp_path)
+        await settled(store)
+    assert attempts == 4
 
 
 async def test_what_runs_without_a_client_is_given_up_at_the_end(

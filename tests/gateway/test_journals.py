@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from proxy.gateway.journals import Journals
 from proxy.metering.holds import HoldPlan, new_hold
 
@@ -39,7 +41,35 @@ def test_what_a_dead_one_has_left_is_taken_over_once(tmp_path: Path) -> None:
     assert list(left.journal.held) == [hold(1)]
     assert left.journal.epoch == 1
     left.remove()
+    left.close()
     assert third.left() == second.left() == []
+
+
+def test_what_could_not_be_taken_over_is_left_again(tmp_path: Path) -> None:
+    """By the same process and by others: whoever failed has let go of the lock."""
+    first, second, third = (Journals(tmp_path) for _ in range(3))
+    write(first, 1)
+    first.close()
+    for journals in (second, second, third):
+        (left,) = journals.left()
+        assert list(left.journal.held) == [hold(1)]
+        left.close()
+
+
+def test_one_journal_that_cannot_be_read_locks_no_other(tmp_path: Path) -> None:
+    for number in (1, 2):
+        journals = Journals(tmp_path)
+        write(journals, number)
+        journals.close()
+    (tmp_path / "0-bad.journal").mkdir()
+    own = Journals(tmp_path)
+    with pytest.raises(OSError, match="directory"):
+        own.left()
+    (tmp_path / "0-bad.journal").rmdir()
+    lefts = own.left()
+    assert sorted(name for left in lefts for name in left.journal.held) == [hold(1), hold(2)]
+    for left in lefts:
+        left.close()
 
 
 def test_a_process_that_is_killed_gives_its_lock_back(tmp_path: Path) -> None:
@@ -69,6 +99,7 @@ def test_a_journal_that_absorbs_others_knows_the_newest_store(tmp_path: Path) ->
     for left in own.left():
         journal.absorb(left.journal)
         left.remove()
+        left.close()
     assert (journal.epoch, journal.sequence) == (5, 5)
     assert set(journal.held) == {hold(3), hold(4), hold(5)}
     assert len(list(tmp_path.glob("*.journal"))) == 1

@@ -1,14 +1,20 @@
 """The lane of settlements: renewed while it lives, looked for in the ledger after a rebuild, again after an outage."""
 
 import asyncio
+import errno
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+from proxy.metering import settler as module
 from proxy.metering.epoch import Budgets
 from proxy.metering.holds import HOLD_LEASE_MS
-from proxy.metering.settlement import Effect
+from proxy.metering.journal import Journal
+from proxy.metering.settlement import Effect, pack_reap
 from proxy.metering.settler import RENEW_MS, Settler
 from proxy.store.client import Store
-from tests.metering.purses import ORPHAN, RECORD, counter, gateway, no_limits, opened, purse, rows
+from tests.metering.purses import CLOCK, ORPHAN, RECORD, counter, gateway, no_limits, opened, purse, rows
 from tests.metering.test_batcher import until
 from tests.metering.test_leases import Late
 
@@ -85,3 +91,26 @@ async def test_a_record_leaves_the_journal_when_the_outbox_has_moved_it(store: S
         (entry, _), *_ = await store.command(b"XRANGE", b"{m0}outbox", b"-", b"+")
         await store.command(b"XDEL", b"{m0}outbox", entry)  # the ledger has committed it
         await until(lambda: not journal.ended)
+
+
+async def test_a_full_disk_keeps_no_dead_gateways_hold_from_being_orphaned(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal cannot note how far the store is; what is due is named all the same."""
+    await opened(store)
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: told.append(report))
+    later_ms = CLOCK.now_ms() + 2 * HOLD_LEASE_MS
+    async with gateway(store, tmp_path / "journal", reap_s=60.0) as money:
+        hold = (await money.admit(no_limits(), money.new(PLAN, (5,), ORPHAN))).holding.hold
+        full = OSError(errno.ENOSPC, "no space left")
+
+        def refuse(*_: object) -> None:
+            raise full
+
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "pack_reap", partial(pack_reap, now_ms=later_ms))
+            patched.setattr(Journal, "seen", refuse)
+            assert [one.id for one in await money.settler.reap(10**9)] == [hold.id]
+        await money.release(hold)
+    assert [report["exception"] for report in told] == [full]
