@@ -71,6 +71,7 @@ def _updated(
     stored: Stored, asked: Asked, headers: RawHeaders, requested_ms: int, received_ms: int, caching: Caching
 ) -> Freshened:
     fields = merged(stored.headers, keepable(headers, received_ms, caching), but=_OF_THE_BODY)
+    fields = keepable(fields, received_ms, caching)  # what the stored Cache-Control names is not kept of a 304 either
     ages = [field for field in headers if field[0].lower() == b"age"]
     verdict = judge(asked, stored.status, fields + ages, requested_ms, received_ms, caching)
     terms = verdict if isinstance(verdict, Terms) else stored.terms
@@ -82,6 +83,7 @@ def _updated(
         etag=_first(fields, b"etag"),
         modified=_first(fields, b"last-modified"),
         checked=-1,
+        ready=None,
     )
     return Freshened(updated, None if isinstance(verdict, Terms) else verdict)
 

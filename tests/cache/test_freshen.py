@@ -49,6 +49,13 @@ def test_fields_of_one_hop_are_not_taken_over(line: Any) -> None:
     assert value(validated(kept(), line, "Connection: A", "A: 1"), line.partition(":")[0].lower().encode()) == []
 
 
+def test_fields_that_are_narrowed_are_not_taken_over() -> None:
+    """The stored no-cache names them, whether or not the 304 says so again (§5.2.2.4)."""
+    response = stored(fields('Cache-Control: max-age=2, no-cache="b"', 'ETag: "a"'))
+    assert value(validated(response, "B: 1", "C: 2"), b"b") == []
+    assert value(validated(response, "B: 1", "C: 2"), b"c") == [b"2"]
+
+
 def test_a_304_makes_it_fresh_again() -> None:
     """Its Cache-Control, its Date, and the Age that it brings count."""
     found = validated(kept(), "Cache-Control: max-age=60", "Age: 7")
