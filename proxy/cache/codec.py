@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import Field, fields
 from enum import IntFlag
+from itertools import takewhile
 from operator import attrgetter
 from struct import Struct
 from typing import Any, Final, NamedTuple, get_type_hints
@@ -23,7 +24,7 @@ from proxy.core.headers import RawHeaders
 INLINE: Final = 16 << 10  # bytes of a body, as it is stored, that are kept in its record
 
 _FORMAT: Final = 1  # to be raised when the meaning changes and no field does
-_NOT_KEPT: Final = frozenset({"checked"})
+_NOT_KEPT: Final = frozenset({"checked", "ready"})
 _LEAST_COMPRESSED: Final = 1 << 10
 _PAYS: Final = 0.9  # compressed to less than this part
 _LEVEL: Final = 1
@@ -145,7 +146,7 @@ def _layout() -> _Layout:
     def kept(of: type) -> list[tuple[str, Any]]:
         types = get_type_hints(of)
         named: tuple[Field[Any], ...] = fields(of)
-        return [(each.name, types[each.name]) for each in named if each.name not in _NOT_KEPT]
+        return [(each.name, types[each.name]) for each in takewhile(lambda each: each.name != _FIRST_NOT_KEPT, named)]
 
     stored, terms = kept(Stored), kept(Terms)
     outer = [(name, kind) for name, kind in stored if kind is not Terms and name != "body"]
