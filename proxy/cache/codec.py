@@ -35,7 +35,8 @@ _UNPACKED: Final = (b"image/svg", b"image/bmp")
 # format, layout, checksum of all that follows, flags, length of the body, stored length of it, its checksum
 _HEAD: Final = Struct("<BIIBQQI")
 _SUMMED: Final = 9  # from here on
-_WORDS_INTERNED: Final = 4096
+_NAMES_INTERNED: Final = 4096
+_LONGEST_INTERNED: Final = 64
 
 
 class _Flag(IntFlag):
@@ -49,7 +50,7 @@ _names: dict[bytes, bytes] = {}  # field names recur in every answer: each is ke
 
 
 def _interned(name: bytes) -> bytes:
-    if len(_names) >= _WORDS_INTERNED:
+    if len(_names) >= _NAMES_INTERNED or len(name) > _LONGEST_INTERNED:
         return _names.get(name, name)
     return _names.setdefault(name, name)
 

@@ -1,7 +1,7 @@
 """A stored response, with what was decided of it when it came, so that a hit costs a comparison of numbers."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from proxy.core.headers import RawHeaders
 
@@ -32,7 +32,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Stored:
-    """One response, as it is kept. Immutable but for ``checked``.
+    """One response, as it is kept. Immutable but for ``checked``, ``seen`` and ``ready``.
 
     ``headers`` are raw, in order, less hop-by-hop fields, those that Connection named, and Age. ``vary`` are the
     selecting fields: lower-case name and the request's value, in the form that it is compared in (§4.1).
@@ -52,7 +52,8 @@ class Stored:
     etag: bytes = b""
     modified: bytes = b""  # Last-Modified as it came
     saved_nanousd: int = 0  # what a hit spares, of an answer to an AI call
-    checked: int = -1  # the last purge that it was compared with; not stored
+    checked: int = -1  # the last purge that it was compared with; this and what follows is not stored
+    ready: tuple[Any, bytes] | None = None  # its head as it leaves, and for what that was made
 
     @property
     def weight(self) -> int:

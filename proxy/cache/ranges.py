@@ -164,6 +164,7 @@ def _joined(stored: Stored, new: Stored, body: bytes, part: Part | None) -> Stor
         tags=tuple(dict.fromkeys(stored.tags + new.tags)),
         seen=min(stored.seen, new.seen),  # a purge after either one is for both
         checked=-1,
+        ready=None,
     )
 
 

@@ -366,7 +366,7 @@ class Fetch:
         request = self._request
         now_ms = self._caches.clock.now_ms()
         ready = answer(stored, request.wish, request.exchange.method, request.headers, now_ms)
-        await send_stored(request.exchange, ready, self._caching, field)
+        await send_stored(request.exchange, stored, ready, self._caching, field)
 
 
 def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) -> None:

@@ -280,4 +280,4 @@ class _Way:
         terms = stored.terms
         field = cachestatus.hit(terms.lifetime_ms - terms.age_ms(now_ms))
         ready = answer(stored, request.wish, exchange.method, request.headers, now_ms)
-        await send_stored(exchange, ready, self._caching, field)
+        await send_stored(exchange, stored, ready, self._caching, field)
