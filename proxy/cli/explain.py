@@ -23,7 +23,6 @@ from proxy.identity.authenticator import Authenticator
 from proxy.identity.claims import believed, read, rule_matches
 from proxy.identity.jwks import KeySets
 from proxy.metering.budgets import make_call_plan
-from proxy.metering.keys import scope_text
 from proxy.metering.plan import make_plan
 from proxy.policy.compiler import load
 from proxy.policy.matching import Router
@@ -181,7 +180,6 @@ def _money(
 ) -> dict[str, Any]:
     """What a call to the route's provider holds from; grants are not looked at."""
     plan = make_call_plan(route, identity, args.address, args.model, now_ms, {})
-    windows = plan.plan.meters[len(plan.held) :]
     return {
         "calls": {
             "dialect": spending.dialect,
@@ -205,13 +203,13 @@ def _money(
         ],
         "tokens": [
             {
-                "limit": limit.name,
-                "scope": scope_text(limit.scopes, identity, route.name, args.address, args.model),
-                "rate": f"{meter.capacity} in {meter.a / 1000:g} s",
-                "shadow": meter.shadow,
-                "key": meter.key.decode(),
+                "limit": held.limit.name,
+                "scope": held.scope,
+                "rate": f"{held.meter.capacity} in {held.meter.a / 1000:g} s",
+                "shadow": held.meter.shadow,
+                "key": held.meter.key.decode(),
             }
-            for limit, meter in zip(plan.tokens, windows, strict=True)
+            for held in plan.tokens
         ],
     }
 

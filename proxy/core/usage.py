@@ -48,6 +48,16 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCharge:
+    """One limit of tokens that the record was charged to, and how many. Its window trails: it has no period to name."""
+
+    limit: str
+    scope: str  # as ops read it: tenant:acme
+    window_ms: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spender:
     """Who moved a budget last: what alerts need to know of them. ``notify``: see ``UsageRecord``."""
 
@@ -104,6 +114,7 @@ class UsageRecord:
     orphaned: bool = False
     overrun: bool = False  # it cost more than was held
     charges: tuple[Charge, ...] = ()
+    token_limits: tuple[TokenCharge, ...] = ()
     notify: tuple[tuple[str, str], ...] = ()
     after: tuple[Charge, ...] = ()
 
@@ -130,6 +141,7 @@ class UsageRecord:
             known["kind"] = RecordKind(known["kind"])
             known["tokens"] = Tokens(**known["tokens"])
             known["charges"] = tuple(Charge(**charge) for charge in known["charges"])
+            known["token_limits"] = tuple(TokenCharge(**each) for each in known.get("token_limits", ()))
             known["after"] = tuple(Charge(**charge) for charge in known.get("after", ()))
             known["notify"] = tuple((path, value) for path, value in known.get("notify", ()))
             return cls(**known)

@@ -10,7 +10,7 @@ from proxy.ai.bounds import Hold as Bound
 from proxy.ai.dialects.call import AiCall
 from proxy.ai.usage.result import Usage
 from proxy.core.identity import Identity
-from proxy.core.usage import Charge, RecordKind, Tokens, UsageRecord
+from proxy.core.usage import RecordKind, Tokens, UsageRecord
 from proxy.gateway.pricing import Quote
 from proxy.metering.budgets import CallPlan
 from proxy.metering.holds import MAX_MONEY, Hold
@@ -38,6 +38,7 @@ class Offer:
             estimated=True,
             orphaned=True,
             charges=self.plan.charges(self.record.created_ms),
+            token_limits=self.plan.token_charges(self.tokens),
             after=self.plan.charges_after(self.record.created_ms),
         )
 
@@ -127,6 +128,7 @@ class CallAccount:
         record = self._record(
             status,
             now_ms,
+            used,
             provider_request_id=usage.provider_request_id if usage is not None else None,
             tokens=tokens,
             cost_nanousd=nanousd,
@@ -141,12 +143,18 @@ class CallAccount:
         """Nothing was used. The ledger has a row of an attempt that reached the provider, and none of one that did
         not."""
         if self.ended is None:
-            self._money.release(self.hold, self._record(status, now_ms) if sent else b"")
+            self._money.release(self.hold, self._record(status, now_ms, 0) if sent else b"")
             self.ended = Ended(0, Tokens(), estimated=False, overrun=False, released=True)
         return self.ended
 
-    def _record(self, status: int, now_ms: int, **changes: Any) -> bytes:
-        record = self.offer.record
-        charges: tuple[Charge, ...] = self.offer.plan.charges(self.hold.taken_ms)
-        latency_ms = max(0, now_ms - record.created_ms)
-        return record.encode_with(settled_ms=now_ms, status=status, latency_ms=latency_ms, charges=charges, **changes)
+    def _record(self, status: int, now_ms: int, used: int, **changes: Any) -> bytes:
+        """``used``: tokens, as limits count them."""
+        record, plan = self.offer.record, self.offer.plan
+        return record.encode_with(
+            settled_ms=now_ms,
+            status=status,
+            latency_ms=max(0, now_ms - record.created_ms),
+            charges=plan.charges(self.hold.taken_ms),
+            token_limits=plan.token_charges(used),
+            **changes,
+        )

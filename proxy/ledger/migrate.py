@@ -31,16 +31,18 @@ def head() -> str:
     return found
 
 
-async def migrate(url: str) -> tuple[str | None, str]:
-    """To the head; the revisions before and after. Raises: LedgerUrlError, LedgerAway, LedgerRefused."""
+async def migrate(url: str, to: str | None = None) -> tuple[str | None, str]:
+    """To the head, or to a revision on the way; those before and after. Raises: LedgerUrlError, LedgerAway,
+    LedgerRefused."""
+    to = to or head()
     database = connect(url, pool=1, statement_s=3600.0)
     try:
         before = await version(database)
         async with database.writing() as connection:
             if database.url.schema:
                 await _make_schema(connection, database.url.schema)
-            await connection.run_sync(_upgrade, database.url.schema)
-        return before, head()
+            await connection.run_sync(_upgrade, database.url.schema, to)
+        return before, to
     finally:
         await database.close()
 
@@ -70,11 +72,11 @@ def _version(connection: Connection, schema: str | None) -> str | None:
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
-def _upgrade(connection: Connection, schema: str | None) -> None:
+def _upgrade(connection: Connection, schema: str | None, to: str) -> None:
     directory = scripts()
 
     def steps(revision: Any, _: Any) -> Any:
-        return directory._upgrade_revs("head", revision)
+        return directory._upgrade_revs(to, revision)
 
     with EnvironmentContext(Config(), directory, fn=steps) as environment:
         environment.configure(

@@ -12,7 +12,7 @@ from operator import attrgetter
 from types import NoneType
 from typing import Any, Final
 
-from proxy.core.usage import Charge, RecordKind, Spender, Spent, Tokens, UsageRecord
+from proxy.core.usage import Charge, RecordKind, Spender, Spent, TokenCharge, Tokens, UsageRecord
 
 _MOST_MS: Final = 7_258_118_400_000  # the year 2200: what lies beyond is a mistake, and would make a partition
 
@@ -83,6 +83,8 @@ def _read(data: bytes, rev: bytes | None) -> UsageRecord:
         raise ValueError("a flag is none")
     if not all(map(_is_charge, record.charges)):
         raise ValueError("a charge is none")
+    if not all(map(_is_token_charge, record.token_limits)):
+        raise ValueError("a limit of tokens is none")
     if not {type(word) for pair in record.notify for word in pair} <= {str}:
         raise ValueError("who is to be notified is no word")
     if not 0 <= record.created_ms < _MOST_MS:
@@ -95,6 +97,11 @@ def _is_charge(charge: Charge) -> bool:
     if words != {str} or type(charge.ends_ms) is not int:
         return False
     return charge.counter.isascii() and 0 <= charge.ends_ms < _MOST_MS
+
+
+def _is_token_charge(charge: TokenCharge) -> bool:
+    types = (type(charge.limit), type(charge.scope), type(charge.window_ms), type(charge.tokens))
+    return types == (str, str, int, int)
 
 
 def to_row(record: UsageRecord, state: State = State.SETTLED) -> dict[str, Any]:
@@ -138,6 +145,7 @@ def to_row(record: UsageRecord, state: State = State.SETTLED) -> dict[str, Any]:
         "orphaned": record.orphaned,
         "overrun": record.overrun,
         "charges": [[charge.budget, charge.scope, charge.period] for charge in record.charges],
+        "token_limits": [[one.limit, one.scope, one.window_ms, one.tokens] for one in record.token_limits],
     }
 
 
@@ -182,6 +190,7 @@ def to_record(row: Mapping[str, Any]) -> UsageRecord:
         orphaned=row["orphaned"],
         overrun=row["overrun"],
         charges=tuple(Charge(*charge) for charge in row["charges"]),
+        token_limits=tuple(TokenCharge(*one) for one in row["token_limits"]),
     )
 
 

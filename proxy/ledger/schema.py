@@ -31,6 +31,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
@@ -114,6 +115,8 @@ usage: Final = Table(
     _word("price_version"),
     Column("charges", DOCUMENT, nullable=False),  # [[budget, scope, period], …], each charged cost_nanousd
     Column("cost_usd", Numeric().with_variant(Float(), "sqlite"), Computed(InDollars(), persisted=True)),
+    # [[limit, scope, window in ms, tokens], …]: what limits of tokens were charged.
+    Column("token_limits", DOCUMENT, nullable=False, server_default=text("'[]'")),
     PrimaryKeyConstraint("id", "created_at", name="ai_usage_pkey"),
     # A month is a partition, so what is left to find inside one is a day (BRIN: a few pages) or a company.
     Index("ai_usage_created_at", "created_at", postgresql_using="brin"),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from proxy.core.identity import Identity
-from proxy.core.usage import Charge
+from proxy.core.usage import Charge, TokenCharge
 from proxy.metering.calendar import period_edges
 from proxy.metering.holds import MAX_MONEY, HoldMeter, HoldPlan, budget_meter, window_meter
 from proxy.metering.keys import budget_base, scope_text, tokens_key
@@ -58,19 +58,32 @@ class HeldBudget:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class HeldLimit:
+    """A limit of tokens as it is for this caller; ``meter``: what is held from."""
+
+    limit: Limit
+    scope: str
+    meter: HoldMeter
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CallPlan:
     """``held`` are the first meters of ``plan``, ``tokens`` the rest, each in the route's order."""
 
     plan: HoldPlan
     held: tuple[HeldBudget, ...]
-    tokens: tuple[Limit, ...]
+    tokens: tuple[HeldLimit, ...]
     valid_until_ms: int
     _charges: dict[tuple[bool, ...], tuple[Charge, ...]] = field(default_factory=dict, repr=False)
 
     def amounts(self, nanousd: int, tokens: int) -> tuple[int, ...]:
         """What is taken from each meter."""
         return (nanousd,) * len(self.held) + (tokens,) * len(self.tokens)
+
+    def token_charges(self, tokens: int) -> tuple[TokenCharge, ...]:
+        """The limits of tokens that ``tokens`` are charged to."""
+        return tuple(TokenCharge(one.limit.name, one.scope, one.meter.a, tokens) for one in self.tokens)
 
     def charges_after(self, now_ms: int) -> tuple[Charge, ...]:
         """Those of the next periods, where any of these ends soon: the store's clock may be past that already."""
@@ -111,7 +124,7 @@ def make_call_plan(
         raise ValueError(f"the route {route.name!r} calls no provider")
     until_ms = FOREVER_MS
     shadow = route.mode is RouteMode.SHADOW
-    held, windows = [], []
+    held, limits = [], []
     for budget in route.spending.budgets:
         scope = scope_text(budget.scopes, identity, route.name, address, model)
         amount, ends_ms = budget.amount(identity.tier, identity.tenant, now_ms)
@@ -134,12 +147,13 @@ def make_call_plan(
         rate, ends_ms = rate_in_force(limit, identity, now_ms)
         key = tokens_key(limit, identity, route.name, address, model)
         capacity = rate.capacity // MILLI
-        windows.append(window_meter(limit.name, key, capacity, rate.window_ms, shadow=shadow or limit.shadow))
+        window = window_meter(limit.name, key, capacity, rate.window_ms, shadow=shadow or limit.shadow)
+        limits.append(HeldLimit(limit, scope_text(limit.scopes, identity, route.name, address, model), window))
         until_ms = min(until_ms, ends_ms)
     return CallPlan(
-        plan=HoldPlan((*(one.meter for one in held), *windows)),
+        plan=HoldPlan((*(one.meter for one in held), *(one.meter for one in limits))),
         held=tuple(held),
-        tokens=route.spending.tokens,
+        tokens=tuple(limits),
         valid_until_ms=until_ms,
     )
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from proxy.core.usage import Charge, RecordKind, Spender, Tokens, UsageRecord, charged_when_taken
+from proxy.core.usage import Charge, RecordKind, Spender, TokenCharge, Tokens, UsageRecord, charged_when_taken
 
 RECORD = UsageRecord(
     id="a1", rev=1, kind=RecordKind.USAGE, created_ms=1, settled_ms=2, request_id="r", route="ai", provider="openai",
     model="gpt-4o", endpoint="/v1/chat/completions", company_id="acme", tokens=Tokens(input=3, reasoning=1),
     cost_nanousd=2**53 - 1, estimated=True, charges=(Charge("global", "global", "2026-11-23", "{m0}b:x:1:2", 2),),
-    notify=(("email", "u@acme.example"),),
+    token_limits=(TokenCharge("tokens", "tenant:acme", 60_000, 4),), notify=(("email", "u@acme.example"),),
 )  # fmt: skip
 
 
@@ -24,10 +24,10 @@ def test_a_record_arrives_as_it_was_sent() -> None:
 
 def test_an_older_gateways_record_has_nobody_to_notify() -> None:
     older = orjson.loads(RECORD.encode())
-    del older["notify"]
+    del older["notify"], older["token_limits"]
     older["charges"] = [{"budget": "global", "scope": "global", "period": "2026-11-23"}]
     arrived = UsageRecord.decode(orjson.dumps(older))
-    assert (arrived.notify, arrived.charges[0].counter) == ((), "")
+    assert (arrived.notify, arrived.token_limits, arrived.charges[0].counter) == ((), (), "")
 
 
 def test_a_charge_is_its_budget_scope_and_period() -> None:

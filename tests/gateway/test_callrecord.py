@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.ai.usage.result import Usage
-from proxy.core.usage import UsageRecord
+from proxy.core.usage import TokenCharge, UsageRecord
 from proxy.gateway.callrecord import CallAccount
 from proxy.metering.holds import Hold, new_hold
 from tests.gateway.calls import HOLD_ID, NOON, offer_for
@@ -46,6 +46,7 @@ def test_what_was_used_is_settled_and_recorded() -> None:
     assert (record.status, record.latency_ms, record.settled_ms) == (200, 250, NOON + 250)
     assert not record.estimated
     assert [charge.budget for charge in record.charges] == ["tenant"]
+    assert record.token_limits == (TokenCharge("tokens", "tenant:acme", 60_000, 2000),)
     assert ended.word == "exact"
 
 
@@ -97,6 +98,7 @@ def test_a_row_is_of_an_attempt_that_reached_the_provider(sent: bool) -> None:
     assert (record is not None) is sent
     if record is not None:
         assert (record.cost_nanousd, record.status) == (0, 503)
+        assert [one.tokens for one in record.token_limits] == [0]
 
 
 def test_who_never_hears_of_it_again_believes_that_it_cost_its_hold() -> None:

@@ -143,7 +143,11 @@ async def test_over_budget_a_cheaper_model_answers(stand: Stand) -> None:
 async def test_tokens_are_held_and_what_was_not_used_comes_back(stand: Stand) -> None:
     who = stand.user()
     for _ in range(3):  # each may use 2,000 and more, and uses 30: without a settlement the third would not fit
-        assert (await stand.post("/tokens/v1/chat/completions", call(cap=900, prompt=20, output=10), who)).status == 200
+        answer = await stand.post("/tokens/v1/chat/completions", call(cap=900, prompt=20, output=10), who)
+        assert answer.status == 200
+    row = await asyncio.to_thread(stand.row, answer.get("X-Request-ID"))
+    ((limit, scope, window_ms, used),) = json.loads(row["token_limits"])
+    assert (limit, scope.startswith("user:test-issuer user-"), window_ms, used) == ("tokens", True, 60_000, 30)
     too_many = await stand.post("/tokens/v1/chat/completions", call(cap=9_000), who)
     assert (too_many.status, too_many.json()["violated-policies"]) == (429, ["tokens"])
 

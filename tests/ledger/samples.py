@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from proxy.core.usage import Charge, RecordKind, Tokens, UsageRecord
+from proxy.core.usage import Charge, RecordKind, TokenCharge, Tokens, UsageRecord
 from proxy.ledger.rows import Arrival, arrival, to_row
 
 NOW_MS = 1_795_000_000_000  # 2026-11-18
@@ -14,6 +14,7 @@ RECORD = UsageRecord(
     feature="summary", tokens=Tokens(input=1200, output=300, cached_read=512, reasoning=10), cost_nanousd=398_400,
     held_nanousd=4_000_000, price_version="2026-11-01", status=200, latency_ms=1200,
     charges=(Charge("global", "global", "2026-11-18"), Charge("tenant", "tenant:acme", "2026-11")),
+    token_limits=(TokenCharge("tokens", "tenant:acme", 60_000, 2_012),),
 )  # fmt: skip
 
 

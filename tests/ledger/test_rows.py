@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from proxy.core.usage import Charge, Tokens, UsageRecord
+from proxy.core.usage import Charge, TokenCharge, Tokens, UsageRecord
 from proxy.ledger.rows import State, arrival, to_record, to_row
 from proxy.ledger.schema import usage
 from tests.ledger.samples import RECORD, a_record, an_arrival, an_entry
@@ -60,6 +60,8 @@ def test_an_entry_without_state_or_revision_is_its_record() -> None:
         an_entry(a_record(charges=(Charge("global", "global", "2026-11", 5, 5),))),
         an_entry(a_record(charges=(Charge("global", "global", "2026-11", "key", 10**15),))),
         an_entry(a_record(charges=(Charge("global", "global", "2026-11", "key", "soon"),))),
+        an_entry(a_record(token_limits=(TokenCharge("tokens", "tenant:acme", 60_000, "many"),))),
+        an_entry(a_record(token_limits=(TokenCharge("tokens", None, 60_000, 5),))),
         an_entry(a_record(notify=(("email", 7),))),
         an_entry(a_record(notify=(("email",),))),
     ],

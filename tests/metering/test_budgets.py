@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 
 from proxy.core.identity import Identity
+from proxy.core.usage import TokenCharge
 from proxy.metering.budgets import CallPlan, CallPlanner, Granted, make_call_plan, period_name
 from proxy.metering.calendar import period_edges
 from proxy.policy.model import Limit, MeterKind, Period, Rate, Route, RouteMode, Scope, ScopeKind
@@ -55,6 +56,7 @@ def test_budgets_take_money_and_limits_of_tokens_take_tokens() -> None:
     assert made.amounts(70, 3) == (70, 3)
     assert [meter.kind for meter in made.plan.meters] == [MeterKind.HOLD, MeterKind.WINDOW]
     assert [meter.capacity for meter in made.plan.meters] == [5 * DOLLAR, 100_000]
+    assert made.token_charges(3) == (TokenCharge("tokens", "tenant:acme", 60_000, 3),)
 
 
 def test_a_charge_names_budget_scope_period_and_counter() -> None:
