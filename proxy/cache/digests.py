@@ -6,6 +6,7 @@ themselves; Redis' key is a digest of them. What a purge names is a number of 64
 partition and its kind, so that a tenant's purge names nothing of another's.
 """
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from functools import lru_cache
@@ -15,10 +16,14 @@ from typing import Final, NamedTuple
 
 from proxy.core.headers import RawHeaders
 from proxy.policy.caching import CacheScope
+from proxy.policy.patterns import normal_escape
 
 MAX_APP_TAGS: Final = 64  # of an answer; one with more is named by every purge of a tag in its partition
 MAX_PREFIXES: Final = 16  # segments that a prefix can have; a longer one is cut, and so names more
 
+_REMEMBERED: Final = 200  # bytes: what is longer is computed each time
+
+_ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _LENGTH: Final = Struct("<I")
 _THREE: Final = Struct("<III")
 _NUMBER: Final = Struct("<Q")
@@ -81,37 +86,41 @@ ANY_HOST: Final = ""  # no request has it
 
 def purge_of_all(partition: Partition) -> tuple[int, ...]:
     """A tenant's answers, or all that are public, or EVERYWHERE."""
-    return (_digest(partition, _ALL),)
+    return (_number(_head(partition), _ALL),)
 
 
 def purge_of_url(partition: Partition, host: str, target: str) -> tuple[int, ...]:
     """One URL in any scheme, of all its variants and users; ``target`` normalised as for the key. ANY_HOST: on all."""
-    return (_digest(partition, _URL, _encoded(host), _encoded(target)),)
+    return (_number(_head(partition), _URL, _encoded(host), _encoded(_unescaped(target))),)
 
 
 def purge_of_prefix(partition: Partition, host: str, path: str) -> tuple[int, ...]:
     """A path and all below it, by whole segments: ``/api`` names ``/api?x`` and ``/api/b``, not ``/apis``."""
-    return (_digest(partition, _PREFIX, _encoded(host), _prefixes(path)[-1]),)
+    return (_number(_head(partition), _PREFIX, _encoded(host), _prefixes(path)[-1]),)
 
 
 def purge_of_tag(partition: Partition, tag: bytes) -> tuple[int, ...]:
     """What the app tagged so."""
-    return _digest(partition, _TAG, tag), _digest(partition, _MANY_TAGS)
+    head = _head(partition)
+    return _number(head, _TAG, b"", tag), _number(head, _MANY_TAGS)
 
 
 def tags_of(partition: Partition, host: str, target: str, app_tags: Iterable[bytes]) -> tuple[int, ...]:
     """The digests of all that a purge could name this answer by, within its partition and once everywhere."""
-    url, name = _encoded(target), _encoded(host)
-    named: list[tuple[bytes, ...]] = [(_ALL,)]
-    for where in (name, _encoded(ANY_HOST)):
-        named.append((_URL, where, url))
-        named += [(_PREFIX, where, prefix) for prefix in _prefixes(target)]
-    tags = dict.fromkeys(app_tags)
-    if len(tags) > MAX_APP_TAGS:
-        named.append((_MANY_TAGS,))
-    else:
-        named += [(_TAG, tag) for tag in tags]
-    return tuple([_digest(within, *words) for within in dict.fromkeys((partition, EVERYWHERE)) for words in named])
+    url, name = _encoded(_unescaped(target)), _encoded(host)
+    prefixes, tags = _prefixes(target), dict.fromkeys(app_tags)
+    found: list[int] = []
+    for head in dict.fromkeys((_head(partition), _head(EVERYWHERE))):
+        paths = _remembered if len(head) + len(name) + len(prefixes[-1]) <= _REMEMBERED else _number
+        found.append(paths(head, _ALL))
+        for where in (name, _encoded(ANY_HOST)):
+            found.append(_number(head, _URL, where, url))
+            found += [paths(head, _PREFIX, where, prefix) for prefix in prefixes]
+        if len(tags) > MAX_APP_TAGS:
+            found.append(_number(head, _MANY_TAGS))
+        else:
+            found += [_number(head, _TAG, b"", tag) for tag in tags]
+    return tuple(found)
 
 
 def app_tags(headers: RawHeaders) -> tuple[bytes, ...]:
@@ -132,16 +141,30 @@ def app_tags(headers: RawHeaders) -> tuple[bytes, ...]:
 
 def _prefixes(target: str) -> list[bytes]:
     """``/``, ``/api``, ``/api/reports`` of ``/api/reports?x``. A final slash makes no other prefix."""
-    path = target.partition("?")[0].partition("#")[0]
-    steps = [step for step in path.split("/") if step][:MAX_PREFIXES]
+    path = _unescaped(target.partition("?")[0].partition("#")[0])
+    # Without parameters, as routes are matched: /api;x/reports is below /api.
+    steps = [name for step in path.split("/") if (name := step.partition(";")[0])][:MAX_PREFIXES]
     return [b"/", *(_encoded("/" + "/".join(steps[: count + 1])) for count in range(len(steps)))]
 
 
-@lru_cache(maxsize=8192)  # all but the URL and the app's tags recur in most answers of a tenant
-def _digest(partition: Partition, kind: bytes, *words: bytes) -> int:
-    data = _joined((partition.kind, _encoded(partition.tenant), kind, *words))
+def _unescaped(target: str) -> str:
+    """One writing for all that RFC 3986 §6.2.2 calls the same, so that none evades a purge of another."""
+    return _ESCAPE.sub(normal_escape, target) if "%" in target else target
+
+
+def _number(within: bytes, kind: bytes, host: bytes = b"", word: bytes = b"") -> int:
+    """``within`` is a partition's head."""
+    data = within + _THREE.pack(len(kind), len(host), len(word)) + kind + host + word
     (number,) = _NUMBER.unpack(blake2b(data, digest_size=8, person=b"sluicegate purge").digest())
     return int(number)
+
+
+# What recurs in most answers of a tenant. Never much of what clients make up: see _REMEMBERED.
+_remembered: Final = lru_cache(maxsize=8192)(_number)
+
+
+def _head(partition: Partition) -> bytes:
+    return _joined((partition.kind, _encoded(partition.tenant)))
 
 
 def _encoded(word: str) -> bytes:

@@ -50,6 +50,7 @@ class PurgeLog:
         self._landed = asyncio.Event()
         self._landed.set()
         self._sure = False  # that the log is the one that was read so far
+        self._connects = 0  # of the store, when that was made sure of
         self._answered_ms = self._heard_ms = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -126,7 +127,7 @@ class PurgeLog:
     async def _listen(self) -> None:
         asked_ms = self._monotonic_ms()
         if not self._sure or asked_ms - self._answered_ms > CURRENT_MS:
-            self._sure = False
+            self._sure, self._connects = False, self._store.connects
             await self._resume()
             self._sure = True
             asked_ms = self._monotonic_ms()
@@ -137,7 +138,9 @@ class PurgeLog:
         for record in records:
             self.purges.obey(record)
         self._answered_ms = asked_ms
-        if len(records) < _COUNT:
+        if self._store.connects != self._connects:
+            self._sure = False  # what has answered now may be a successor that lacks what we know
+        elif len(records) < _COUNT:
             # As of when it was asked: an answer may have waited for us, and know nothing of what was purged since.
             self._heard_ms = asked_ms
 

@@ -30,7 +30,7 @@ Record = tuple[int, tuple[int, ...]]  # id and digests; without digests it is a 
 class Purges:
     """The mirror. ``last`` is what a fetch that begins now has seen."""
 
-    __slots__ = ("_digests", "_most", "_pending", "_records", "changes", "floor", "last")
+    __slots__ = ("_digests", "_kept", "_most", "_pending", "_records", "_short", "changes", "floor", "last")
 
     def __init__(self, most: int = MAX_DIGESTS) -> None:
         self.last = 0
@@ -39,7 +39,9 @@ class Purges:
         self._most = most
         self._digests: dict[int, int] = {}  # digest -> the last record that names it; oldest first
         self._pending: Counter[int] = Counter()
-        self._records: deque[Record] = deque(maxlen=KEPT_RECORDS)
+        self._records: deque[Record] = deque()
+        self._kept = 0  # digests in them
+        self._short = False  # whether there were more
 
     def valid(self, stored: Stored) -> bool:
         """Whether nothing that names it was purged since its fetch began, as far as this mirror knows."""
@@ -66,7 +68,7 @@ class Purges:
         if number <= self.last:
             return
         self.last = number
-        self._records.append(record)
+        self._keep(record)
         self.changes += 1
         if not digests or EVERYTHING in digests:
             self.raise_floor(number)
@@ -83,7 +85,15 @@ class Purges:
         """The log's first record, as it is found before it is read on: a gap before it is what the floor is for."""
         if first > self.last:
             self._records.clear()
+            self._kept, self._short = 0, False
             self.raise_floor(first)
+
+    def _keep(self, record: Record) -> None:
+        self._records.append(record)
+        self._kept += len(record[1])
+        while len(self._records) > KEPT_RECORDS or self._kept > self._most:
+            self._kept -= len(self._records.popleft()[1])
+            self._short = True
 
     def _note(self, number: int, digests: Iterable[int]) -> None:
         for digest in digests:
@@ -130,7 +140,7 @@ class Purges:
         """
         there, known = {number for number, _ in listed}, {number for number, _ in self._records}
         lost = {number for number, _ in self._records if number >= first and number not in there}
-        if len(self._records) == KEPT_RECORDS and self.oldest_kept in lost:
+        if self._short and self.oldest_kept in lost:
             return (EVERYTHING,)  # it may have lost more than is remembered
         again: dict[int, None] = {}
         for number, digests in self._records:

@@ -51,6 +51,7 @@ class Store:
     def __init__(self, url: StoreUrl, timeout_ms: int) -> None:
         self.url = url
         self.timeout_ms = timeout_ms
+        self.connects = 0  # how often a connection was begun: behind a new one may be another node
         self._finder = finder_of(url)
         self._idle: list[Connection] = []
         self._opened: dict[Connection, int] = {}  # and at which turn
@@ -127,6 +128,7 @@ class Store:
                 await self._drop(connection)
             address = await self._finder.find()
         fresh = connection_to(self.url, address)
+        self.connects += 1
         self._opened[fresh] = self._turn
         try:
             await fresh.connect()  # type: ignore[no-untyped-call]

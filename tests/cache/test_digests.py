@@ -141,6 +141,10 @@ def test_each_purge_of_what_an_answer_is_names_it(tenant: str, host: str, target
         ("/api/", "/api", True),
         ("/api", "/api/reports/1", True),
         ("/api/reports", "/api/reports/1", True),
+        ("/api/reports", "/api;v=1/%72eports;x", True),
+        ("/api/%72eports", "/api/reports", True),
+        ("/api/a%2fb", "/api/a%2Fb/c", True),
+        ("/api/a", "/api/a%2Fb", False),
         ("/api", "/apis", False),
         ("/api/reports", "/api", False),
         ("/api/reports", "/api?/reports", False),
@@ -168,6 +172,7 @@ def test_one_url_is_not_another_with_a_query() -> None:
     assert purged in tags_of(PUBLIC, "h", "/a", ())
     assert purged not in tags_of(PUBLIC, "h", "/a?x", ())
     assert purged not in tags_of(PUBLIC, "h", "/a/", ())
+    assert purged in tags_of(PUBLIC, "h", "/%61", ())
 
 
 def test_of_too_many_tags_each_purge_names_all() -> None:

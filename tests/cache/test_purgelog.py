@@ -269,6 +269,26 @@ async def test_what_others_added_below_our_last_is_obeyed() -> None:
                 await until(lambda: current(log) and log.purges.valid(tagged(log)))
 
 
+async def test_another_node_behind_a_new_connection_is_compared_with_what_is_known() -> None:
+    """No call has failed: as when sentinels name another primary between two calls."""
+    with server(BINARY) as one:
+        async with mirror(one.url) as log:
+            await until(lambda: current(log))
+            with one.client as client:
+                copied = client.dump(LOG)
+                kept = tagged(log)
+                log.purge(TAG)
+                assert await log.landed(2.0)
+                await until(lambda: log.purges.last > kept.seen)
+                client.restore(LOG, 0, copied, replace=True)
+                before = log.purges.last
+                await log._store.forget()
+                await until(lambda: log.purges.last > before)
+            async with mirror(one.url) as late:
+                await until(lambda: current(late) and late.purges.last == log.purges.last)
+                assert not late.purges.valid(kept)
+
+
 async def test_too_much_that_waits_becomes_a_purge_of_everything(
     own_redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

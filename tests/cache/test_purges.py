@@ -164,6 +164,14 @@ def test_a_loss_that_may_reach_further_than_is_remembered_purges_everything() ->
     assert purges.missing(1, [(purges.oldest_kept, ())])[:1] != (EVERYTHING,)
 
 
+def test_what_is_remembered_of_the_log_is_bounded_by_its_digests_too() -> None:
+    purges = Purges(most=100)
+    for number in range(1, 50):
+        purges.obey((number, tuple(range(number * 10, number * 10 + 10))))
+    assert sum(len(digests) for _, digests in purges._records) <= 100
+    assert purges.missing(1, []) == (EVERYTHING,)
+
+
 # --- forms ---
 
 

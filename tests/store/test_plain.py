@@ -1,8 +1,10 @@
 """redis-py's client finds the store of any URL that a policy may have."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from proxy.core.storeurl import parse_store_url
 from proxy.store.plain import PlainClient
@@ -35,4 +37,14 @@ async def test_it_writes_and_reads(url: str) -> None:
     pipeline = streams.client.pipeline(transaction=True)
     pipeline.execute_command("GET", "{m0}x")
     assert await pipeline.execute() == [b"\xff"]
+    await streams.close()
+
+
+async def test_it_gives_up_as_soon_as_it_is_told() -> None:
+    """By itself redis-py tries again for seconds."""
+    streams = PlainClient(parse_store_url(f"redis://127.0.0.1:{free_port()}"), 5.0, retries=1)
+    began = time.monotonic()
+    with pytest.raises(RedisConnectionError):
+        await streams.client.execute_command("PING")
+    assert time.monotonic() - began < 0.5
     await streams.close()
