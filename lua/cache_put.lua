@@ -28,8 +28,8 @@ for at = 1, #index, 16 do
     kept[count] = {other, ends}
   end
 end
-local first = 1
-while count - first + 2 > most do
+local first, beside = 1, id == MARK and most or most - 1
+while count - first + 1 > beside do
   call('HDEL', KEYS[1], kept[first][1])
   first = first + 1
 end

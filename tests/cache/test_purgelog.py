@@ -11,10 +11,11 @@ from proxy.cache import purgelog
 from proxy.cache.digests import of_tenant, purge_of_tag, tags_of
 from proxy.cache.entry import Stored
 from proxy.cache.purgelog import CURRENT_MS, LOG, PurgeLog
-from proxy.cache.purges import EVERYTHING
+from proxy.cache.purges import EVERYTHING, number_of, packed
 from proxy.core.clock import Clock, SystemClock
 from proxy.core.storeurl import parse_store_url
 from proxy.store.client import Store
+from proxy.store.scripts import load
 from tests.cache.stored import NOW_MS, answer
 from tests.store.servers import BINARIES, Server, cluster, free_port, sentinels, server
 
@@ -287,6 +288,31 @@ async def test_another_node_behind_a_new_connection_is_compared_with_what_is_kno
             async with mirror(one.url) as late:
                 await until(lambda: current(late) and late.purges.last == log.purges.last)
                 assert not late.purges.valid(kept)
+
+
+@pytest.mark.parametrize(
+    ("known", "next_id"),
+    [
+        ((2**42, 5), b"%d-6" % 2**42),  # Redis' clock is behind what the caller knows
+        ((2**42, 2**20 - 1), b"%d-0" % (2**42 + 1)),  # what mirrors have 20 bits for
+    ],
+)
+async def test_ids_never_go_back_and_no_sequence_outgrows_its_bits(
+    empty_redis: Server, known: tuple[int, int], next_id: bytes
+) -> None:
+    store = Store(parse_store_url(empty_redis.url), 1_000)
+    script, arguments = load("cache_purges"), (b"%d" % known[0], b"%d" % known[1], b"100")
+    first, before, added = await store.run(script, [LOG], *arguments, packed([1]))
+    assert (first, before) == (next_id, b"0-0")
+    ids = [first, added]
+    for _ in range(3):
+        _, before, *more = await store.run(script, [LOG], b"0", b"0", b"100", packed([2]), packed([3]))
+        assert before == ids[-1]
+        ids += more
+    assert sorted(map(number_of, ids)) == list(map(number_of, ids))
+    assert len(set(ids)) == 8
+    assert await store.run(script, [LOG], b"0", b"0", b"100") == [first, ids[-1]]
+    await store.close()
 
 
 async def test_too_much_that_waits_becomes_a_purge_of_everything(

@@ -9,12 +9,14 @@ import pytest
 
 from proxy.cache.codec import INLINE
 from proxy.cache.digests import key_digest
+from proxy.cache.entry import Stored
 from proxy.cache.link import Link
 from proxy.cache.room import Room
 from proxy.cache.shared import MAX_VARIANTS, PIECE, Found, Shared
 from proxy.core.clock import SystemClock
 from proxy.core.storeurl import parse_store_url
 from tests.cache.stored import answer
+from tests.fuzz import named, seeds
 from tests.store.servers import BINARIES, Server, cluster, server
 
 BINARY = next(iter(BINARIES.values()))
@@ -125,6 +127,33 @@ async def test_a_mark_leaves_older_answers_and_ends_with_the_next(shared: Shared
     assert found is not None
     assert found.variants == (stored,)
     assert found.not_stored_until_ms
+
+
+@pytest.mark.parametrize("seed", seeds(20))
+async def test_the_script_does_as_its_twin(shared: Shared, seed: int) -> None:
+    """Whatever is put, marked and discarded, in any order: beside a dict that keeps the newest."""
+    twin: dict[int, Stored] = {}
+    marked = False
+    with named(seed) as chance:
+        for number in range(40):
+            match chance.choices(("put", "mark", "discard"), (20, 4, 1)):
+                case ["mark"]:
+                    assert await shared.mark(KEY, 60_000)
+                    marked = True
+                case ["discard"]:
+                    assert await shared.discard(KEY)
+                    twin, marked = {}, False
+                case _:
+                    variant = chance.randrange(MAX_VARIANTS + 3)
+                    stored = answer(KEY, vary=(("accept", str(variant)),), body=b"%d" % number)
+                    assert await shared.put(KEY, stored, 60_000)
+                    twin.pop(variant, None)
+                    twin[variant], marked = stored, False
+                    if len(twin) > MAX_VARIANTS:
+                        del twin[next(iter(twin))]
+            found = await shared.get(KEY) or Found(())
+            assert found.variants == tuple(reversed(twin.values()))
+            assert (found.not_stored_until_ms > 0) == marked
 
 
 async def test_what_is_discarded_is_gone(shared: Shared) -> None:
