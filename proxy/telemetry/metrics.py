@@ -263,18 +263,18 @@ SUM: Final = "#sum"  # the sample of a histogram that holds the sum of what was 
 class Histogram:
     """One series of a histogram: slots hold counts of each bucket alone; the exposition accumulates them."""
 
-    __slots__ = ("_bounds", "_first", "_sum", "_values")
+    __slots__ = ("_bounds", "_slots", "_sum", "_values")
 
     def __init__(self, sheet: Sheet, family: Family, labels: tuple[str, ...]) -> None:
         self._values = sheet.values
         self._bounds = family.buckets
-        slots = [sheet.slot(family.name, (*labels, repr(bound))) for bound in (*family.buckets, float("inf"))]
-        self._first = slots[0]
+        bounds = (*family.buckets, float("inf"))
+        self._slots = tuple(sheet.slot(family.name, (*labels, repr(bound))) for bound in bounds)
         self._sum = sheet.slot(family.name + SUM, labels)
 
     def observe(self, value: float) -> None:
         values = self._values
-        values[self._first + bisect_left(self._bounds, value)] += 1
+        values[self._slots[bisect_left(self._bounds, value)]] += 1
         values[self._sum] += value
 
 

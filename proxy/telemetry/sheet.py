@@ -6,6 +6,7 @@ prometheus-client's multiprocess files cost (1.0 µs an increment), and a killed
 """
 
 import json
+import logging
 import mmap
 import os
 from collections.abc import Iterator
@@ -15,11 +16,9 @@ from typing import Final
 SLOTS: Final = 65_536  # 512 KiB of address space; only pages that are counted in become resident
 _BYTES: Final = SLOTS * 8
 
+log = logging.getLogger("sluicegate.metrics")
+
 SeriesKey = tuple[str, tuple[str, ...]]  # (name of the sample, values of its labels)
-
-
-class SheetFull(RuntimeError):
-    """More series than slots: labels are not from closed sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,30 @@ class SheetFiles:
 
 
 class Sheet:
-    """The writing side: ``values[slot(...)] += 1``."""
+    """The writing side: ``values[slot(...)] += 1``.
+
+    The last slot has no name and nobody reads it: what finds no slot of its own any more is written there, since a
+    count that is lost must not cost a request, nor leave anything of it behind.
+    """
 
     def __init__(self, files: SheetFiles) -> None:
         self._names_fd = files.names_fd
         self._map = mmap.mmap(files.values_fd, _BYTES)
         self.values: memoryview[float] = memoryview(self._map).cast("d")
         self._slots: dict[SeriesKey, int] = {}
+        self._told = False  # that it is full
 
     def slot(self, name: str, labels: tuple[str, ...] = ()) -> int:
-        """The index of a series, the same for the same series. Raises: SheetFull."""
+        """The index of a series, the same for the same series."""
         key = (name, labels)
         index = self._slots.get(key)
         if index is None:
             index = len(self._slots)
-            if index >= SLOTS:
-                raise SheetFull(f"no slot left for {name}{labels}")
+            if index >= SLOTS - 1:
+                if not self._told:
+                    log.error("no room for more series: what is new is not counted", extra={"fields": {"name": name}})
+                    self._told = True
+                return SLOTS - 1
             os.write(self._names_fd, json.dumps([name, *labels]).encode() + b"\n")
             self._slots[key] = index
         return index

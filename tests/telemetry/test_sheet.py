@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from proxy.telemetry import sheet as sheet_module
-from proxy.telemetry.sheet import Sheet, SheetFiles, SheetFull, SheetReader
+from proxy.telemetry.metrics import Family, Histogram, Kind
+from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 
 
 @pytest.fixture
@@ -48,14 +49,32 @@ def test_a_half_written_name_is_left_for_the_next_look(files: SheetFiles) -> Non
     assert [key for key, _ in reader.series()] == [("a", ("x",)), ("b", ("y",))]
 
 
-def test_a_full_sheet_says_so(files: SheetFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Labels that are not from closed sets end in an error and not in another's memory."""
-    monkeypatch.setattr(sheet_module, "SLOTS", 2)
+def test_a_full_sheet_says_so_once_and_counts_no_more(
+    files: SheetFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Labels that are not from closed sets cost neither a request nor another's count."""
+    monkeypatch.setattr(sheet_module, "SLOTS", 3)
     sheet = Sheet(files)
-    sheet.slot("a")
-    sheet.slot("b")
-    with pytest.raises(SheetFull, match="no slot left for c"):
-        sheet.slot("c")
+    for name in ("a", "b", "c", "d", "b", "c"):
+        sheet.values[sheet.slot(name)] += 1
+    assert dict(SheetReader(files).series()) == {("a", ()): 1.0, ("b", ()): 2.0}
+    assert [record.message for record in caplog.records] == ["no room for more series: what is new is not counted"]
+
+
+@pytest.mark.parametrize("room", [3, 5, 7])
+def test_a_histogram_that_finds_no_room_counts_nothing_elsewhere(
+    files: SheetFiles, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Not even where some of its buckets found a slot."""
+    monkeypatch.setattr(sheet_module, "SLOTS", room)
+    sheet = Sheet(files)
+    sheet.values[sheet.slot("a")] = 1
+    histogram = Histogram(sheet, Family("h", Kind.HISTOGRAM, "", (), (1.0, 2.0, 3.0)), ())
+    for value in (0.5, 1.5, 2.5, 9.5):
+        histogram.observe(value)
+    found = dict(SheetReader(files).series())
+    assert found[("a", ())] == 1.0
+    assert all(value == 1.0 for (name, _), value in found.items() if name == "h")
 
 
 def test_counts_survive_sigkill(files: SheetFiles) -> None:
