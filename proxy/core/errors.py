@@ -154,7 +154,7 @@ class GatewayError(Exception):
         field: str | None = None,
         retry_after_ms: int | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
-        members: tuple[tuple[str, str], ...] = (),
+        members: tuple[tuple[str, str | int], ...] = (),
         close: bool = False,
     ) -> None:
         super().__init__(reason, detail)

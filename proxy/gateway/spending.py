@@ -17,6 +17,7 @@ from proxy.ai.usage.reader import Reader, reader_for
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import RawHeaders, get_all
 from proxy.core.identity import Identity
+from proxy.core.units import NANOS
 from proxy.gateway.admission import RETRY_WHEN_BACK_MS, admit, count_decision, quota_refusal
 from proxy.gateway.budgetrefusal import budget_refusal
 from proxy.gateway.callrecord import CallAccount, Ended, Offer, offered_record
@@ -175,12 +176,19 @@ async def _admit(
         raise GatewayError(Reason.BUDGETS_CLOSED, retry_after_ms=CLOSED_RETRY_MS)
     if decision.outcome is Outcome.OUTBOX_FULL:
         raise GatewayError(Reason.LEDGER_BEHIND, retry_after_ms=CLOSED_RETRY_MS)
-    count_decision(runtime, route, decision)
     if decision.admitted:
-        exchange.fields += decision.fields(now_ms)
         hold = decision.holding.hold if decision.holding is not None else hold
-        shared.calls.held(route, offer)
-        return CallAccount(shared.calls.money, offer, hold), decision
+        account = CallAccount(shared.calls.money, offer, hold)
+        try:
+            count_decision(runtime, route, decision)
+            exchange.fields += decision.fields(now_ms)
+            shared.calls.held(route, offer)
+        except BaseException:  # a hold that nobody ends would be renewed for ever
+            account.release(status=0, now_ms=now_ms, sent=False)
+            shared.meters.release(decision)
+            raise
+        return account, decision
+    count_decision(runtime, route, decision)
     _refuse(exchange, runtime, offer, decision, downgraded=downgraded)
     exchange.fields += decision.fields(now_ms)
     if decision.refused_by or decision.holding is None:
@@ -214,6 +222,7 @@ class _Way:
 
     __slots__ = (
         "_account",
+        "_alone",
         "_decision",
         "_exchange",
         "_in_json",
@@ -243,6 +252,7 @@ class _Way:
         self._decision = decision
         self._reader: Reader | None = None
         self._in_json = False  # the answer is
+        self._alone = False  # its client has left, and its request's line is written
 
     async def go(self, told: Block, hidden: tuple[bytes, ...], body: bytes) -> None:
         """Raises: GatewayError; ConnectionError and CancelledError when the client leaves."""
@@ -253,6 +263,7 @@ class _Way:
         try:
             await asyncio.shield(carrying)
         except asyncio.CancelledError:
+            self._alone = True
             if not self._sent:  # it waits in line: nobody would want the answer any more
                 carrying.cancel()
             raise
@@ -336,6 +347,8 @@ class _Way:
     def _report(self, ended: Ended) -> None:
         exchange, offer = self._exchange, self._account.offer
         exchange.spent = ended
+        if self._alone:
+            log.info("call settled", extra={"fields": _settled_line(exchange, ended)})
         self._runtime.shared.calls.spent(self._route, offer, ended)
         if self._spending.learnt is not None and not ended.estimated and not ended.released:
             estimates = self._runtime.shared.calls.estimates(self._spending.learnt)
@@ -344,6 +357,19 @@ class _Way:
             estimates.learn(model, f"{kind} $", used=ended.nanousd, bound=offer.bound.nanousd)
             total = used.input + used.cached_read + used.cache_write + used.output
             estimates.learn(model, f"{kind} #", used=total, bound=offer.bound.tokens)
+
+
+def _settled_line(exchange: Exchange, ended: Ended) -> dict[str, object]:
+    """What the request's own line could not say yet, by its id."""
+    tokens = ended.tokens
+    return {
+        "id": exchange.request_id,
+        "route": exchange.route.name if exchange.route is not None else "",
+        "cost_usd": round(ended.nanousd / NANOS, 9),
+        "tokens_in": tokens.input + tokens.cached_read + tokens.cache_write,
+        "tokens_out": tokens.output,
+        "estimated": ended.estimated,
+    }
 
 
 def _one(headers: RawHeaders, name: bytes) -> str:

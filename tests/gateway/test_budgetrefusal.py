@@ -12,10 +12,10 @@ from tests.gateway.calls import NOON, offer_for
 from tests.metering.test_budgets import DOLLAR, budget, route, tokens
 
 
-def refused(offer: Offer, *verdicts: Verdict, settled: int = 0, held: int = 0) -> Holding:
+def refused(offer: Offer, *verdicts: Verdict, settled: int = 0, held: int = 0, left: float = 0.0) -> Holding:
     plan = offer.plan.plan
     hold = new_hold(bytes(16), plan, offer.plan.amounts(offer.nanousd, offer.tokens))
-    meters = [number for verdict in verdicts for number in (verdict, 0.0, 1000.0)]
+    meters = [number for verdict in verdicts for number in (verdict, left, 1500.0)]
     return Holding(hold, tuple(meters), (settled, held) * len(plan.meters))
 
 
@@ -51,7 +51,30 @@ def test_where_only_tokens_are_short_no_budget_is_blamed() -> None:
     offer = offer_for(route(budget(), limits=(tokens("per-minute"),)), nanousd=DOLLAR)
     error = budget_refusal(offer, refused(offer, Verdict.FITS, Verdict.NOT_NOW), NOON)
     assert error.reason is Reason.QUOTA_EXCEEDED
-    assert "per-minute" in error.detail
+    assert "budget" not in dict(error.members)
+
+
+def test_a_limit_of_tokens_says_its_size_what_is_left_and_when_it_resets() -> None:
+    """As a budget does; not earlier than the call would fit."""
+    offer = offer_for(route(budget(), limits=(tokens("per-minute"),)), nanousd=DOLLAR)
+    error = budget_refusal(offer, refused(offer, Verdict.FITS, Verdict.NOT_NOW, left=20), NOON)
+    assert dict(error.members) == {
+        "limit": "per-minute",
+        "scope": "tenant:acme",
+        "window_s": 60,
+        "limit_tokens": 100_000,
+        "left_tokens": 20,
+        "needed_tokens": 30,
+        "resets_at": "2026-11-23T12:00:02Z",
+    }
+    assert "20 left of 100000 tokens in 60 s, and this call may use up to 30" in error.detail
+
+
+def test_a_call_larger_than_a_whole_limit_is_told_so() -> None:
+    offer = offer_for(route(budget(), limits=(tokens("per-minute"),)), nanousd=DOLLAR)
+    error = budget_refusal(offer, refused(offer, Verdict.FITS, Verdict.NEVER, left=100_000), NOON)
+    assert "more than the whole limit per-minute of 100000 tokens in 60 s" in error.detail
+    assert "resets_at" not in dict(error.members)
 
 
 def test_the_bound_is_what_is_needed() -> None:

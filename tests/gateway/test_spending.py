@@ -3,15 +3,28 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from proxy.gateway.runtime import LimitCounters
+from proxy.gateway.spending import _admit
+from proxy.store.client import Store
 from tests.e2e.books import rows
-from tests.e2e.gateway import Answer, Client, Gateway, eventually, get, once, running, token
+from tests.e2e.gateway import Answer, Client, Gateway, eventually, get, once, reached, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import CHAT, Provider, call, post
+from tests.gateway.calls import offer_for
+from tests.gateway.test_calls import Worker, store
+from tests.metering.purses import counter, no_limits
+from tests.metering.samples import user
+from tests.metering.test_budgets import budget, route
+
+__all__ = ["store"]
 
 CHEAP = "gpt-4.1-nano"
 ROUTES = f"""
@@ -149,7 +162,16 @@ async def test_tokens_are_held_and_what_was_not_used_comes_back(stand: Stand) ->
     ((limit, scope, window_ms, used),) = json.loads(row["token_limits"])
     assert (limit, scope.startswith("user:test-issuer user-"), window_ms, used) == ("tokens", True, 60_000, 30)
     too_many = await stand.post("/tokens/v1/chat/completions", call(cap=9_000), who)
-    assert (too_many.status, too_many.json()["violated-policies"]) == (429, ["tokens"])
+    problem = too_many.json()
+    assert (too_many.status, problem["violated-policies"]) == (429, ["tokens"])
+    assert (problem["limit"], problem["window_s"], problem["limit_tokens"]) == ("tokens", 60, 5000)
+    assert problem["left_tokens"] == 5000 - 3 * 30
+    assert problem["needed_tokens"] > 9_000
+    assert (await stand.post("/tokens/v1/chat/completions", call(cap=2_500, output=2_500), who)).status == 200
+    not_now = await stand.post("/tokens/v1/chat/completions", call(cap=2_500), who)
+    assert (not_now.status, not_now.json()["left_tokens"]) == (429, 5000 - 3 * 30 - 2_520)
+    resets = datetime.fromisoformat(not_now.json()["resets_at"])
+    assert 0 < (resets - datetime.now(UTC)).total_seconds() < 70
 
 
 async def test_a_provider_that_cannot_be_reached_costs_nothing(stand: Stand) -> None:
@@ -164,26 +186,60 @@ async def test_a_provider_that_cannot_be_reached_costs_nothing(stand: Stand) -> 
 async def gone_early(stand: Stand, path: str) -> dict[str, Any]:
     """The row of a call whose client leaves while the provider thinks."""
     stand.provider.shut()
-    before, calls = {row["id"] for row in rows(stand.gateway)}, stand.provider.calls
+    before, calls = len(gone(stand)), stand.provider.calls
     async with await Client.connect(stand.gateway) as client:
         await client.send(post(call(gate=1, output=7), stand.user(), path))
         await asyncio.to_thread(eventually, lambda: stand.provider.calls > calls)
-    await asyncio.to_thread(
-        eventually, lambda: stand.gateway.requests and stand.gateway.requests[-1]["outcome"] == "client_gone"
-    )
+    await asyncio.to_thread(eventually, lambda: len(gone(stand)) > before)
     stand.provider.open()
+    return await asyncio.to_thread(stand.row, gone(stand)[-1])
 
-    def fresh() -> dict[str, Any] | None:
-        return next((row for row in rows(stand.gateway) if row["id"] not in before), None)
 
-    found: dict[str, Any] = await asyncio.to_thread(eventually, fresh)
-    return found
+def gone(stand: Stand) -> list[str]:
+    """Ids of the requests whose clients have left."""
+    return [line["id"] for line in stand.gateway.requests if line["outcome"] == "client_gone"]
 
 
 async def test_a_client_that_leaves_is_billed_what_the_provider_bills(stand: Stand) -> None:
     row = await gone_early(stand, CHAT)
     assert not row["estimated"]
     assert row["cost_nanousd"] == stand.provider.billed[row["provider_request_id"]]
+
+    def told() -> dict[str, Any] | None:
+        settled = (event for event in stand.gateway.events if event["msg"] == "call settled")
+        return next((event for event in settled if event["id"] == row["request_id"]), None)
+
+    line = await asyncio.to_thread(eventually, told)  # the request's own line was earlier, and could not know
+    assert (line["route"], line["tokens_out"]) == ("ai", 7)
+    assert line["cost_usd"] == row["cost_nanousd"] / 1e9
+    assert not line["estimated"]
+
+
+async def test_a_call_that_cannot_be_counted_leaves_no_hold_behind(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails between a hold and its call: a hold that nobody ends would be renewed for ever."""
+    worker = Worker(store, tmp_path)
+    one = route(budget())
+    offer = offer_for(one, 10**9)
+    async with worker as calls:
+        shared = SimpleNamespace(calls=calls, meters=worker.meters, metrics=worker.metrics)
+        runtime = SimpleNamespace(
+            shared=shared,
+            planner=SimpleNamespace(plan=lambda *_: no_limits()),
+            counters={one.index: LimitCounters((), shadowed=False)},
+        )
+        exchange = SimpleNamespace(address="192.0.2.1", fields=[], redis_s=0.0)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("not counted")
+
+        monkeypatch.setattr(calls, "held", fail)
+        with pytest.raises(RuntimeError, match="not counted"):
+            await _admit(exchange, runtime, one, user(), offer)  # type: ignore[arg-type]
+        assert not calls.money.settler.live
+        await reached(lambda: not calls.money.settler._queue)
+        assert await counter(store, offer.plan.plan) == (0, 0)
 
 
 async def test_a_call_that_is_given_up_with_its_client_is_settled_at_its_hold(stand: Stand) -> None:
