@@ -42,7 +42,8 @@ async def admit(
     finally:
         exchange.redis_s = monotonic() - started_s
     count_decision(runtime, route, decision)
-    exchange.fields += decision.fields(now_ms)
+    exchange.metered = decision.fields(now_ms)
+    exchange.fields += exchange.metered
     if not decision.admitted:
         raise quota_refusal(exchange, decision)
     return decision

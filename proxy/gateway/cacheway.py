@@ -15,7 +15,7 @@ from proxy.cache.answers import answer
 from proxy.cache.cachestatus import BECAUSE, Forwarded
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Ended, Flight
-from proxy.cache.reuse import Failure, Use, early, read_wish, reuse, serves_on_error
+from proxy.cache.reuse import PLAIN, Failure, Use, early, read_wish, reuse, serves_on_error
 from proxy.cache.vary import choose
 from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
@@ -80,6 +80,9 @@ class _Way:
             resource = self._caches.memory.get(self._request.key)
             if resource is not None and self._consider(resource.variants):
                 await self._hit(CacheResult.HIT)
+                exchange = self._request.exchange
+                if exchange.raw is not None and self._use is Use.FRESH and self._request.wish is PLAIN:
+                    exchange.recallable = (resource, self._best)
             else:
                 await self._fly()
         finally:

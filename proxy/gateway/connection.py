@@ -24,6 +24,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway.accept import parse_failure
+from proxy.gateway.boundary import Boundary
 from proxy.gateway.exchange import Exchange
 from proxy.policy.model import Listen
 from proxy.upstream.cork import Cork
@@ -52,7 +53,9 @@ class Connection(web.RequestHandler):
 
     __slots__ = (
         "_body_bytes",
+        "_boundary",
         "_carried_bytes",
+        "_held",
         "_last_payload",
         "_partial_bytes",
         "_partial_since",
@@ -94,6 +97,8 @@ class Connection(web.RequestHandler):
         self._body_bytes = 0  # read while the last payload was open
         self._unsent_bytes = 0  # of answers, as of the last sweep
         self._unsent_since = 0.0
+        self._boundary = Boundary()
+        self._held: list[bytes] | None = None  # reads, while a recalled request is under way
         self._slow_sweeps = 0  # that found the current exchange waiting for its client's body
 
     # --- the transport's side ---
@@ -121,11 +126,27 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._close or self._force_close:
             return  # after an error, or while closing, nothing is a request any more
+        if self._held is not None:
+            self._held.append(data)  # the answer to what came before is under way
+            return
+        boundary = self._boundary
+        if boundary.at_start and self._waiter is not None and not self._messages and not self._waiter.done():
+            recall = self.server.recall
+            if recall is not None and not self.server.draining and not self._paused and recall(self, data):
+                return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         payload = self._last_payload
         body_open = not payload.is_eof()
         count = self._request_count
         super().data_received(data)
         size = len(data)
+        if self.server.recall is not None:
+            new = self._request_count - count
+            found = self._messages[-1][0] if new and self._messages else None
+            ended = found if isinstance(found, RawRequestMessage) else None
+            self._boundary.passed(data, new, ended, alone=len(self._messages) == 1)
         if self._request_count != count:
             if self._carried_bytes + self._partial_bytes + size > self.max_field_size:
                 self.oversized = True
@@ -200,6 +221,7 @@ class Connection(web.RequestHandler):
             self.served += 1
             self._slow_sweeps = 0
             exchange = self.current = Exchange(self, message, payload, monotonic())
+            exchange.raw = self._boundary.take_whole()
             try:
                 await handle(exchange)
             except Exception:
@@ -228,6 +250,32 @@ class Connection(web.RequestHandler):
                 transport.resume_reading()
             transport.write_eof()
             await asyncio.sleep(LINGER_S)  # ended at once by the client's FIN: connection_lost cancels this task
+        if self.transport is not None:
+            self.transport.close()
+
+    # --- what is answered without being parsed ---
+
+    def hold(self) -> None:
+        """What the client sends from now on waits: a recalled request is under way."""
+        self._held = []
+        self.idle_since = self._loop.time()
+
+    def go_on(self, unanswered: bytes = b"") -> None:
+        """The recalled request has ended; or it is to be parsed after all, if it is given back."""
+        held, self._held = self._held, None
+        self.idle_since = self._loop.time()
+        data = unanswered + b"".join(held or ())
+        if data and self.transport is not None:
+            if unanswered:
+                self._parse(data)
+            else:
+                self.data_received(data)
+
+    def end_soon(self) -> None:
+        """Closes after what was sent."""
+        self._close = True
+        self._held = None
+        self.server.cork.flush()
         if self.transport is not None:
             self.transport.close()
 
@@ -343,6 +391,9 @@ def _peer_left(transport: asyncio.Transport) -> bool:
     return bool(state != _TCP_ESTABLISHED)
 
 
+Recall = Callable[[Connection, bytes], bool]  # answers a read that is one whole request, if it was seen before
+
+
 class ConnectionServer(web.Server):
     """Makes connections for a listening socket, bounds their number, sweeps their deadlines, drains them."""
 
@@ -360,6 +411,7 @@ class ConnectionServer(web.Server):
         self.handle = handle
         self.refuse = refuse
         self._on_count = on_count
+        self.recall: Recall | None = None
         self.open: set[Connection] = set()
         self._turned_away: set[Connection] = set()
         self.cork = Cork(loop)

@@ -59,12 +59,15 @@ class Exchange:
         "http10",
         "identity",
         "message",
+        "metered",
         "method",
         "outcome",
         "path",
         "payload",
         "query",
+        "raw",
         "reason",
+        "recallable",
         "redis_s",
         "request_id",
         "route",
@@ -101,9 +104,12 @@ class Exchange:
         self.decision: Any = None
         self.attempt: Any = None
         self.spent: Any = None  # what a call to a provider came to
+        self.raw: bytes | None = None  # the read that was this request and nothing else
+        self.recallable: Any = None  # what a hit was found by, where the same bytes would find it again
         self.cache: CacheResult | None = None  # on a route that caches
         self.cache_why = ""
         self.fields: list[tuple[bytes, bytes]] = []  # for the answer's head: limits, CORS
+        self.metered: list[tuple[bytes, bytes]] = []  # of these, those of its limits
         self.status = 0
         self.outcome = Outcome.FAILED
         self.reason: Reason | None = None

@@ -26,6 +26,7 @@ from proxy.gateway.exchange import Exchange, Outcome
 from proxy.gateway.forward import check_length, send
 from proxy.gateway.ownusage import OWN_FIELDS, OWN_PREFIX, own_answer
 from proxy.gateway.problem import CONTENT_TYPE, problem_body, reason_phrase, retry_fields
+from proxy.gateway.recall import Recall
 from proxy.gateway.relay import http_date, read_body, send_answer
 from proxy.gateway.report import Reporter
 from proxy.gateway.runtime import Runtime, Shared
@@ -48,6 +49,7 @@ class Handler:
         self._reporter = Reporter(metrics, lines)
         self._id_prefix = secrets.token_hex(6)
         self._ids = count()
+        self.recall = Recall(self._shared.caches, self._reporter, self._id_prefix)
         self.runtime: Runtime
 
     @property
@@ -66,6 +68,7 @@ class Handler:
     async def apply(self, policy: Policy) -> None:
         """Requests from now on are decided by this policy; those under way keep the one they began with."""
         self.runtime = await Runtime.make(policy, self._shared)
+        self.recall.forget()
 
     async def close(self) -> None:
         await self._shared.close()
@@ -91,6 +94,8 @@ class Handler:
             if exchange.status == 0:
                 exchange.status = 499
             self._reporter.end(exchange, runtime.policy, monotonic())
+        if exchange.recallable is not None and runtime is self.runtime:
+            self.recall.learn(exchange, runtime)
 
     async def _answer(self, exchange: Exchange, runtime: Runtime) -> None:
         accept(exchange)

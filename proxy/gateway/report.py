@@ -5,11 +5,12 @@ What a line may hold is this list and nothing else: no token, key, cookie, body 
 
 import re
 import time
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
-from proxy.core.errors import ERRORS, GatewayError
+from proxy.core.errors import ERRORS, GatewayError, Reason
 from proxy.core.units import NANOS
 from proxy.gateway.exchange import CacheResult, Exchange, Outcome
 from proxy.policy.model import Policy
@@ -37,6 +38,20 @@ _MAX_PATH: Final = 512  # characters of a path in a log line
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # needs no escape in JSON
 _LineKey = tuple[str, str, str, str, Outcome, str]
 _RequestKey = tuple[str, str, int, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What all requests with the same bytes have in common, once a stored answer meets them."""
+
+    requests: int  # slots
+    gone: int
+    cache: int
+    served: int
+    duration: Histogram
+    status: int
+    path: bytes  # in JSON
+    common: bytes
 
 
 class Reporter:
@@ -92,6 +107,62 @@ class Reporter:
             self._metrics.inc(REFUSALS, ERRORS[exchange.reason].fault.value, exchange.reason.value)
         self._lines.write(self._line(exchange, policy, route_name, tier, elapsed_s))
 
+    def line_of(self, exchange: Exchange, policy: Policy) -> Line:
+        """Of a request that has been reported as a hit."""
+        assert exchange.route is not None
+        assert exchange.identity is not None
+        assert exchange.cache is not None
+        route, tier, metrics = exchange.route.name, exchange.identity.tier, self._metrics
+        gone = Outcome.CLIENT_GONE.value
+        return Line(
+            requests=metrics.slot(REQUESTS, route, tier, str(exchange.status), exchange.outcome.value),
+            gone=metrics.slot(REQUESTS, route, tier, "499", gone),
+            cache=metrics.slot(CACHE_REQUESTS, route, tier, exchange.cache.value, exchange.cache_why),
+            served=metrics.slot(CACHE_BYTES_SERVED, route),
+            duration=metrics.histogram(DURATION, route),
+            status=exchange.status,
+            path=_path(exchange.path),
+            common=b'"in":0,"out":%%d,%b,"cache":"%b"'
+            % (_common(exchange, policy, route, tier).replace(b"%", b"%%"), exchange.cache.value.encode()),
+        )
+
+    def recalled(
+        self, line: Line, request_id: bytes, bytes_out: int, now_ms: int, elapsed_s: float, redis_s: float
+    ) -> None:
+        """A hit that was known by its bytes; ``now_ms``: epoch."""
+        values = self._values
+        values[line.requests] += 1
+        values[line.cache] += 1
+        values[line.served] += bytes_out
+        line.duration.observe(elapsed_s)
+        written = b'{"ts":%.3f,"id":"%b","path":%b,"status":%d,"ms":%.2f,%b' % (
+            now_ms / 1000,
+            request_id,
+            line.path,
+            line.status,
+            elapsed_s * 1000,
+            line.common % bytes_out,
+        )
+        if redis_s:
+            self._redis.observe(redis_s)
+            written = b'%b,"redis_ms":%.2f' % (written, redis_s * 1000)
+        self._lines.write(written + b"}\n")
+
+    def left(self, line: Line, request_id: bytes, elapsed_s: float) -> None:
+        """Its client did not wait for the answer."""
+        self._values[line.gone] += 1
+        self._metrics.inc(REFUSALS, ERRORS[Reason.CLIENT_GONE].fault.value, Reason.CLIENT_GONE.value)
+        line.duration.observe(elapsed_s)
+        written = b'{"ts":%.3f,"id":"%b","path":%b,"status":499,"ms":%.2f,%b,"reason":"%b"}\n' % (
+            time.time(),
+            request_id,
+            line.path,
+            elapsed_s * 1000,
+            line.common % 0,
+            Reason.CLIENT_GONE.value.encode(),
+        )
+        self._lines.write(written)
+
     def _count_cache(self, exchange: Exchange, route_name: str, tier: str) -> None:
         assert exchange.cache is not None
         key = (route_name, tier, exchange.cache, exchange.cache_why)
@@ -138,11 +209,10 @@ class Reporter:
             if len(kept) >= (MAX_ANONYMOUS if identity is None else MAX_KEPT):
                 kept.clear()
             common = kept[key] = _common(exchange, policy, route_name, tier)
-        path = exchange.path
         line = b'{"ts":%.3f,"id":"%b","path":%b,"status":%d,"ms":%.2f,"in":%d,"out":%d,%b' % (
             time.time(),
             exchange.request_id.encode(),
-            b'"%b"' % path.encode() if _PLAIN.fullmatch(path) else _escaped(path),
+            _path(exchange.path),
             exchange.status,
             elapsed_s * 1000,
             exchange.bytes_in,
@@ -200,6 +270,10 @@ def _common(exchange: Exchange, policy: Policy, route_name: str, tier: str) -> b
     if identity is not None and identity.credential:
         fields["key"] = identity.credential
     return orjson.dumps(fields)[1:-1]
+
+
+def _path(path: str) -> bytes:
+    return b'"%b"' % path.encode() if _PLAIN.fullmatch(path) else _escaped(path)
 
 
 def _escaped(path: str) -> bytes:

@@ -66,6 +66,7 @@ class Worker:
         connections = ConnectionServer(
             loop, lambda: handler.runtime.policy.listen, handler, handler.refuse_connection, count
         )
+        connections.recall = handler.recall
         server = await loop.create_server(connections, sock=self._sock.dup(), backlog=1024)
         gc.collect()
         gc.freeze()

@@ -139,6 +139,14 @@ class Authenticator:
             return None
         return identity
 
+    def entry_of(self, headers: Headers) -> TokenEntry | None:
+        """What is known of the token that a request brings, if it is known and the request brings one."""
+        try:
+            found = self._finder.find(headers)
+        except GatewayError:
+            return None
+        return None if found is None else self._tokens.get(found[0])
+
     async def identify(self, headers: Headers, address: str, auth: AuthMode) -> Identity:
         """Who calls. Raises: GatewayError: 400 and 401 for the credential, 403 for what it may not do, 429 for an
         address with too many failures, 503 while the issuer's keys are not to be had.
