@@ -167,6 +167,20 @@ def test_a_prefix_that_is_too_deep_names_more() -> None:
     assert len(tags) == 2 * (1 + 2 * (1 + 1 + MAX_PREFIXES))
 
 
+@given(st.text("a\0\x01/", max_size=4), st.text("a\0\x01/", max_size=4), *[st.text("a\0\x01/", max_size=4)] * 2)
+@settings(max_examples=examples(300))
+def test_one_url_is_not_another(host: str, target: str, other_host: str, other: str) -> None:
+    """However the same characters are parted between host and target."""
+    named = purge_of_url(PUBLIC, host, target) == purge_of_url(PUBLIC, other_host, other)
+    assert named == ((host, target) == (other_host, other))
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_a_url_cut_elsewhere_is_another(cut: int) -> None:
+    parted = [purge_of_url(PUBLIC, "aaaaa"[:each], "aaaaa"[each:]) for each in range(6)]
+    assert parted.count(parted[cut]) == 1
+
+
 def test_one_url_is_not_another_with_a_query() -> None:
     (purged,) = purge_of_url(PUBLIC, "h", "/a")
     assert purged in tags_of(PUBLIC, "h", "/a", ())

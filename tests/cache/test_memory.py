@@ -146,6 +146,19 @@ def test_a_tenant_pushes_out_its_own_oldest_and_nothing_of_others() -> None:
     assert kept.held_by("acme") <= BUDGET * SHARE
 
 
+@pytest.mark.parametrize("owner", [None, "acme"])
+def test_what_grows_by_variants_keeps_to_budget_and_share(owner: str | None) -> None:
+    """No new URL comes in: those that are there get more answers, and larger ones."""
+    kept = memory()
+    for size in (10, 1_000, 2_000, 3_000):
+        for number in range(8):
+            for variant in ("a", "b", "c"):
+                stored = sized(b"", size, vary=(("accept", variant),))
+                kept.put(key_of(owner, number), owner, stored, NOW_MS)
+                _is_sound(kept)
+    assert kept.entries
+
+
 def test_what_a_tenant_asks_for_outlives_what_it_does_not() -> None:
     kept = memory()
     kept.put(key_of("acme", 0), "acme", sized(b""), NOW_MS)

@@ -111,6 +111,18 @@ def test_a_purge_holds_until_the_log_has_it_whatever_is_fetched_meanwhile() -> N
     assert purges.valid(tagged((8,), 1))
 
 
+def test_an_answer_to_an_append_that_comes_late_takes_nothing_back() -> None:
+    """The log was read further meanwhile, and another has purged the same since."""
+    purges = Purges()
+    purges.obey((1, ()))
+    purges.purge((7,))
+    purges.obey((2, (7,)))
+    purges.obey((5, (7,)))
+    purges.landed(2, (7,))
+    assert not purges.valid(tagged((7,), 3))
+    assert purges.valid(tagged((7,), 5))
+
+
 def test_a_purge_that_was_given_up_for_one_of_everything() -> None:
     purges = Purges()
     purges.purge((7,))

@@ -90,7 +90,7 @@ async def test_only_wanted_large_bodies_are_read(shared: Shared) -> None:
     assert shared.bytes_read - before < 2 * INLINE
 
 
-async def test_variants_live_side_by_side_newest_first_and_the_oldest_go(shared: Shared) -> None:
+async def test_variants_live_side_by_side_newest_first_and_the_oldest_go(shared: Shared, empty_redis: Server) -> None:
     variants = [answer(KEY, vary=(("accept", str(number)),)) for number in range(MAX_VARIANTS + 2)]
     for each in variants:
         assert await shared.put(KEY, each, 60_000)
@@ -99,6 +99,8 @@ async def test_variants_live_side_by_side_newest_first_and_the_oldest_go(shared:
     found = await shared.get(KEY)
     expected = [again, *(each for each in reversed(variants[2:]) if each is not variants[4])]
     assert found == Found(tuple(expected))
+    with empty_redis.client as client:
+        assert client.hlen(b"sc:{%b}" % key_digest(KEY)) == MAX_VARIANTS + 1  # and the index
 
 
 async def test_the_key_lives_as_long_as_its_last_variant(shared: Shared, empty_redis: Server) -> None:
