@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -18,18 +19,22 @@ BINARY = next(iter(BINARIES.values()))
 
 
 @pytest.mark.parametrize(
-    ("memory", "room"),
+    ("memory", "most", "room"),
     [
-        ({"used_memory": 99, "maxmemory": 0}, True),
-        ({"used_memory": 100, "maxmemory": 0}, False),
-        ({"used_memory": 69, "maxmemory": 100}, True),
-        ({"used_memory": 70, "maxmemory": 100}, False),
-        ({"used_memory": 50}, True),
-        ({}, False),
+        ({"used_memory": 99, "maxmemory": 0}, 100, True),
+        ({"used_memory": 100, "maxmemory": 0}, 100, False),
+        ({"used_memory": 69, "maxmemory": 100}, 100, True),
+        ({"used_memory": 70, "maxmemory": 100}, 100, False),
+        ({"used_memory": 70, "maxmemory": 100, "maxmemory_policy": "allkeys-lfu"}, 100, False),
+        ({"used_memory": 50}, 100, True),
+        ({"used_memory": 99, "maxmemory": 100, "maxmemory_policy": "allkeys-lfu"}, None, True),
+        ({"used_memory": 69, "maxmemory": 100, "maxmemory_policy": "noeviction"}, None, True),
+        ({"used_memory": 70, "maxmemory": 100, "maxmemory_policy": "noeviction"}, None, False),
+        ({"used_memory": 1 << 40, "maxmemory": 0, "maxmemory_policy": "noeviction"}, None, True),
     ],
 )
-def test_there_is_room_below_both_bounds(memory: Mapping[str, int], room: bool) -> None:
-    assert has_room(memory, 100) == room
+def test_there_is_room_below_all_bounds(memory: Mapping[str, Any], most: int | None, room: bool) -> None:
+    assert has_room(memory, most) == room
 
 
 async def until(room: Room, left: bool) -> None:
@@ -59,21 +64,26 @@ async def test_a_redis_that_fills_up_is_left_alone_until_it_has_room(monkeypatch
         await link.close()
 
 
-async def test_a_redis_of_the_caches_own_sees_to_itself() -> None:
-    link = Link(parse_store_url("redis://127.0.0.1:1"), SystemClock(), 100)
-    room = Room(link, None)
-    await room.start()
-    assert room.left
-    await room.stop()
-    await link.close()
+async def test_a_redis_of_the_caches_own_that_never_evicts_keeps_room_for_purges() -> None:
+    with server(BINARY) as one, one.client as client:
+        link = Link(parse_store_url(one.url), SystemClock(), 2_000)
+        room = Room(link, None)
+        assert room.left
+        assert await room._look()
+        client.config_set("maxmemory", 1 << 10)
+        assert not await room._look()
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        assert await room._look()
+        await link.close()
 
 
-async def test_one_that_does_not_answer_has_none() -> None:
+async def test_while_it_does_not_answer_it_stays_as_it_was() -> None:
     with server(BINARY) as one:
         link = Link(parse_store_url(one.url), SystemClock(), 500)
-        one.kill()
         room = Room(link, 1 << 40)
-        assert not await room._look(1 << 40)
+        assert await room._look()
+        one.kill()
+        assert await room._look()
         await link.close()
 
 
@@ -81,7 +91,7 @@ async def test_of_a_cluster_every_node_must_have_room() -> None:
     with cluster(BINARY) as nodes, nodes.nodes[2].client as last:
         link = Link(parse_store_url(nodes.url), SystemClock(), 2_000)
         room = Room(link, 1 << 40)
-        assert await room._look(1 << 40)
+        assert await room._look()
         last.config_set("maxmemory", 100 << 10)
-        assert not await room._look(1 << 40)
+        assert not await room._look()
         await link.close()
