@@ -129,8 +129,7 @@ class Connection(web.RequestHandler):
         if self._held is not None:
             self._held.append(data)  # the answer to what came before is under way
             return
-        boundary = self._boundary
-        if boundary.at_start and self._waiter is not None and not self._messages and not self._waiter.done():
+        if self._boundary.at_start and self.current is None and not self._messages:
             recall = self.server.recall
             if recall is not None and not self.server.draining and not self._paused and recall(self, data):
                 return
