@@ -347,7 +347,7 @@ class _Way:
     def _report(self, ended: Ended) -> None:
         exchange, offer = self._exchange, self._account.offer
         exchange.spent = ended
-        if self._alone:
+        if self._alone and self._sent:
             log.info("call settled", extra={"fields": _settled_line(exchange, ended)})
         self._runtime.shared.calls.spent(self._route, offer, ended)
         if self._spending.learnt is not None and not ended.estimated and not ended.released:

@@ -102,7 +102,9 @@ async def test_a_full_disk_keeps_no_dead_gateways_hold_from_being_orphaned(
     asyncio.get_running_loop().set_exception_handler(lambda _, report: told.append(report))
     later_ms = CLOCK.now_ms() + 2 * HOLD_LEASE_MS
     async with gateway(store, tmp_path / "journal", reap_s=60.0) as money:
-        hold = (await money.admit(no_limits(), money.new(PLAN, (5,), ORPHAN))).holding.hold
+        admitted = await money.admit(no_limits(), money.new(PLAN, (5,), ORPHAN))
+        assert admitted.holding is not None
+        hold = admitted.holding.hold
         full = OSError(errno.ENOSPC, "no space left")
 
         def refuse(*_: object) -> None:

@@ -86,7 +86,7 @@ class ArrayReader:
         if SAYS_END.search(self._object) is not None:
             self._choices.note(_object_of(self._object) or {})
         if _ERROR.search(self._object) is not None:
-            self._failed = isinstance((_object_of(self._object) or {}).get("error"), dict)
+            self._failed = self._failed or isinstance((_object_of(self._object) or {}).get("error"), dict)
         if _MARK.search(self._object) is not None:
             self._last = bytes(self._object)
             self._complete = self._choices.all_ended

@@ -25,7 +25,7 @@ async def test_rows_from_before_stay_and_new_ones_say_their_limits(url: str) -> 
     after = a_record("new")
     await write(database, [an_arrival(after)], NOW_MS)
     async with database.reading() as connection:
-        found = [to_record(one._mapping) for one in await connection.execute(select(usage).order_by(usage.c.id))]
+        found = [to_record(dict(one._mapping)) for one in await connection.execute(select(usage).order_by(usage.c.id))]
     assert found == [after, before]
     assert found[0].token_limits[0].tokens == 2_012
     await database.close()
