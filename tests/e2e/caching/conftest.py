@@ -1,0 +1,46 @@
+"""One gateway and one scripted origin for each file of tables: a route by the standard's letter, and safe ones."""
+
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.gateway import Gateway, running
+from tests.e2e.origin import Origin, running_origin
+from tests.e2e.policies import policy
+
+ROUTES = """
+defaults: {auth: none}
+routes:
+  - {name: rfc, match: {path: "/rfc/**"}, upstream: app, cache: {scope: public, profile: rfc, early_refresh: false}}
+  - {name: safe, match: {path: "/safe/**"}, upstream: app, cache: {scope: public, max_body: 1KiB}}
+  - {name: tenant, match: {path: "/tenant/**"}, upstream: app, auth: required, cache: {tag_fields: strip, ttl: 60s}}
+  - {name: user, match: {path: "/user/**"}, upstream: app, auth: required, cache: {scope: user}}
+  - name: by-field
+    match: {path: "/by-field/**"}
+    upstream: app
+    auth: required
+    cache: {ttl: 60s, assert_tenant: {header: X-Tenant}}
+  - name: by-json
+    match: {path: "/by-json/**"}
+    upstream: app
+    auth: required
+    cache: {ttl: 60s, assert_tenant: {json: data.company_id}}
+  - {name: writes, match: {path: "/**"}, upstream: app}
+"""
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    with running_origin() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def gateway(origin: Origin) -> Iterator[Gateway]:
+    with (
+        tempfile.TemporaryDirectory(prefix="sg-data-") as data,
+        running(policy(origin.port, ROUTES, workers=1).replace("data_dir: data", f"data_dir: {data}")) as started,
+    ):
+        yield started
+        assert not [event for event in started.events if event["level"] in ("error", "critical")], started.events
