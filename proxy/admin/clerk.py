@@ -15,6 +15,7 @@ from proxy.admin import desk, shapes
 from proxy.admin.errands import About, Answer, Errand
 from proxy.admin.granting import Asked
 from proxy.admin.moments import back_ms
+from proxy.admin.stores import Unanswered
 from proxy.core.clock import SystemClock
 from proxy.ledger.reports import By
 from proxy.ledger.tabular import as_json
@@ -30,7 +31,7 @@ async def answer(errand: Errand, now_ms: int) -> Answer:
         return 200, await _ANSWERS[errand.about](errand.policy, errand.arguments, now_ms)
     except ValueError as error:
         return 400, {"error": str(error)}
-    except desk.Unanswered as error:
+    except Unanswered as error:
         return 503, {"error": str(error)}
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from proxy.admin.granting import Asked, fitting, grants
 from proxy.admin.standings import Budgets, Standing
-from proxy.core.storeurl import StoreUrl, parse_store_url
+from proxy.admin.stores import Unanswered, meters_url
 from proxy.core.usage import Charge, Spender, UsageRecord
 from proxy.gateway.reconciliation import reconcile
 from proxy.ledger.database import Database, connect
@@ -28,15 +28,10 @@ from proxy.ledger.url import Dialect, LedgerUrl, parse
 from proxy.metering.inspection import Snapshot, snapshot
 from proxy.policy.model import Policy
 from proxy.policy.spending import Ledger
-from proxy.store.embedded import running_url
 from proxy.store.plain import PlainClient
 
 STORE_S: Final = 10.0  # for one answer; an outbox may be long
 _MIGRATE: Final = "; `sluicegate ledger migrate` makes its tables"
-
-
-class Unanswered(Exception):
-    """What was asked cannot be told or done now. The message is for ops."""
 
 
 def read_by(text: str) -> list[By]:
@@ -182,18 +177,10 @@ async def opened(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-def store_url(policy: Policy) -> StoreUrl:
-    """Where the meters are. Raises: Unanswered where they are a running gateway's own, and none runs."""
-    url = running_url(policy.data_dir) if policy.redis.meters == "embedded" else policy.redis.meters
-    if url is None:
-        raise Unanswered(f"the embedded Redis of {policy.data_dir} does not run: no gateway does")
-    return parse_store_url(url)
-
-
 @asynccontextmanager
 async def store(policy: Policy) -> AsyncIterator[Any]:
     """A client for look-ups. Raises: Unanswered, for errors of Redis within, too."""
-    url = store_url(policy)
+    url = meters_url(policy)
     plain = PlainClient(url, STORE_S)
     try:
         yield plain.client

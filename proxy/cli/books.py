@@ -7,7 +7,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from proxy.admin.desk import Unanswered
+from proxy.admin.stores import Unanswered
 from proxy.policy.compiler import load
 from proxy.policy.model import Policy
 from proxy.policy.problems import PolicyError

@@ -6,7 +6,8 @@ A SQLite ledger is brought to this version by a gateway that opens it; a server'
 import argparse
 import sys
 
-from proxy.admin.desk import Unanswered, ledger_of, migrated, revision
+from proxy.admin.desk import ledger_of, migrated, revision
+from proxy.admin.stores import Unanswered
 from proxy.cli.books import answer, policy_of
 from proxy.ledger.migrate import head
 

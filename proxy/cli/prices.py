@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.admin.desk import Unanswered, usage
+from proxy.admin.desk import usage
+from proxy.admin.stores import Unanswered
 from proxy.ai.dialects.registry import DIALECTS
 from proxy.ai.prices.table import PriceTable, bundled
 from proxy.cli.books import answer, policy_of, wrong_call

@@ -9,7 +9,8 @@ import pytest
 from blockbuster import BlockBuster
 from redis.asyncio import Redis
 
-from proxy.admin.desk import Unanswered, opened, standings, store_url
+from proxy.admin.desk import opened, standings
+from proxy.admin.stores import Unanswered
 from proxy.core.usage import Charge
 from proxy.metering.keys import OUTBOX
 from proxy.policy.compiler import load
@@ -58,8 +59,3 @@ async def test_what_is_on_its_way_to_the_ledger_stands_already(tmp_path: Path, r
         (7, 2, 5_000 * 10**9),
     ]  # fmt: skip
     assert len(found) == 1
-
-
-def test_the_stores_url_is_the_policys(tmp_path: Path) -> None:
-    policy = load(written_policy(tmp_path, redis='meters: "redis://gate:geheim@127.0.0.1:7"'), {}).policy
-    assert str(store_url(policy)) == "standalone at 127.0.0.1:7"

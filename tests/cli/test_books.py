@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin.desk import Unanswered
+from proxy.admin.stores import Unanswered
 from proxy.cli.books import answer, policy_of, wrong_call
 from tests.admin.spent import written_policy
 
