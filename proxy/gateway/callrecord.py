@@ -118,7 +118,8 @@ class CallAccount:
         if usage is not None and usage.complete:
             nanousd = min(offer.quote.cost(offer.call, usage), MAX_MONEY)
             used = min(usage.counts.get("input_tokens", 0) + usage.counts.get("output_tokens", 0), MAX_MONEY)
-            estimated = not offer.quote.is_exact(offer.call, usage)
+            # What nothing bounds may bear fees that no answer tells: searches of a chat, a container's time.
+            estimated = offer.bound.fixed or not offer.quote.is_exact(offer.call, usage)
             if estimated:
                 nanousd = max(nanousd, offer.nanousd)
         else:

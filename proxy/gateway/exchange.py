@@ -71,6 +71,7 @@ class Exchange:
         "redis_s",
         "request_id",
         "route",
+        "saved_nanousd",
         "scheme",
         "spent",
         "started_s",
@@ -110,6 +111,7 @@ class Exchange:
         self.cache_why = ""
         self.fields: list[tuple[bytes, bytes]] = []  # for the answer's head: limits, CORS
         self.metered: list[tuple[bytes, bytes]] = []  # of these, those of its limits
+        self.saved_nanousd = 0  # what a stored answer of a provider spared
         self.status = 0
         self.outcome = Outcome.FAILED
         self.reason: Reason | None = None

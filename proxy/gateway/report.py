@@ -234,6 +234,8 @@ class Reporter:
                 line = b'%b,"retries":%d' % (line, attempt.failed_connects + attempt.retried)
         if exchange.redis_s:
             line = b'%b,"redis_ms":%.2f' % (line, exchange.redis_s * 1000)
+        if exchange.saved_nanousd:
+            line = b'%b,"cost_usd":0,"saved_usd":%.9f' % (line, exchange.saved_nanousd / NANOS)
         if exchange.spent is not None:
             spent = exchange.spent
             line = b'%b,"cost_usd":%.9f,"tokens_in":%d,"tokens_out":%d' % (

@@ -19,6 +19,7 @@ from proxy.core.headers import RawHeaders, get_all
 from proxy.core.identity import Identity
 from proxy.core.units import NANOS
 from proxy.gateway.admission import RETRY_WHEN_BACK_MS, admit, count_decision, quota_refusal
+from proxy.gateway.answers import Both, Repeated, repeated
 from proxy.gateway.budgetrefusal import budget_refusal
 from proxy.gateway.callrecord import CallAccount, Ended, Offer, offered_record
 from proxy.gateway.exchange import Exchange
@@ -61,6 +62,9 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
     if isinstance(call, Free):
         await _forward_free(exchange, runtime, route, identity, target, told, hidden, body)
         return
+    again = repeated(exchange, runtime, route, identity, call, f"{endpoint}?{query}", headers, body or b"")
+    if again is not None and await again.answered():
+        return
     offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, body or b"")
     try:
         account, decision = await _admit(exchange, runtime, route, identity, offer)
@@ -71,7 +75,8 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
         offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, smaller)
         account, decision = await _admit(exchange, runtime, route, identity, offer, downgraded=True)
         exchange.fields.append((b"Sluicegate-Model", cheaper.model.encode("ascii", "replace")))
-    way = _Way(exchange, runtime, route, target, account, decision)
+        again = None  # what a cheaper model says is no answer to this call
+    way = _Way(exchange, runtime, route, target, account, decision, again)
     await way.go(told, (*hidden, _CODED), sent_body)
 
 
@@ -222,6 +227,7 @@ class _Way:
 
     __slots__ = (
         "_account",
+        "_again",
         "_alone",
         "_decision",
         "_exchange",
@@ -241,6 +247,7 @@ class _Way:
         target: Target,
         account: CallAccount,
         decision: Decision,
+        again: Repeated | None,
     ) -> None:
         assert route.spending is not None
         self._exchange = exchange
@@ -250,6 +257,7 @@ class _Way:
         self._target = target
         self._account = account
         self._decision = decision
+        self._again = again  # stores the answer, where the same call may come again
         self._reader: Reader | None = None
         self._in_json = False  # the answer is
         self._alone = False  # its client has left, and its request's line is written
@@ -276,8 +284,9 @@ class _Way:
             upstreams = self._runtime.shared.upstreams
             response = await send(exchange, self._target, upstreams, told, hidden, body, _PLAIN)
             status = response.status
+            stores = False
             try:
-                whole = await self._relay(response)
+                whole = stores = await self._relay(response)
             except ConnectionError:
                 if self._spending.on_disconnect is OnDisconnect.CANCEL:
                     raise
@@ -290,6 +299,9 @@ class _Way:
             raise
         finally:
             self._end(status, whole=whole, sent=self._sent)
+        ended = self._account.ended
+        if self._again is not None and stores and ended is not None and not ended.estimated and not ended.released:
+            self._again.keep(response, ended.nanousd)
 
     @property
     def _sent(self) -> bool:
@@ -307,7 +319,9 @@ class _Way:
             take_out=take_out,
         )
         shortened = take_out and response.status < 300
-        return await send_observed(self._exchange, response, self._reader, shortened=shortened)
+        if self._again is None:
+            return await send_observed(self._exchange, response, self._reader, shortened=shortened)
+        return await send_observed(self._exchange, response, Both(self._reader, self._again), shortened=shortened)
 
     async def _read_on(self, response: Response) -> bool:
         """What is left of an answer that nobody waits for any more. Whether all of it has come."""

@@ -1,5 +1,6 @@
 """One call's one end, and what the ledger gets of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,17 @@ def test_sound_that_nobody_has_priced_costs_the_hold_at_least(held: int) -> None
     assert amounts == (max(held, cost), 2000)
     assert record is not None
     assert (record.cost_nanousd, record.estimated, record.tokens.audio_input) == (max(held, cost), True, 1000)
+
+
+def test_what_nothing_bounds_costs_its_hold_at_least_and_is_marked() -> None:
+    """No answer tells all of its fees."""
+    one, said = account()
+    one.offer = replace(one.offer, bound=replace(one.offer.bound, fixed=True))
+    assert one.settle(USED, status=200, now_ms=NOON).word == "estimated"
+    _, amounts, record = said.ends[0]
+    assert amounts[0] == DOLLAR
+    assert record is not None
+    assert (record.cost_nanousd, record.estimated) == (DOLLAR, True)
 
 
 def test_more_than_was_held_counts_and_is_marked() -> None:

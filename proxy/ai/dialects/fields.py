@@ -51,3 +51,10 @@ def sent(dialect: str, *, own_credential: bool) -> frozenset[bytes]:
     """Lower-case names that go on, beside all that begin as ``PREFIXES``. ``own_credential``: callers bring the
     provider's key themselves, since nothing of ours is asked of them."""
     return _ANY | _CREDENTIALS[dialect] if own_credential else _ANY
+
+
+def reaches_provider(name: str) -> bool:
+    """Whether a field of this lower-case name goes on where callers are identified."""
+    return name.encode("utf-8", "surrogateescape") in _ANY or name.encode("utf-8", "surrogateescape").startswith(
+        PREFIXES
+    )

@@ -1,0 +1,199 @@
+"""Answers to calls that were made before: where the policy asks for it, a call whose body is the same to the value gets
+the answer that the first one got. It costs nothing, whatever is left of any budget, and says so.
+
+A key holds the tenant (or the user), the route, the endpoint, the fields that reach the provider and the body with its
+members in order. Calls that bring something else along (a conversation, a stored prompt, a search of the web) are never
+answered so: what they would get is not decided by their words alone.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Final
+
+import orjson
+
+from proxy.ai.dialects.call import AiCall, Kind
+from proxy.ai.dialects.fields import reaches_provider
+from proxy.cache import cachestatus
+from proxy.cache.answers import answer
+from proxy.cache.digests import canonical_key, of_tenant, owner_prefix, tags_of
+from proxy.cache.entry import Stored, Terms
+from proxy.cache.reuse import PLAIN
+from proxy.core.identity import Identity
+from proxy.core.units import NANOS
+from proxy.gateway.admission import admit
+from proxy.gateway.cachesend import send_stored
+from proxy.gateway.exchange import CacheResult, Exchange
+from proxy.gateway.relay import Observer
+from proxy.gateway.runtime import Runtime
+from proxy.policy.caching import AnswerCaching, Caching
+from proxy.policy.model import Route
+from proxy.telemetry.metrics import CACHE_SAVED, CACHE_STORES
+from proxy.upstream.response import Response
+
+_KINDS: Final = frozenset({Kind.CHAT, Kind.RESPONSES, Kind.EMBEDDINGS, Kind.MESSAGES, Kind.GENERATE})
+# They reach the provider, and change nothing of what it says.
+_WITHOUT_MEANING: Final = ("user-agent", "idempotency-key", "x-stainless-", "content-length", "x-request-id")
+_KEPT: Final = frozenset({b"content-type", b"openai-version", b"openai-model", b"anthropic-version"})
+_OK: Final = 200
+
+
+class Repeated:
+    """One call that may have been answered before. ``Observer`` of its answer where it was not."""
+
+    __slots__ = (
+        "_caches",
+        "_caching",
+        "_exchange",
+        "_identity",
+        "_parts",
+        "_policy",
+        "_requested_ms",
+        "_route",
+        "_runtime",
+        "_seen",
+        "_size",
+        "key",
+    )
+
+    def __init__(
+        self, exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, policy: AnswerCaching, key: bytes
+    ) -> None:
+        self._exchange = exchange
+        self._runtime = runtime
+        self._route = route
+        self._identity = identity
+        self._policy = policy
+        self._caches = runtime.shared.caches
+        self._caching = Caching(policy.scope, ttl_ms=policy.ttl_ms)
+        self._seen = self._caches.log.purges.last
+        self._requested_ms = self._caches.clock.now_ms()
+        self._parts: list[bytes] | None = []
+        self._size = 0
+        self.key = key
+
+    async def answered(self) -> bool:
+        """By what is stored, if there is anything. Raises: GatewayError where its limits refuse it."""
+        stored = await self._find()
+        if stored is None:
+            self._exchange.cache, self._exchange.cache_why = CacheResult.MISS, cachestatus.Forwarded.URI_MISS.value
+            return False
+        exchange, runtime = self._exchange, self._runtime
+        decision = None
+        if self._policy.hits_pay:
+            decision = await admit(exchange, runtime, self._route, self._identity, 1, self._policy.hits_pay)
+        try:
+            exchange.cache, exchange.cache_why = CacheResult.HIT, ""
+            exchange.saved_nanousd = stored.saved_nanousd
+            runtime.shared.metrics.inc(CACHE_SAVED, self._route.name, by=stored.saved_nanousd / NANOS)
+            saved = b"%.9f" % (stored.saved_nanousd / NANOS)
+            exchange.fields += [(b"Sluicegate-Cost-USD", b"0"), (b"Sluicegate-Saved-USD", saved)]
+            now_ms = self._caches.clock.now_ms()
+            ready = answer(stored, PLAIN, "GET", exchange.headers, now_ms)  # type: ignore[arg-type]
+            field = cachestatus.hit(stored.terms.lifetime_ms - stored.terms.age_ms(now_ms))
+            await send_stored(exchange, stored, ready, self._caching, field)
+        finally:
+            if decision is not None:
+                runtime.shared.meters.release(decision)
+        return True
+
+    async def _find(self) -> Stored | None:
+        caches = self._caches
+        now_ms = caches.clock.now_ms()
+        resource = caches.memory.get(self.key)
+        variants = tuple(resource.variants) if resource is not None else ()
+        if not variants:
+            found = await caches.shared.get(self.key)
+            variants = found.variants if found is not None else ()
+        for stored in variants:
+            if stored.terms.age_ms(now_ms) < stored.terms.lifetime_ms and caches.may_reuse(stored, now_ms):
+                if resource is None:
+                    caches.keep(self._identity.tenant, stored, now_ms)
+                return stored
+        return None
+
+    # --- the answer of a call that has to be made ---
+
+    def feed(self, data: bytes) -> bytes:
+        if self._parts is not None:
+            self._size += len(data)
+            self._parts.append(data)
+            if self._size > self._policy.max_body:
+                self._parts = None
+        return data
+
+    def end(self) -> bytes:
+        return b""
+
+    def keep(self, response: Response, nanousd: int) -> None:
+        """Stores what has passed: the whole answer of a call that was settled exactly."""
+        if response.status != _OK or self._parts is None:
+            self._runtime.shared.metrics.inc(
+                CACHE_STORES, self._route.name, "too-large" if self._parts is None else "status"
+            )
+            return
+        caches = self._caches
+        now_ms = caches.clock.now_ms()
+        host = self._exchange.forwarded_host.lower()
+        stored = Stored(
+            status=_OK,
+            reason=response.reason,
+            headers=[field for field in response.headers if field[0].lower() in _KEPT],
+            body=b"".join(self._parts),
+            terms=Terms(now_ms, 0, self._policy.ttl_ms),
+            key=self.key,
+            tags=tags_of(of_tenant(self._identity.tenant or ""), host, self._exchange.target, ()),
+            seen=self._seen,
+            fetch_ms=now_ms - self._requested_ms,
+            saved_nanousd=nanousd,
+        )
+        caches.keep(self._identity.tenant, stored, now_ms)
+        caches.besides(caches.share(stored))
+        self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, "stored")
+
+
+class Both:
+    """Two observers, one behind the other: what the first hands on is what the client gets, and what is kept."""
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._first, self._second = first, second
+
+    def feed(self, data: bytes) -> bytes:
+        return self._second.feed(self._first.feed(data))
+
+    def end(self) -> bytes:
+        return self._second.feed(self._first.end())
+
+
+def repeated(
+    exchange: Exchange,
+    runtime: Runtime,
+    route: Route,
+    identity: Identity,
+    call: AiCall,
+    endpoint: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> Repeated | None:
+    """The call as one that may have been made before; None: its route or its kind knows none."""
+    assert route.spending is not None
+    policy = route.spending.answers
+    if policy is None or call.kind not in _KINDS or call.external or call.unbounded or call.surcharges:
+        return None
+    try:
+        owner = owner_prefix(policy.scope, identity.tenant, identity.issuer, identity.user, route.name)
+        canonical = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    except ValueError:  # nobody's, or no JSON of which only one reading is possible
+        exchange.cache, exchange.cache_why = CacheResult.BYPASS, "request"
+        return None
+    meant = sorted(
+        (name, value)
+        for name, value in headers.items()
+        if reaches_provider(name) and not name.startswith(_WITHOUT_MEANING)
+    )
+    digest = blake2b(digest_size=32, person=b"sluicegate call")
+    for part in (endpoint.encode("utf-8", "surrogateescape"), orjson.dumps(meant), canonical):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    key = canonical_key(owner, "call", call.model, digest.hexdigest())
+    return Repeated(exchange, runtime, route, identity, policy, key)

@@ -1,0 +1,163 @@
+"""Calls that were made before cost nothing, and nobody gets what was not meant for them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.gateway import Answer, Gateway, once, reached, running, token
+from tests.e2e.origin import Origin, running_origin
+from tests.e2e.policies import policy
+from tests.e2e.provider import CHAT, Provider, call, get, post, price
+
+ROUTES = """
+limits: {three: {scope: user, rate: 3/1h}}
+budgets: {one-call: {scope: user, daily: "$0.001"}}
+routes:
+  - {name: free, match: {path: "/free/**"}, rewrite: {strip: /free}, upstream: openai, limits: [three],
+     budgets: [one-call], cache: {ttl: 1h, hits_pay: false}}
+  - {name: pays, match: {path: "/pays/**"}, rewrite: {strip: /pays}, upstream: openai, limits: [three],
+     cache: {ttl: 1h}}
+  - {name: mine, match: {path: "/mine/**"}, rewrite: {strip: /mine}, upstream: openai, limits: [],
+     cache: {scope: user, ttl: 1h, max_body: 4KiB}}
+  - {name: never, match: {path: "/never/**"}, rewrite: {strip: /never}, upstream: openai, limits: []}
+"""
+
+
+@dataclass
+class Stand:
+    gateway: Gateway
+    origin: Origin
+    provider: Provider
+
+
+@pytest.fixture(scope="module")
+def stand() -> Iterator[Stand]:
+    with running_origin() as origin:
+        provider = Provider()
+        provider.attach(origin)
+        upstream = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
+        with running(policy(origin.port, ROUTES, workers=1, upstreams=upstream)) as gateway:
+            yield Stand(gateway, origin, provider)
+
+
+async def ask(stand: Stand, route: str, body: dict[str, Any] | bytes, **who: str) -> Answer:
+    return await once(stand.gateway, post(body, token(**who), f"/{route}{CHAT}"))
+
+
+async def made(stand: Stand, route: str, body: dict[str, Any] | bytes, **who: str) -> tuple[Answer, bool]:
+    """The answer, and whether the provider was called."""
+    before = stand.provider.calls
+    answer = await ask(stand, route, body, **who)
+    return answer, stand.provider.calls > before
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_same_call_costs_nothing_and_says_so(stand: Stand, stream: bool) -> None:
+    """Plain and streamed: its bytes are those that the first one got."""
+    body = call(stream=stream, prompt=30, output=12)
+    first, called = await made(stand, "mine", body, user=f"same-{stream}")
+    assert called
+    assert first.get("Sluicegate-Cost-USD") is None
+    again, called = await made(stand, "mine", body, user=f"same-{stream}")
+    assert not called
+    assert (again.status, again.body, again.get("Content-Type")) == (200, first.body, first.get("Content-Type"))
+    assert again.get("Sluicegate-Cost-USD") == "0"
+    assert again.get("Sluicegate-Saved-USD") == f"{price(30, 12) / 1e9:.9f}"
+    assert again.get("Cache-Status").startswith("sluicegate; hit; ttl=")
+    line_id = again.get("X-Request-ID")
+    await reached(lambda: any(line["id"] == line_id for line in stand.gateway.requests))
+    line = next(line for line in stand.gateway.requests if line["id"] == line_id)
+    assert (line["cache"], line["cost_usd"], line["saved_usd"]) == ("hit", 0, round(price(30, 12) / 1e9, 9))
+
+
+async def test_order_and_white_space_are_no_other_call(stand: Stand) -> None:
+    body = call(prompt=31)
+    await ask(stand, "mine", body, user="spelling")
+    turned = json.dumps(dict(reversed(body.items())), indent=3).encode()
+    _, called = await made(stand, "mine", turned, user="spelling")
+    assert not called
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body | {"max_tokens": 999},
+        lambda body: body | {"temperature": 0},
+        lambda body: body | {"stream": True},
+        lambda body: body | {"model": "gpt-4o"},
+        lambda body: body | {"messages": [{"role": "user", "content": '{"prompt": 32, "x": 1}'}]},
+    ],
+)
+async def test_another_word_is_another_call(stand: Stand, change: Any) -> None:
+    body = call(prompt=32)
+    await ask(stand, "mine", body, user="words")
+    _, called = await made(stand, "mine", change(body), user="words")
+    assert called
+
+
+async def test_a_tenant_shares_and_nobody_else(stand: Stand) -> None:
+    """Route by route, too; and where the policy says so, each user has answers of its own."""
+    body = call(prompt=33)
+    assert (await made(stand, "pays", body, user="a", tenant="one"))[1]
+    assert not (await made(stand, "pays", body, user="b", tenant="one"))[1]
+    assert (await made(stand, "pays", body, user="a", tenant="two"))[1]
+    assert (await made(stand, "mine", body, user="a", tenant="one"))[1]
+    assert (await made(stand, "mine", body, user="b", tenant="one"))[1]
+    assert not (await made(stand, "mine", body, user="b", tenant="one"))[1]
+
+
+async def test_hits_pay_what_the_route_says(stand: Stand) -> None:
+    """Three in an hour; where hits pay nothing, as many as one likes, though the budget is gone."""
+    body = call(prompt=34, output=900)
+    out = [(await ask(stand, "pays", body, user="payer", tenant="payers")).status for _ in range(5)]
+    assert out == [200, 200, 200, 429, 429]
+    first = await ask(stand, "free", body, user="spender", tenant="spenders")
+    assert first.status == 200
+    other = await ask(stand, "free", call(prompt=35, output=900), user="spender", tenant="spenders")
+    assert other.status == 429
+    assert other.json()["reason"] == "budget_exceeded"
+    for _ in range(5):
+        answer, called = await made(stand, "free", body, user="spender", tenant="spenders")
+        assert (answer.status, called) == (200, False)
+
+
+@pytest.mark.parametrize("fail", ["status", "cut", "reset"])
+async def test_what_failed_is_not_kept(stand: Stand, fail: str) -> None:
+    body = call(stream=fail == "cut", fail=fail, prompt=36)
+    await ask(stand, "mine", body, user="failing")
+    _, called = await made(stand, "mine", body, user="failing")
+    assert called
+
+
+async def test_what_is_too_large_passes_and_is_not_kept(stand: Stand) -> None:
+    body = call(cap=8000, prompt=37, output=8000)
+    first, _ = await made(stand, "mine", body, user="large")
+    assert len(first.json()["choices"][0]["message"]["content"]) == 8000
+    _, called = await made(stand, "mine", body, user="large")
+    assert called
+
+
+async def test_a_route_that_does_not_ask_for_it_keeps_nothing(stand: Stand) -> None:
+    body = call(prompt=38)
+    assert (await made(stand, "never", body))[1]
+    answer, called = await made(stand, "never", body)
+    assert called
+    assert answer.get("Cache-Status") is None
+
+
+async def test_fields_that_reach_the_provider_count_and_others_do_not(stand: Stand) -> None:
+    """Another beta is another answer; another library is not."""
+    bearer = f"Authorization: Bearer {token(user='fields')}"
+    data = json.dumps(call(prompt=39)).encode()
+
+    async def with_fields(*fields: str) -> bool:
+        before = stand.provider.calls
+        await once(stand.gateway, get(f"/mine{CHAT}", bearer, *fields, method="POST", body=data))
+        return stand.provider.calls > before
+
+    assert await with_fields("User-Agent: one", "X-Other: a")
+    assert not await with_fields("User-Agent: two", "X-Other: b", "Idempotency-Key: k")
+    assert await with_fields("OpenAI-Beta: assistants=v2")
