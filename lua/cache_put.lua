@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  answers: HASH of variants; i: the index of them, oldest first, 16 bytes each: id (8), expiry (double, epoch ms)
 -- ARGV[1]  id of the variant, 8 bytes; all zero: the mark
--- ARGV[2]  its record; of the mark: nothing
+-- ARGV[2]  its record; of the mark: why they are not
 -- ARGV[3]  how long it is kept (ms)
 -- ARGV[4]  how many variants are kept
 -- Returns  nothing
@@ -19,8 +19,10 @@ local id, expiry, most = ARGV[1], now + tonumber(ARGV[3]), tonumber(ARGV[4])
 local index, kept, count, latest = call('HGET', KEYS[1], 'i') or '', {}, 0, expiry
 for at = 1, #index, 16 do
   local other, ends = string.sub(index, at, at + 7), struct.unpack('<d', index, at + 8)
-  if other == id or other == MARK then
+  if other == id then
     -- replaced
+  elseif other == MARK then
+    call('HDEL', KEYS[1], other)
   elseif ends <= now then
     call('HDEL', KEYS[1], other)
   else
@@ -39,6 +41,5 @@ for i = first, count do
   latest = math.max(latest, kept[i][2])
 end
 packed[#packed + 1] = id .. struct.pack('<d', expiry)
-call('HSET', KEYS[1], 'i', table.concat(packed))
-if id ~= MARK then call('HSET', KEYS[1], id, ARGV[2]) end
+call('HSET', KEYS[1], 'i', table.concat(packed), id, ARGV[2])
 call('PEXPIREAT', KEYS[1], string.format('%.0f', latest))

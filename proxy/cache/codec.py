@@ -204,6 +204,11 @@ def apart(record: bytes) -> int | None:
     return int(length) if flags & _Flag.APART else 0
 
 
+def body_length(record: bytes) -> int:
+    """Bytes of the body as the app sent it, of a record that can be read."""
+    return int(_HEAD.unpack_from(record)[4])
+
+
 def decode(record: bytes, key: bytes, body: bytes | None = b"") -> Stored | None:
     """What was encoded, if it was for this canonical key; ``body`` is that which lives apart, None to do without."""
     length = apart(record)

@@ -8,16 +8,17 @@ Whatever fails is a miss: nothing here raises, and an outage costs microseconds 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import isfinite
 from struct import Struct
 from typing import Final
 
-from proxy.cache.codec import apart, decode, encode
+from proxy.cache.codec import apart, body_length, decode, encode
 from proxy.cache.digests import key_digest
 from proxy.cache.entry import Stored
-from proxy.cache.link import AWAY, Link
+from proxy.cache.link import AWAY, Absent, Link
 from proxy.cache.room import Room
 from proxy.store.scripts import load
 
@@ -39,6 +40,25 @@ class Found:
 
     variants: tuple[Stored, ...]  # newest first
     not_stored_until_ms: int = 0
+    not_stored_why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One variant as ops look at it: ``stored`` is without its body, which has so many bytes."""
+
+    stored: Stored
+    body_bytes: int
+    kept_until_ms: int  # by Redis' clock
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """As ``Found``."""
+
+    variants: tuple[Listed, ...] = ()
+    not_stored_until_ms: int = 0
+    not_stored_why: str = ""
 
 
 class Shared:
@@ -60,16 +80,29 @@ class Shared:
         reply = await self._link.call("HGETALL", _ANSWERS % digest)
         if reply is AWAY or not reply:
             return None
-        index = reply.get(_INDEX, b"")
         variants, until_ms = [], 0
-        for name, expiry in _ENTRY.iter_unpack(index[: len(index) // _ENTRY.size * _ENTRY.size]):
+        for name, expiry in _index_of(reply):
             if name == _MARK:
-                until_ms = int(expiry)
+                until_ms = expiry
             elif (record := reply.get(name)) is not None:
                 stored = await self._whole(digest, key, record, wanted)
                 if stored is not None:
                     variants.append(stored)
-        return Found(tuple(reversed(variants)), until_ms) if variants or until_ms else None
+        return Found(tuple(reversed(variants)), until_ms, _why(reply, until_ms)) if variants or until_ms else None
+
+    async def listed(self, key: bytes) -> Listing | Absent:
+        """What there is for a canonical key, without any body: for ops. AWAY: no answer."""
+        reply = await self._link.call("HGETALL", _ANSWERS % key_digest(key))
+        if isinstance(reply, Absent):
+            return reply
+        variants, until_ms = [], 0
+        for name, expiry in _index_of(reply):
+            record = reply.get(name)
+            if name == _MARK:
+                until_ms = expiry
+            elif record is not None and (stored := decode(record, key, None)) is not None:
+                variants.append(Listed(stored, body_length(record), expiry))
+        return Listing(tuple(reversed(variants)), until_ms, _why(reply, until_ms))
 
     async def put(self, key: bytes, stored: Stored, ttl_ms: int) -> bool:
         """Keeps a variant for so long, in place of the one with the same ``vary``. False: it was not kept."""
@@ -88,9 +121,9 @@ class Shared:
             self.bytes_written += len(record) + len(body)
         return kept
 
-    async def mark(self, key: bytes, ttl_ms: int) -> bool:
-        """Tells all that answers of this key are not stored, so that nobody waits for another's fetch."""
-        return self._room.left and await self._keep(key_digest(key), _MARK, b"", ttl_ms)
+    async def mark(self, key: bytes, ttl_ms: int, why: str = "") -> bool:
+        """Tells all that answers of this key are not stored, so that nobody waits for another's fetch; and ops, why."""
+        return self._room.left and await self._keep(key_digest(key), _MARK, why.encode(), ttl_ms)
 
     async def discard(self, key: bytes) -> bool:
         """Lets go of all that is kept of a key; bodies end by themselves."""
@@ -123,6 +156,17 @@ class Shared:
         if length > _ON_THE_LOOP:
             return await asyncio.to_thread(decode, record, key, body)
         return decode(record, key, body)
+
+
+def _index_of(reply: Mapping[bytes, bytes]) -> list[tuple[bytes, int]]:
+    """Names and their expiry (epoch ms), oldest first."""
+    index = reply.get(_INDEX, b"")
+    entries = _ENTRY.iter_unpack(index[: len(index) // _ENTRY.size * _ENTRY.size])
+    return [(name, int(expiry)) for name, expiry in entries if isfinite(expiry)]
+
+
+def _why(reply: Mapping[bytes, bytes], until_ms: int) -> str:
+    return reply.get(_MARK, b"").decode("utf-8", "replace") if until_ms else ""
 
 
 def _variant(stored: Stored) -> bytes:

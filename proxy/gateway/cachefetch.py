@@ -52,7 +52,7 @@ class Leading:
     ``elsewhere``: another worker has the lease.
     """
 
-    __slots__ = ("_caches", "_flight", "_key", "_leased", "_outcome", "_timer", "_token", "elsewhere")
+    __slots__ = ("_caches", "_flight", "_key", "_leased", "_outcome", "_timer", "_token", "_why", "elsewhere")
 
     def __init__(self, caches: Caches, key: bytes, flight: Flight) -> None:
         self._caches = caches
@@ -61,16 +61,18 @@ class Leading:
         self._token = caches.token()
         self._leased = False
         self._outcome: Stored | Ended | None = None
+        self._why = ""
         self._timer: asyncio.TimerHandle | None = None
         self.elsewhere = False
 
-    async def begins(self) -> None:
-        """Tries to get the lease. Where Redis is away each worker leads for itself."""
+    async def begins(self) -> bool:
+        """Tries to get the lease; whether it is had. Where Redis is away each worker leads for itself."""
         got = await self._caches.leases.try_lease(self._key, self._token, LEASE_MS)
         self.elsewhere = got is False
         if got:
             self._leased = True
             self._renew_later()
+        return self._leased
 
     def _renew_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LEASE_MS / 3000, self._renew)
@@ -82,10 +84,10 @@ class Leading:
     async def _renewed(self) -> None:
         await self._caches.leases.renew(self._key, self._token, LEASE_MS)
 
-    def landed(self, outcome: Stored | GatewayError | Ended) -> None:
-        """Tells those who wait in this worker; the first word counts."""
+    def landed(self, outcome: Stored | GatewayError | Ended, why: str = "") -> None:
+        """Tells those who wait in this worker; the first word counts. ``why``: for ops, of what is not stored."""
         if self._outcome is None and not isinstance(outcome, GatewayError):
-            self._outcome = outcome
+            self._outcome, self._why = outcome, why
         self._caches.flights.land(self._flight, outcome)
 
     def ends(self) -> None:
@@ -100,7 +102,7 @@ class Leading:
         if isinstance(self._outcome, Stored):
             await self._caches.share(self._outcome)
         elif self._outcome is Ended.UNCACHEABLE:
-            await self._caches.shared.mark(self._key, MARK_MS)
+            await self._caches.shared.mark(self._key, MARK_MS, self._why)
         await self._caches.leases.release(self._key, self._token)
 
 
@@ -210,7 +212,7 @@ class Fetch:
         count_stored(self._runtime, self._route, why)
         if self._leading is not None:
             self._caches.flights.mark(self._request.key, self._caches.clock.monotonic_ms())
-            self._leading.landed(Ended.UNCACHEABLE)
+            self._leading.landed(Ended.UNCACHEABLE, why)
 
     async def _revalidated(self, best: Stored, fetched: Fetched) -> bool:
         """The stored answer is still current. False: the 304 speaks of another."""

@@ -10,9 +10,9 @@ import pytest
 from proxy.cache.codec import INLINE
 from proxy.cache.digests import key_digest
 from proxy.cache.entry import Stored
-from proxy.cache.link import Link
+from proxy.cache.link import AWAY, Link
 from proxy.cache.room import Room
-from proxy.cache.shared import MAX_VARIANTS, PIECE, Found, Shared
+from proxy.cache.shared import MAX_VARIANTS, PIECE, Found, Listing, Shared
 from proxy.core.clock import SystemClock
 from proxy.core.storeurl import parse_store_url
 from tests.cache.stored import answer
@@ -129,6 +129,46 @@ async def test_a_mark_leaves_older_answers_and_ends_with_the_next(shared: Shared
     assert found is not None
     assert found.variants == (stored,)
     assert found.not_stored_until_ms
+
+
+async def test_a_mark_says_why_until_something_is_stored(shared: Shared, empty_redis: Server) -> None:
+    await shared.mark(KEY, 10_000, "no-store")
+    await shared.mark(KEY, 10_000, "set-cookie")
+    found = await shared.get(KEY)
+    assert found is not None
+    assert found.not_stored_why == "set-cookie"
+    await shared.put(KEY, answer(KEY), 60_000)
+    assert await shared.get(KEY) == Found((answer(KEY),))
+    with empty_redis.client as client:
+        assert client.hlen(b"sc:{%b}" % key_digest(KEY)) == 2  # the answer and the index
+
+
+async def test_what_is_listed_has_every_variant_and_no_body(shared: Shared) -> None:
+    """Large ones too, whose bodies live apart, and compressed ones by the length that the app sent."""
+    large = answer(KEY, headers=INCOMPRESSIBLE, body=bytes(range(256)) * 3_000, vary=(("a", "large"),))
+    small = answer(KEY, body=b"x" * 2_000, vary=(("a", "small"),))
+    assert await shared.listed(KEY) == Listing()
+    await shared.put(KEY, large, 60_000)
+    await shared.put(KEY, small, 30_000)
+    await shared.mark(KEY, 10_000, "private")
+    read = shared.bytes_read
+    listing = await shared.listed(KEY)
+    assert isinstance(listing, Listing)
+    assert [(one.stored, one.body_bytes) for one in listing.variants] == [
+        (answer(KEY, body=b"", vary=(("a", "small"),)), 2_000),
+        (answer(KEY, headers=INCOMPRESSIBLE, body=b"", vary=(("a", "large"),)), 768_000),
+    ]
+    now_ms = time.time() * 1000
+    assert [round((one.kept_until_ms - now_ms) / 10_000) for one in listing.variants] == [3, 6]
+    assert round((listing.not_stored_until_ms - now_ms) / 10_000) == 1
+    assert listing.not_stored_why == "private"
+    assert shared.bytes_read == read
+
+
+async def test_nothing_is_listed_where_redis_is_away() -> None:
+    link, shared = shared_at("redis://127.0.0.1:9")
+    assert await shared.listed(KEY) is AWAY
+    await link.close()
 
 
 @pytest.mark.parametrize("seed", seeds(20))
