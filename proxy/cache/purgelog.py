@@ -49,6 +49,7 @@ class PurgeLog:
         self._wake = asyncio.Event()
         self._landed = asyncio.Event()
         self._landed.set()
+        self._news = asyncio.Event()  # of records that were read: set for an instant
         self._sure = False  # that the log is the one that was read so far
         self._connects = 0  # of the store, when that was made sure of
         self._answered_ms = self._heard_ms = float("-inf")
@@ -109,6 +110,23 @@ class PurgeLog:
             return False
         return True
 
+    async def alone(self, own: Iterable[int], tags: Iterable[int], seen: int, timeout_s: float) -> int | None:
+        """What an answer has seen whose own request purged ``own``, if nobody else purged it since it was ``seen``.
+
+        For the answer to an unsafe request that is itself worth storing. ``tags`` are the answer's. None: others purged
+        it meanwhile, and which was first nobody knows; or the log does not tell in time.
+        """
+        named = frozenset(tags)
+        expected = sorted(named.intersection(own))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._landed.wait()
+                while (found := self.purges.named_since(named, seen)) is not None and len(found) < len(expected):
+                    await self._news.wait()
+        except TimeoutError:
+            return None
+        return self.purges.last if found is not None and sorted(found) == expected else None
+
     # --- reading ---
 
     async def _read(self) -> None:
@@ -137,6 +155,8 @@ class PurgeLog:
         records = _records(reply[0][1]) if reply else []
         for record in records:
             self.purges.obey(record)
+        self._news.set()
+        self._news.clear()
         self._answered_ms = asked_ms
         if self._store.connects != self._connects:
             self._sure = False  # what has answered now may be a successor that lacks what we know

@@ -9,8 +9,8 @@ invalid, also what is fetched meanwhile: which of the two was first, only the lo
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice, takewhile
 from struct import Struct
 from typing import Final
 
@@ -124,6 +124,13 @@ class Purges:
         self.changes += 1
         self._pending.clear()
         self._pending[EVERYTHING] = 1
+
+    def named_since(self, tags: Collection[int], seen: int) -> list[int] | None:
+        """Which of ``tags`` records after ``seen`` name, each as often as they do. None: not all of these are known."""
+        if seen < self.floor or (self._short and self.oldest_kept > seen):
+            return None
+        since = takewhile(lambda record: record[0] > seen, reversed(self._records))
+        return [digest for _, digests in since for digest in digests if digest in tags]
 
     # --- a Redis that has lost the log's end ---
 

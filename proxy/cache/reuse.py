@@ -109,6 +109,12 @@ def read_wish(method: str, headers: Headers, caching: Caching, *, may_bypass: bo
     return replace(asked, range=ranged, if_range=if_range, conditional=conditional)
 
 
+def forbids_storing(headers: Headers) -> bool:
+    """Whether a request of any method says that its answer must not be stored (§5.2.1.5)."""
+    lines = headers.getall(_CACHE_CONTROL, ())
+    return b"no-store" in parse(line.encode("utf-8", "surrogateescape") for line in lines)
+
+
 def reuse(stored: Stored, wish: Wish, now_ms: int) -> Use:
     """Whether ``stored``, which the request has selected, may answer it."""
     terms = stored.terms

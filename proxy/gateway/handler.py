@@ -18,6 +18,7 @@ from proxy.gateway import cors
 from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
 from proxy.gateway.batch import body_bound, calls
+from proxy.gateway.cachepost import Posted
 from proxy.gateway.cacheway import answer_cached
 from proxy.gateway.calls import Calls
 from proxy.gateway.connection import Connection
@@ -121,6 +122,7 @@ class Handler:
         check_length(exchange, body_bound(route))
         body = await read_body(exchange, body_bound(route)) if route.batch is BatchKind.GRAPHQL else None
         decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))
+        posted = Posted.begun(exchange, runtime, route, identity)
         try:
             response = await send(
                 exchange,
@@ -130,21 +132,27 @@ class Handler:
                 runtime.hidden_fields(exchange),
                 body,
             )
-            self._heard(exchange, runtime, route, identity, response)
-            await send_answer(exchange, response)
+            keeps = posted is not None and posted.judged(response)
+            purged = self._heard(exchange, runtime, route, identity, response)
+            if posted is not None and keeps:
+                await posted.relay(purged)
+            else:
+                await send_answer(exchange, response)
         finally:
             if decision is not None:
                 runtime.shared.meters.release(decision)
 
     def _heard(
         self, exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, response: Response
-    ) -> None:
-        """What an answer that is not stored does to what is."""
+    ) -> tuple[int, ...]:
+        """What an answer that did not come through the cache does to what is stored: what it purges."""
+        purged: tuple[int, ...] = ()
         if runtime.invalidation.concerns(exchange.method):
             caches = runtime.shared.caches
-            runtime.invalidation.heard(exchange, identity, response.status, response.headers, caches)
+            purged = runtime.invalidation.heard(exchange, identity, response.status, response.headers, caches)
         if route.caching is not None:
             response.headers = for_downstream(response.headers, route.caching)
+        return purged
 
     def _answer_preflight(self, exchange: Exchange, runtime: Runtime) -> bool:
         """Answers a CORS preflight, by the route that the request to come would take; it brings no credential."""

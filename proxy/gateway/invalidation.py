@@ -29,11 +29,13 @@ class Invalidation:
         """Whether an answer to this method may make stored ones invalid."""
         return bool(self._routes) and method not in SAFE_METHODS
 
-    def heard(self, exchange: Exchange, identity: Identity, status: int, headers: RawHeaders, caches: Caches) -> None:
+    def heard(
+        self, exchange: Exchange, identity: Identity, status: int, headers: RawHeaders, caches: Caches
+    ) -> tuple[int, ...]:
         """The upstream has answered: what it may have changed is reused no more, before its client knows.
 
         A tenant's request invalidates what is stored for that tenant, all its users included, and what is public; never
-        another tenant's.
+        another tenant's. Gives the digests that were purged.
         """
         origin = f"{exchange.scheme}://{exchange.forwarded_host}"
         host = exchange.forwarded_host.lower()
@@ -48,6 +50,7 @@ class Invalidation:
         if digests:
             caches.log.purge(digests)
             caches.metrics.inc(CACHE_PURGES, "write")
+        return tuple(digests)
 
 
 def _partition(caching: Caching, identity: Identity) -> Partition | None:

@@ -365,3 +365,42 @@ async def test_a_cluster_has_the_log_at_one_node() -> None:
             await until(lambda: not other.purges.valid(kept))
             with nodes.owner.client as client:
                 assert client.exists(LOG)
+
+
+async def test_an_answer_may_count_what_its_own_request_has_purged_as_seen(empty_redis: Server) -> None:
+    async with mirror(empty_redis.url) as log:
+        await until(lambda: current(log))
+        stored = tagged(log)
+        log.purge([*TAG, 12345])
+        seen = await log.alone([*TAG, 12345], stored.tags, stored.seen, 5.0)
+        assert seen is not None
+        assert not log.purges.valid(stored)
+        stored.seen = seen
+        assert log.purges.valid(stored)
+        log.purge(TAG)
+        assert not log.purges.valid(stored)
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_but_not_what_others_have_purged_meanwhile(empty_redis: Server, here: bool) -> None:
+    """Here or in another worker, and whether or not they have purged the same."""
+    async with two(empty_redis.url) as (log, other):
+        stored = tagged(log)
+        (log if here else other).purge(TAG)
+        assert await (log if here else other).landed(2.0)
+        log.purge(TAG)
+        seen = await log.alone(TAG, stored.tags, stored.seen, 5.0)
+        stored.seen = stored.seen if seen is None else seen
+        await until(lambda: not log.purges.valid(stored))
+
+
+async def test_what_the_log_does_not_tell_in_time_is_not_known(own_redis: Server) -> None:
+    async with mirror(own_redis.url) as log:
+        await until(lambda: current(log))
+        stored = tagged(log)
+        own_redis.signal(signal.SIGSTOP)
+        try:
+            log.purge(TAG)
+            assert await log.alone(TAG, stored.tags, stored.seen, 0.1) is None
+        finally:
+            own_redis.signal(signal.SIGCONT)

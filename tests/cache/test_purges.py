@@ -201,3 +201,24 @@ def test_digests_are_packed_and_unpacked(digests: list[int]) -> None:
 
 def test_a_record_that_cannot_be_read_purges_everything() -> None:
     assert unpacked(b"1234567") == (EVERYTHING,)
+
+
+def test_what_was_named_since_is_told_as_often_as_it_was() -> None:
+    purges = Purges()
+    purges.obey((1, ()))
+    for number, digests in ((2, (1, 2)), (3, (7,)), (4, (2, 2)), (5, (3,))):
+        purges.obey((number, digests))
+    assert sorted(purges.named_since({1, 2}, 1) or ()) == [1, 2, 2, 2]
+    assert purges.named_since({1, 2}, 3) == [2, 2]
+    assert purges.named_since({1, 2}, 5) == []
+
+
+def test_what_was_named_is_not_known_below_the_floor_nor_beyond_what_is_kept() -> None:
+    purges = Purges(most=3)
+    purges.obey((5, ()))
+    assert purges.named_since({1}, 4) is None
+    purges.obey((6, (1, 2, 3)))
+    assert purges.named_since({1}, 5) == [1]
+    purges.obey((7, (4,)))
+    assert purges.named_since({1}, 5) is None
+    assert purges.named_since({1}, 7) == []
