@@ -1,0 +1,142 @@
+"""What of an upstream's answer is stored, and what is kept of a body as it passes."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.cache.entry import Terms
+from proxy.cache.reuse import PLAIN
+from proxy.core.errors import GatewayError, Reason
+from proxy.core.identity import Identity, IdentityKind
+from proxy.gateway import cachefill
+from proxy.gateway.cachedrequest import CachedRequest, owner_of
+from proxy.gateway.cachefill import Fetched, Keeper, Preceded, belongs_by_body, read_whole, stored_of, verdict
+from proxy.policy.caching import AssertTenant, CacheScope, Caching, Profile
+from proxy.upstream.response import Response
+from tests.gateway.conftest import exchange_of
+
+NOW = 1_800_000_000_000
+ANN = Identity(IdentityKind.USER, "gold", "acme", "issuer", "ann")
+FRESH = [(b"Cache-Control", b"public, max-age=60"), (b"Content-Length", b"2")]
+
+
+class Runtime:
+    """Hears of violations."""
+
+    def __init__(self, untold=frozenset({b"x-user-id"})):
+        self.counted = []
+        metrics = SimpleNamespace(inc=lambda family, *labels: self.counted.append((family.name, *labels)))
+        self.shared = SimpleNamespace(metrics=metrics)
+        self._untold = untold
+
+    def untold(self, _scope):
+        return self._untold
+
+
+ROUTE = SimpleNamespace(name="route")
+
+
+def request(**caching):
+    exchange = exchange_of(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n")
+    exchange.target, exchange.forwarded_host = "/a", "h"
+    of_route = Caching(**{"scope": CacheScope.TENANT, **caching})
+    return CachedRequest(exchange, of_route, ANN, owner_of(of_route, "route", ANN), PLAIN)
+
+
+def fetched(headers=FRESH, status=200, body=(b"ok",)):
+    response = Response(status, b"OK", list(headers), SimpleNamespace(reader_took=lambda: None, abort=lambda: None))
+    for part in body:
+        response.parts.append(part)
+    response.finish()
+    return Fetched(response, response.headers, NOW, NOW + 5, seen=7)
+
+
+def test_what_may_be_stored_is_stored_with_all_that_it_is_found_by():
+    terms = verdict(request(), Runtime(), ROUTE, fetched())
+    assert isinstance(terms, Terms)
+    stored = stored_of(request(), fetched([*FRESH, (b"ETag", b'"e"'), (b"Cache-Tag", b"t")]), terms, b"ok")
+    assert (stored.status, stored.body, stored.etag, stored.seen, stored.fetch_ms) == (200, b"ok", b'"e"', 7, 5)
+    assert stored.key == request().key
+    assert len(stored.tags) > len(stored_of(request(), fetched(), terms, b"ok").tags)
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ([*FRESH, (b"Vary", b"Accept, X-User-Id")], cachefill.VARIES_BY_CALLER),
+        ([(b"Cache-Control", b"public, max-age=60")], cachefill.UNDELIMITED),
+        ([(b"Cache-Control", b"public, max-age=60"), (b"Content-Length", b"101")], cachefill.TOO_LARGE),
+        ([(b"Cache-Control", b"no-store"), (b"Content-Length", b"2")], "no-store"),
+    ],
+)
+def test_what_may_not_be_says_why(headers, why):
+    assert verdict(request(max_body=100), Runtime(), ROUTE, fetched(headers)) == why
+
+
+def test_an_answer_without_a_body_needs_no_end():
+    headers = [(b"Cache-Control", b"public, max-age=60")]
+    assert isinstance(verdict(request(profile=Profile.RFC), Runtime(), ROUTE, fetched(headers, 204)), Terms)
+
+
+def test_an_answer_that_names_another_tenant_is_refused_and_counted():
+    runtime, one = Runtime(), request(assert_tenant=AssertTenant(header="x-company"))
+    with pytest.raises(GatewayError) as error:
+        verdict(one, runtime, ROUTE, fetched([*FRESH, (b"X-Company", b"umbrella")]))
+    assert error.value.reason is Reason.TENANT_MISMATCH
+    assert runtime.counted == [("sluicegate_tenant_isolation_violations", "route")]
+    assert isinstance(verdict(one, runtime, ROUTE, fetched([*FRESH, (b"X-Company", b"acme")])), Terms)
+    assert verdict(one, runtime, ROUTE, fetched()) == cachefill.UNPROVEN
+
+
+def test_another_tenants_error_is_refused_as_well():
+    """What is not stored would leak just the same."""
+    one = request(assert_tenant=AssertTenant(header="x-company"))
+    with pytest.raises(GatewayError):
+        verdict(one, Runtime(), ROUTE, fetched([(b"X-Company", b"umbrella")], 500))
+
+
+def test_a_body_is_looked_into():
+    one = request(assert_tenant=AssertTenant(json=("id",)))
+    assert belongs_by_body(one, Runtime(), ROUTE, fetched(), b'{"id": "acme"}')
+    assert not belongs_by_body(one, Runtime(), ROUTE, fetched(), b"{}")
+    runtime = Runtime()
+    with pytest.raises(GatewayError):
+        belongs_by_body(one, runtime, ROUTE, fetched(), b'{"id": "umbrella"}')
+    assert runtime.counted
+
+
+def test_a_part_that_is_not_what_it_says_is_not_kept():
+    terms = Terms(NOW, 0, 1000)
+    headers = [*FRESH, (b"Content-Range", b"bytes 0-9/20")]
+    assert stored_of(request(), fetched(headers, 206), terms, b"ok") is None
+    assert stored_of(request(), fetched(headers, 206), terms, b"0123456789").range == (0, 9, 20)
+
+
+def test_a_body_is_kept_as_it_passes_up_to_a_bound():
+    told = []
+    keeper = Keeper(5, lambda: told.append(1))
+    assert [keeper.feed(b"abc"), keeper.feed(b"de"), keeper.end()] == [b"abc", b"de", b""]
+    assert (keeper.body, told) == (b"abcde", [])
+    assert [keeper.feed(b"f"), keeper.feed(b"g")] == [b"f", b"g"]
+    assert (keeper.body, told) == (None, [1])
+
+
+def test_what_was_read_comes_before_the_rest():
+    assert [Preceded(b"ab").feed(b"c"), Preceded(b"ab").end()] == [b"abc", b"ab"]
+    one = Preceded(b"ab")
+    assert one.feed(b"c") + one.feed(b"d") + one.end() == b"abcd"
+
+
+@pytest.mark.parametrize(("most", "whole"), [(4, True), (3, False)])
+async def test_reading_ends_at_the_bound(most, whole):
+    assert await asyncio.wait_for(read_whole(fetched(body=(b"ab", b"cd")).response, most), 5) == (b"abcd", whole)
+
+
+def test_headers_are_those_of_the_request():
+    """A guard for these tests: what selects a variant is what the client sent."""
+    one = request()
+    one.headers = CIMultiDictProxy(CIMultiDict({"Accept": "text/html"}))
+    stored = stored_of(one, fetched([*FRESH, (b"Vary", b"Accept")]), Terms(NOW, 0, 1), b"ok")
+    assert [name for name, _ in stored.vary] == ["accept"]

@@ -1,0 +1,109 @@
+"""What a worker caches with: begun when a policy asks for it, bounded beside requests, ended in good order."""
+
+import asyncio
+
+import pytest
+
+from proxy.cache.entry import Stored, Terms
+from proxy.core.clock import SystemClock
+from proxy.gateway import caches as module
+from proxy.gateway.caches import KEPT_MS, MOST_BESIDES, MOST_KEPT_MS, Caches, caches
+from proxy.gateway.control import Start
+from proxy.policy.compiler import compile_text
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.sheet import Sheet, SheetFiles
+from tests.e2e.gateway import reached
+
+NOW = 1_800_000_000_000
+POLICY = """
+version: 1
+upstreams: {app: {primary: ["http://127.0.0.1:1"]}}
+defaults: {auth: none}
+routes: [{name: app, match: {path: "/**"}, upstream: app, cache: %s}]
+"""
+
+
+def policy(cache="{scope: public}"):
+    return compile_text(POLICY % cache, "p.yaml", {}).policy
+
+
+@pytest.fixture
+async def made():
+    files = SheetFiles.make()
+    start = Start(0, 1, "redis://127.0.0.1:1", "me", policy())
+    one = Caches(start, Metrics(Sheet(files)), SystemClock())
+    yield one
+    await one.close()
+    files.close()
+
+
+def test_a_policy_that_caches_nothing_starts_nothing():
+    assert caches(policy())
+    assert not caches(policy("off"))
+
+
+async def test_it_starts_with_the_first_policy_that_caches_and_once(made):
+    await made.follow(policy("off"))
+    assert made.log.waiting == 0
+    assert made._gauging is None
+    await made.follow(policy())
+    first = made._gauging
+    await made.follow(policy())
+    assert made._gauging is first is not None
+
+
+async def test_what_is_done_beside_requests_is_bounded(made):
+    """And what is not begun leaves no coroutine behind."""
+    gate = asyncio.Event()
+
+    async def wait():
+        await gate.wait()
+
+    begun = [made.besides(wait()) for _ in range(MOST_BESIDES + 3)]
+    assert begun == [True] * MOST_BESIDES + [False] * 3
+    gate.set()
+    await reached(lambda: made.besides(asyncio.sleep(0)), 5)
+
+
+async def test_what_fails_beside_a_request_is_told(made, caplog):
+    async def fail():
+        raise ValueError("x")
+
+    made.besides(fail())
+    await reached(lambda: caplog.records, 5)
+    assert "beside a request" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("terms", "etag", "ttl_ms"),
+    [
+        (Terms(NOW, 0, 60_000), b"", 60_000),
+        (Terms(NOW, 20_000, 60_000), b"", 40_000),
+        (Terms(NOW, 0, 60_000, swr_ms=5_000, sie_ms=9_000), b"", 69_000),
+        (Terms(NOW, 0, 60_000), b'"e"', 60_000 + KEPT_MS),
+        (Terms(NOW, 0, 10**12), b"", MOST_KEPT_MS),
+    ],
+)
+async def test_it_is_in_redis_for_as_long_as_it_may_be_of_use(made, monkeypatch, terms, etag, ttl_ms):
+    seen = []
+
+    async def put(_key, _stored, ttl):
+        seen.append(ttl)
+        return True
+
+    monkeypatch.setattr(made.shared, "put", put)
+    await made.share(Stored(200, b"OK", [], b"", terms, b"key", etag=etag))
+    assert seen == [ttl_ms]
+
+
+async def test_nothing_is_reused_before_the_log_was_heard_but_what_has_just_come(made):
+    """Redis does not answer here."""
+    now_ms = made.clock.now_ms()
+    old = Stored(200, b"OK", [], b"", Terms(now_ms - 5_000, 0, 60_000), b"key")
+    new = Stored(200, b"OK", [], b"", Terms(now_ms, 0, 60_000), b"key")
+    assert not made.may_reuse(old, now_ms)
+    assert made.may_reuse(new, now_ms)
+
+
+def test_tokens_of_leases_differ():
+    assert len({module.Caches.token() for _ in range(1000)}) == 1000

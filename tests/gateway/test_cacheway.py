@@ -1,0 +1,149 @@
+"""A request's way through the cache: what it pays, who gets past it, who waits and for how long."""
+
+import asyncio
+import itertools
+import threading
+import time
+
+import pytest
+
+from tests.e2e.gateway import bearer, get, once, reached, running
+from tests.e2e.origin import Exchange, running_origin
+from tests.e2e.policies import policy
+
+ROUTES = """
+limits: {ten: {scope: user, rate: 10/1h}}
+routes:
+  - {name: tenth, match: {path: "/tenth/**"}, upstream: app, cache: {ttl: 1h, hits_pay: 0.1}, limits: [ten]}
+  - {name: whole, match: {path: "/whole/**"}, upstream: app, cache: {ttl: 1h}, limits: [ten]}
+  - {name: user, match: {path: "/user/**"}, upstream: app, cache: {scope: user, ttl: 1h}}
+  - {name: opt, match: {path: "/opt/**"}, upstream: app, auth: optional, cache: {ttl: 1h}}
+  - name: bypass
+    match: {path: "/bypass/**"}
+    upstream: app
+    cache: {ttl: 1h, bypass: {tiers: [enterprise], claims: [{role: admin}]}}
+  - {name: wait, match: {path: "/wait/**"}, upstream: app, cache: {ttl: 1h, wait: 200ms}}
+  - {name: get, match: {path: "/get/**"}, upstream: app, cache: {ttl: 1h, methods: GET}}
+"""
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def origin():
+    with running_origin() as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def gateway(origin):
+    with running(policy(origin.port, ROUTES, workers=1)) as gateway:
+        yield gateway
+
+
+def fresh(**claims):
+    number = next(_numbers)
+    return bearer(**{"user": f"user-{number}", "tenant": f"tenant-{number}", **claims})
+
+
+def seen(origin, path):
+    return sum(1 for each in origin.seen if each.request_line.split()[1] == path)
+
+
+async def test_a_hit_pays_the_part_that_the_route_says(gateway):
+    """One for the fetch, a tenth for each hit: ninety hits and no more."""
+    request = get("/tenth/a", fresh())
+    statuses = [(await once(gateway, request)).status for _ in range(92)]
+    assert statuses == [200] * 91 + [429]
+
+
+async def test_a_hit_that_pays_wholly_is_refused_like_any_request(gateway):
+    request = get("/whole/a", fresh())
+    assert [(await once(gateway, request)).status for _ in range(11)] == [200] * 10 + [429]
+
+
+async def test_users_do_not_share_where_the_scope_is_the_user(gateway, origin):
+    for _ in range(2):
+        for user in ("a", "b"):
+            await once(gateway, get("/user/x", bearer(user=user, tenant="users")))
+    assert seen(origin, "/user/x") == 2
+
+
+async def test_nobody_knows_whose_an_anonymous_answer_is(gateway, origin):
+    """Where the scope is the tenant it is neither stored nor answered from what is."""
+    await once(gateway, get("/opt/a", fresh()))
+    for _ in range(2):
+        answer = await once(gateway, get("/opt/a"))
+        assert answer.status == 200
+        assert answer.get("Cache-Control") == "private"
+    assert seen(origin, "/opt/a") == 3
+    line = gateway.requests[-1]
+    await reached(lambda: any(line.get("cache_why") == "no-owner" for line in gateway.requests), 5)
+    assert line
+
+
+@pytest.mark.parametrize(
+    ("claims", "bypasses"), [({}, False), ({"tier": "enterprise"}, True), ({"role": "admin"}, True)]
+)
+async def test_who_may_gets_the_upstreams_own_answer_when_it_asks(gateway, origin, claims, bypasses):
+    path, user = f"/bypass/{next(_numbers)}", fresh(**claims)
+    await once(gateway, get(path, user))
+    await once(gateway, get(path, user, "Cache-Control: no-cache"))
+    assert seen(origin, path) == (2 if bypasses else 1)
+    await once(gateway, get(path, user))
+    assert seen(origin, path) == (2 if bypasses else 1)
+
+
+async def test_who_wants_nothing_fetched_is_told_that_nothing_is_stored(gateway, origin):
+    user = fresh()
+    answer = await once(gateway, get("/whole/only", user, "Cache-Control: only-if-cached"))
+    assert (answer.status, answer.json()["reason"]) == (504, "not_cached")
+    assert seen(origin, "/whole/only") == 0
+    await once(gateway, get("/whole/only", user))
+    assert (await once(gateway, get("/whole/only", user, "Cache-Control: only-if-cached"))).status == 200
+
+
+async def test_a_method_that_is_not_listed_goes_by(gateway, origin):
+    user = fresh()
+    await once(gateway, get("/get/a", user))
+    await once(gateway, get("/get/a", user, method="HEAD"), head=True)
+    assert [each.request_line.split()[0] for each in origin.seen if "/get/a" in each.request_line] == ["GET", "HEAD"]
+
+
+async def test_many_wait_for_one_and_none_longer_than_the_route_says(gateway, origin):
+    """The first hangs: the others go alone after their time, and what they bring is stored."""
+    release = threading.Event()
+    calls = itertools.count()
+
+    async def hang_once(exchange: Exchange) -> None:
+        if next(calls) == 0:
+            await reached(release.is_set, 60)
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    origin.answers["/wait/a"] = hang_once
+    request = get("/wait/a", fresh())
+    first = asyncio.create_task(once(gateway, request))
+    await reached(lambda: seen(origin, "/wait/a") == 1)
+    begun = time.monotonic()
+    others = await asyncio.gather(*(once(gateway, request) for _ in range(5)))
+    assert time.monotonic() - begun >= 0.19
+    assert {each.status for each in others} == {200}
+    release.set()
+    assert (await first).status == 200
+
+
+async def test_those_who_waited_say_that_they_did(gateway, origin):
+    release = threading.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await reached(release.is_set, 60)
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    origin.answers["/user/slow"] = slow
+    request = get("/user/slow", fresh())
+    tasks = [asyncio.create_task(once(gateway, request)) for _ in range(10)]
+    await reached(lambda: seen(origin, "/user/slow") == 1)
+    release.set()
+    assert {each.body for each in await asyncio.gather(*tasks)} == {b"ok"}
+    assert seen(origin, "/user/slow") == 1
+    await reached(lambda: any(line.get("cache") == "coalesced" for line in gateway.requests), 5)
