@@ -9,10 +9,13 @@ A provider on a socket streams chunks as OpenAI does. The same gateway passes th
 
 import argparse
 import asyncio
+import contextlib
 import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -141,15 +144,36 @@ async def latency(gateway: Gateway, origin_port: int) -> None:
         print(f"{name:8} first byte p50 {percentile(taken, 0.5):6.2f} ms   p99 {percentile(taken, 0.99):6.2f} ms")
 
 
+def provide(chunks: int) -> None:
+    """Serves until its standard input ends; prints its port."""
+    with running_origin() as origin:
+        origin.answers["/v1/chat/completions"] = streaming(chunks)
+        print(origin.port, flush=True)
+        sys.stdin.read()
+
+
+@contextlib.contextmanager
+def provider(chunks: int) -> Iterator[int]:
+    """A provider in a process of its own, so that it and the clients do not wait for one interpreter; its port."""
+    command = [sys.executable, "-m", "tests.bench.streaming", "--provide", str(chunks)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        process.communicate(timeout=10)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--latency", action="store_true")
+    parser.add_argument("--provide", type=int, metavar="CHUNKS", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    with running_origin() as origin:
-        origin.answers["/v1/chat/completions"] = streaming(3 if args.latency else CHUNKS)
-        upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
-        with running(policy(origin.port, ROUTES, workers=1, upstreams=upstreams)) as gateway:
-            asyncio.run(latency(gateway, origin.port) if args.latency else cost(gateway))
+    if args.provide is not None:
+        provide(args.provide)
+        return
+    with provider(3 if args.latency else CHUNKS) as port:
+        upstreams = f'openai: {{primary: ["http://127.0.0.1:{port}"], dialect: openai}}'
+        with running(policy(port, ROUTES, workers=1, upstreams=upstreams)) as gateway:
+            asyncio.run(latency(gateway, port) if args.latency else cost(gateway))
 
 
 if __name__ == "__main__":
