@@ -1,13 +1,17 @@
 """Whether an answer belongs to the tenant that it is for, as it says itself (``assert_tenant``). Pure, never raises."""
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from proxy.core.headers import RawHeaders, get_all
 from proxy.policy.caching import AssertTenant
+
+_ZLIB: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
+_EITHER: Final = 47  # windows of 2^15 bytes; zlib looks whether it is gzip's head or its own
 
 
 class Belongs(Enum):
@@ -38,6 +42,24 @@ def by_body(assertion: AssertTenant, body: bytes, tenant: str) -> Belongs:
     if not named:
         return Belongs.UNPROVEN
     return Belongs.TO_IT if all(_is(value, tenant) for value in named) else Belongs.TO_ANOTHER
+
+
+def uncoded(body: bytes, codings: Sequence[bytes], most: int) -> bytes | None:
+    """Without its content coding, which nobody has asked for. ``codings`` in lower case.
+
+    None: it is not whole, in a coding that is not known here, or larger than ``most`` bytes.
+    """
+    if not codings or codings == [b"identity"]:
+        return body
+    if len(codings) > 1 or codings[0] not in _ZLIB:
+        return None
+    inflating = zlib.decompressobj(_EITHER)
+    try:
+        plain = inflating.decompress(body, most + 1)
+    except zlib.error:
+        return None
+    whole = inflating.eof and not inflating.unused_data and len(plain) <= most
+    return plain if whole else None
 
 
 def _values(value: Any, path: tuple[str, ...]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from proxy.cache.freshen import freshen, freshen_by_head
 from proxy.cache.ranges import combine, completion, within
 from proxy.cache.reuse import PLAIN, STALE_IF_ERROR, Failure, serves_on_error
 from proxy.core.errors import GatewayError
-from proxy.core.headers import RawHeaders
+from proxy.core.headers import RawHeaders, get_all
 from proxy.gateway.cachedrequest import CachedRequest
 from proxy.gateway.cachefill import (
     CONDITIONS,
@@ -31,6 +31,7 @@ from proxy.gateway.cachefill import (
     fetch,
     looks_into_bodies,
     read_whole,
+    refuse_another,
     stored_of,
     verdict,
 )
@@ -217,6 +218,7 @@ class Fetch:
     async def _revalidated(self, best: Stored, fetched: Fetched) -> bool:
         """The stored answer is still current. False: the 304 speaks of another."""
         request = self._request
+        refuse_another(request, self._runtime, self._route, fetched)
         found = freshen(
             best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, self._caching
         )
@@ -234,7 +236,7 @@ class Fetch:
             Forwarded.STALE, status=_NOT_MODIFIED, left_ms=_left_ms(stored, self._caches.clock.now_ms())
         )
         request.exchange.cache = CacheResult.REVALIDATED
-        await self._send_stored(stored, field)
+        await self._send_fetched(stored, fetched, field)
         return True
 
     async def _discarded(self) -> None:
@@ -256,7 +258,7 @@ class Fetch:
             await self._pass_on(again, TOO_LARGE)
             return True
         self._keep(stored)
-        await self._send_stored(stored, self._forwarded(stored))
+        await self._send_fetched(stored, fetched, self._forwarded(stored))
         return True
 
     async def _fill(self, fetched: Fetched, terms: Terms) -> None:
@@ -296,7 +298,7 @@ class Fetch:
             await self._relay(fetched, Preceded(body))
             return
         self._keep_new(stored)
-        await self._send_stored(stored, self._forwarded(stored))
+        await self._send_fetched(stored, fetched, self._forwarded(stored))
 
     def _keep_new(self, stored: Stored | None) -> None:
         """Not where an error would take the place of an answer that can stand in for it."""
@@ -364,11 +366,13 @@ class Fetch:
     def _forwarded(self, stored: Stored) -> bytes:
         return cachestatus.forwarded(self._why, stored=True, left_ms=_left_ms(stored, self._caches.clock.now_ms()))
 
-    async def _send_stored(self, stored: Stored, field: bytes) -> None:
+    async def _send_fetched(self, stored: Stored, fetched: Fetched, field: bytes) -> None:
+        """What was stored a moment ago. An Age would say that the app had not been asked (RFC 9111 §5.1)."""
         request = self._request
         now_ms = self._caches.clock.now_ms()
         ready = answer(stored, request.wish, request.exchange.method, request.headers, now_ms)
-        await send_stored(request.exchange, stored, ready, self._caching, field)
+        aged = bool(get_all(fetched.headers, b"age"))
+        await send_stored(request.exchange, stored, ready, self._caching, field, aged=aged)
 
 
 def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) -> None:
@@ -414,6 +418,7 @@ async def _renewed(
 ) -> Stored | None:
     try:
         if fetched.status == _NOT_MODIFIED and conditional:
+            refuse_another(request, runtime, route, fetched)
             found = freshen(
                 best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching
             )

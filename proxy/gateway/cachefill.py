@@ -6,7 +6,7 @@ from typing import Final
 
 from proxy.cache.digests import app_tags, tags_of
 from proxy.cache.entry import Stored, Terms
-from proxy.cache.isolation import Belongs, by_body, by_fields
+from proxy.cache.isolation import Belongs, by_body, by_fields, uncoded
 from proxy.cache.ranges import held
 from proxy.cache.terms import NotStored, judge, keepable
 from proxy.cache.vary import selecting_fields
@@ -77,6 +77,12 @@ def verdict(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fet
     return found
 
 
+def refuse_another(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fetched) -> None:
+    """A 304 that names another tenant. Raises: GatewayError TENANT_MISMATCH."""
+    if _by_fields(request, fetched) is Belongs.TO_ANOTHER:
+        refuse_for_tenant(runtime, route, fetched.response)
+
+
 def _verdict(request: CachedRequest, runtime: Runtime, fetched: Fetched) -> Terms | str:
     headers, caching = fetched.headers, request.caching
     found = judge(request.asked(), fetched.status, headers, fetched.requested_ms, fetched.received_ms, caching)
@@ -112,7 +118,9 @@ def belongs_by_body(request: CachedRequest, runtime: Runtime, route: Route, fetc
     assertion = request.caching.assert_tenant
     assert assertion is not None
     assert request.owner is not None
-    belongs = by_body(assertion, body, request.owner)
+    codings = [coding for value in get_all(fetched.headers, b"content-encoding") for coding in list_members(value)]
+    plain = uncoded(body, codings, request.caching.max_body)
+    belongs = Belongs.UNPROVEN if plain is None else by_body(assertion, plain, request.owner)
     if belongs is Belongs.TO_ANOTHER:
         refuse_for_tenant(runtime, route, fetched.response)
     return belongs is Belongs.TO_IT

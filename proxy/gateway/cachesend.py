@@ -9,11 +9,11 @@ from proxy.upstream.framing import NO_BODY
 
 
 async def send_stored(
-    exchange: Exchange, stored: Stored, answer: Answer, caching: Caching, status_field: bytes
+    exchange: Exchange, stored: Stored, answer: Answer, caching: Caching, status_field: bytes, *, aged: bool = True
 ) -> None:
     """Sends it with its Age, our own fields and, where the route says so, Cache-Status. Raises: ConnectionError.
 
-    ``answer`` is what ``stored`` says to this request.
+    ``answer`` is what ``stored`` says to this request; not ``aged``: the app itself has just answered or confirmed it.
     """
     connection = exchange.connection
     if not exchange.payload.is_eof() or connection.draining:
@@ -23,7 +23,8 @@ async def send_stored(
         head = ready[1] if ready is not None and ready[0] is caching else _prepared(exchange, stored, answer, caching)
     else:
         head = _head(exchange, answer, caching)
-    parts = [head, b"Age: %d\r\nX-Request-ID: %b\r\n" % (answer.age_s, exchange.request_id.encode())]
+    age = b"Age: %d\r\n" % answer.age_s if aged else b""
+    parts = [head, age, b"X-Request-ID: %b\r\n" % exchange.request_id.encode()]
     parts += [b"%b: %b\r\n" % field for field in exchange.fields]
     if caching.status_field:
         parts.append(b"Cache-Status: %b\r\n" % status_field)

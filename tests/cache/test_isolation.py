@@ -1,8 +1,11 @@
 """What an answer says of its tenant, and what it does not say."""
 
+import gzip
+import zlib
+
 import pytest
 
-from proxy.cache.isolation import Belongs, by_body, by_fields
+from proxy.cache.isolation import Belongs, by_body, by_fields, uncoded
 from proxy.policy.caching import AssertTenant
 
 FIELD = AssertTenant(header="x-company")
@@ -52,3 +55,33 @@ def test_a_number_is_the_tenant_that_a_token_has_as_text():
     assert by_body(AssertTenant(json=("id",)), b'{"id": 17}', "17") is Belongs.TO_IT
     assert by_body(AssertTenant(json=("id",)), b'{"id": true}', "True") is Belongs.TO_ANOTHER
     assert by_body(AssertTenant(json=("id",)), b'{"id": 17.0}', "17") is Belongs.TO_ANOTHER
+
+
+@pytest.mark.parametrize(
+    ("body", "codings"),
+    [
+        (b"plain", []),
+        (b"plain", [b"identity"]),
+        (gzip.compress(b"plain"), [b"gzip"]),
+        (gzip.compress(b"plain"), [b"x-gzip"]),
+        (zlib.compress(b"plain"), [b"deflate"]),
+    ],
+)
+def test_a_coding_that_nobody_asked_for_hides_nothing(body, codings):
+    assert uncoded(body, codings, 5) == b"plain"
+
+
+@pytest.mark.parametrize(
+    ("body", "codings"),
+    [
+        (b"plain", [b"br"]),
+        (b"plain", [b"gzip"]),
+        (gzip.compress(b"plain"), [b"gzip", b"gzip"]),
+        (gzip.compress(b"plain")[:-1], [b"gzip"]),
+        (gzip.compress(b"plain") + gzip.compress(b"more"), [b"gzip"]),
+        (gzip.compress(b"larger"), [b"gzip"]),
+        (gzip.compress(bytes(10_000_000)), [b"gzip"]),
+    ],
+)
+def test_what_can_not_be_read_whole_proves_nothing(body, codings):
+    assert uncoded(body, codings, 5) is None

@@ -21,6 +21,11 @@ routes:
     upstream: app
     auth: required
     cache: {ttl: 60s, assert_tenant: {header: X-Tenant}}
+  - name: by-field-short
+    match: {path: "/by-field-short/**"}
+    upstream: app
+    auth: required
+    cache: {assert_tenant: {header: X-Tenant}}
   - name: by-json
     match: {path: "/by-json/**"}
     upstream: app

@@ -208,7 +208,7 @@ PRECONDITIONS: dict[str, Case] = {
         Step(By.CACHE, asks=("If-Modified-Since: {+1}",), gets=304),
     ),
     "on-a-miss-the-whole-is-fetched": (
-        Step(By.ORIGIN, (FRESH, TAG), ('If-None-Match: "abc"',), gets=304, sent=("If-None-Match: ",), has=(TAG,)),
+        Step(By.ORIGIN, (FRESH, TAG), ('If-None-Match: "abc"',), gets=304, sent=("If-None-Match: ",), lacks=("Age",)),
         Step(By.CACHE, text="step 1"),
     ),
     "on-a-miss-of-another": (
@@ -248,8 +248,14 @@ def updated(name: str, old: str, new: str, expected: str) -> Case:
 VALIDATION: dict[str, Case] = {
     "by-a-strong-tag": (
         Step(By.ORIGIN, (SHORT, TAG)),
-        Step(By.ETAG, (FRESH,), text="step 1", sent=('If-None-Match: "abc"',), pause_s=STALE_S),
-        Step(By.CACHE, text="step 1"),
+        # Just confirmed: an Age would deny it (§5.1).
+        Step(By.ETAG, (FRESH,), text="step 1", sent=('If-None-Match: "abc"',), lacks=("Age",), pause_s=STALE_S),
+        Step(By.CACHE, text="step 1", has=("Age: 0",)),
+    ),
+    "by-another-cache-above": (
+        Step(By.ORIGIN, (SHORT, TAG)),
+        Step(By.ETAG, (FRESH, "Age: 7"), text="step 1", has=("Age: 7",), pause_s=STALE_S),
+        Step(By.CACHE, text="step 1", has=("Age: 7",)),
     ),
     "by-a-weak-tag": (
         Step(By.ORIGIN, (SHORT, 'ETag: W/"abc"')),

@@ -1,0 +1,186 @@
+"""Whose a stored answer is, and what leaves with it: scopes, cookies, tags, ``assert_tenant``."""
+
+import gzip
+import json
+from itertools import count
+
+import pytest
+
+from tests.e2e.caching.cases import By, Case, Step, failures
+from tests.e2e.gateway import Answer, Gateway, bearer, get, once
+from tests.e2e.origin import Origin
+
+FRESH = "Cache-Control: max-age=3600"
+ISOLATION = "sluicegate_tenant_isolation_violations_total"
+_paths = count()
+
+
+async def ask(gateway: Gateway, path: str, **claims: str) -> Answer:
+    return await once(gateway, get(path, bearer(**claims)))
+
+
+def says(origin: Origin, under: str, *lines: str, body: bytes = b"ok") -> str:
+    """An answer at a path of its own."""
+    path = f"{under}/{next(_paths)}"
+    head = "\r\n".join(["HTTP/1.1 200 OK", *lines, f"Content-Length: {len(body)}", "", ""])
+    origin.answers[path] = head.encode() + body
+    return path
+
+
+async def test_users_of_a_tenant_share_and_tenants_do_not(gateway: Gateway, origin: Origin) -> None:
+    path = says(origin, "/tenant")
+    assert (await ask(gateway, path, tenant="one", user="a")).get("Age") is None
+    assert (await ask(gateway, path, tenant="one", user="b")).get("Age") == "0"
+    assert (await ask(gateway, path, tenant="two", user="a")).get("Age") is None
+    assert (await ask(gateway, path, tenant="two", user="b")).get("Age") == "0"
+
+
+async def test_users_of_user_scope_do_not_share_either(gateway: Gateway, origin: Origin) -> None:
+    path = says(origin, "/user", "Cache-Control: private, max-age=3600")
+    assert (await ask(gateway, path, user="a")).get("Age") is None
+    assert (await ask(gateway, path, user="a")).get("Age") == "0"
+    assert (await ask(gateway, path, user="b")).get("Age") is None
+
+
+async def test_who_has_no_tenant_gets_nothing_stored(gateway: Gateway, origin: Origin) -> None:
+    path = says(origin, "/tenant")
+    for _ in range(2):
+        answer = await once(gateway, get(path, bearer(tenant=None)))
+        assert (answer.status, answer.get("Age")) == (200, None)
+
+
+async def test_every_hit_is_identified_anew(gateway: Gateway, origin: Origin) -> None:
+    path = says(origin, "/tenant")
+    for status in (None, "0"):
+        assert (await ask(gateway, path)).get("Age") == status
+    assert (await once(gateway, get(path))).status == 401
+
+
+@pytest.mark.parametrize("said", ["Cache-Control: public, s-maxage=60, max-age=30", "CDN-Cache-Control: max-age=60"])
+async def test_what_is_not_public_leaves_as_private(gateway: Gateway, origin: Origin, said: str) -> None:
+    """A miss and a hit alike, or a CDN in front would share it."""
+    path = says(origin, "/tenant", said)
+    for age in (None, "0"):
+        answer = await ask(gateway, path)
+        words = [word.strip() for value in answer.all("Cache-Control") for word in value.split(",")]
+        assert answer.get("Age") == age
+        assert "private" in words
+        assert {"public", "s-maxage=60"}.isdisjoint(words)
+        assert answer.get("CDN-Cache-Control") is None
+
+
+async def test_what_is_public_leaves_as_it_came(gateway: Gateway, origin: Origin) -> None:
+    path = says(origin, "/safe", "Cache-Control: public, s-maxage=60")
+    for age in (None, "0"):
+        answer = await once(gateway, get(path))
+        assert (answer.get("Age"), answer.all("Cache-Control")) == (age, ["public, s-maxage=60"])
+
+
+async def test_tags_stay_here_where_the_policy_strips_them(gateway: Gateway, origin: Origin) -> None:
+    for under, kept in (("/tenant", False), ("/safe", True)):
+        path = says(origin, under, FRESH, "Cache-Tag: a, b", "Surrogate-Key: c d")
+        for age in (None, "0"):
+            answer = await once(gateway, get(path, *([] if kept else [bearer()])))
+            assert answer.get("Age") == age
+            assert (answer.get("Cache-Tag") is not None, answer.get("Surrogate-Key") is not None) == (kept, kept)
+
+
+SAFE: dict[str, Case] = {
+    "set-cookie": (Step(By.ORIGIN, (FRESH, "Set-Cookie: a=b"), has=("Set-Cookie: a=b",)), Step(By.ORIGIN, (FRESH,))),
+    "guessed": (Step(By.ORIGIN, ("Last-Modified: {-86400}",)), Step(By.ORIGIN)),
+    "no-cache-of-a-client": (Step(By.ORIGIN, (FRESH,)), Step(By.CACHE, asks=("Cache-Control: no-cache",))),
+    "max-age-of-a-client": (Step(By.ORIGIN, (FRESH,)), Step(By.CACHE, asks=("Cache-Control: max-age=0",))),
+    "only-if-cached": (Step(By.CACHE, asks=("Cache-Control: only-if-cached",), gets=504), Step(By.ORIGIN)),
+    "disconnected": (
+        Step(By.ORIGIN, ("Cache-Control: max-age=1",)),
+        Step(By.ANYONE, cuts=True, gets=502, lacks=("Age",), pause_s=1.1),
+    ),
+    "stale-if-error": (
+        Step(By.ORIGIN, ("Cache-Control: max-age=1, stale-if-error=60",)),
+        Step(By.CACHE, cuts=True, has=("Age: 1",), pause_s=1.1),
+    ),
+    "an-error-takes-no-answers-place": (
+        Step(By.ORIGIN, ("Cache-Control: max-age=1, stale-if-error=60", 'ETag: "a"')),
+        Step(By.ANYONE, (FRESH,), status=500, gets=200, text="step 1", pause_s=1.1),
+        Step(By.ETAG, (FRESH,), text="step 1"),
+    ),
+}
+
+
+async def test_the_safe_profile_takes_fewer_liberties(gateway: Gateway, origin: Origin) -> None:
+    assert await failures(gateway, origin, SAFE, "/safe") == {}
+
+
+# --- assert_tenant ---
+
+OWN, ANOTHER = {"data": [{"company_id": "acme"}] * 2}, {"data": [{"company_id": "acme"}, {"company_id": "evil"}]}
+
+
+def told(origin: Origin, document: object, how: str) -> str:
+    """A JSON body: with its length, in chunks, or coded although nobody asked for it."""
+    body = json.dumps(document).encode()
+    if how == "gzip":
+        return says(origin, "/by-json", "Content-Encoding: gzip", body=gzip.compress(body))
+    path = says(origin, "/by-json", body=body)
+    if how == "chunked":
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\n\r\n"
+        origin.answers[path] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+    return path
+
+
+async def refused(gateway: Gateway, path: str) -> None:
+    """Each time anew: it is never stored."""
+    for _ in range(2):
+        before = gateway.metric(ISOLATION)
+        answer = await ask(gateway, path)
+        assert (answer.status, answer.get("Content-Type")) == (502, "application/problem+json")
+        assert b"evil" not in answer.body
+        assert gateway.metric(ISOLATION) == before + 1
+
+
+@pytest.mark.parametrize("how", ["length", "chunked", "gzip"])
+async def test_an_answer_whose_body_names_another_tenant_is_refused(gateway: Gateway, origin: Origin, how: str) -> None:
+    await refused(gateway, told(origin, ANOTHER, how))
+
+
+@pytest.mark.parametrize("how", ["length", "chunked", "gzip"])
+async def test_one_that_names_its_own_is_stored(gateway: Gateway, origin: Origin, how: str) -> None:
+    path = told(origin, OWN, how)
+    for age in (None, "0"):
+        answer = await ask(gateway, path)
+        body = gzip.decompress(answer.body) if how == "gzip" else answer.body
+        assert (answer.status, answer.get("Age"), json.loads(body)) == (200, age, OWN)
+
+
+async def test_a_body_that_is_looked_into_is_asked_for_uncoded(gateway: Gateway, origin: Origin) -> None:
+    await once(gateway, get(says(origin, "/by-json"), bearer(), "Accept-Encoding: gzip, br"))
+    assert origin.last().get("Accept-Encoding") is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data": {}}', b"no json", b"\x1f\x8bno gzip"])
+async def test_one_that_does_not_say_passes_and_is_not_stored(gateway: Gateway, origin: Origin, body: bytes) -> None:
+    coded = ("Content-Encoding: gzip",) if body.startswith(b"\x1f") else ()
+    path = says(origin, "/by-json", *coded, body=body)
+    for _ in range(2):
+        answer = await ask(gateway, path)
+        assert (answer.status, answer.get("Age"), answer.body) == (200, None, body)
+
+
+async def test_a_field_that_names_another_tenant_is_refused(gateway: Gateway, origin: Origin) -> None:
+    await refused(gateway, says(origin, "/by-field", "X-Tenant: evil"))
+    await refused(gateway, says(origin, "/by-field", "X-Tenant: acme", "X-Tenant: evil"))
+
+
+async def test_a_field_that_names_its_own_is_stored_and_none_is_not(gateway: Gateway, origin: Origin) -> None:
+    own, silent = says(origin, "/by-field", "X-Tenant: acme"), says(origin, "/by-field")
+    assert [(await ask(gateway, own)).get("Age") for _ in range(2)] == [None, "0"]
+    assert [(await ask(gateway, silent)).get("Age") for _ in range(2)] == [None, None]
+
+
+async def test_a_304_that_names_another_tenant_is_refused(gateway: Gateway, origin: Origin) -> None:
+    path = says(origin, "/by-field-short", "X-Tenant: acme", 'ETag: "a"', "Cache-Control: public, max-age=0")
+    assert (await ask(gateway, path)).status == 200
+    origin.answers[path] = b'HTTP/1.1 304 Not Modified\r\nX-Tenant: evil\r\nETag: "a"\r\n\r\n'
+    before = gateway.metric(ISOLATION)
+    assert (await ask(gateway, path)).status == 502
+    assert gateway.metric(ISOLATION) == before + 1
