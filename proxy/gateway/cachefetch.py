@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from time import monotonic
 from typing import Final
 
 from proxy.cache import cachestatus
@@ -35,7 +36,7 @@ from proxy.gateway.cachefill import (
     stored_of,
     verdict,
 )
-from proxy.gateway.caches import LEASE_MS, Caches
+from proxy.gateway.caches import LEASE_MS, POLL_MOST_S, POLL_S, Caches
 from proxy.gateway.cachesend import send_stored
 from proxy.gateway.exchange import CacheResult
 from proxy.gateway.relay import Observer, send_answer, send_observed
@@ -90,6 +91,10 @@ class Leading:
         if self._outcome is None and not isinstance(outcome, GatewayError):
             self._outcome, self._why = outcome, why
         self._caches.flights.land(self._flight, outcome)
+
+    def found(self, stored: Stored) -> None:
+        """Tells them of what another worker has stored."""
+        self._caches.flights.land(self._flight, stored)
 
     def ends(self) -> None:
         """Lets others lead, once they can see what it came to."""
@@ -393,8 +398,7 @@ async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: 
     flight = caches.flights.begin(request.key)
     leading = Leading(caches, request.key, flight)
     try:
-        await leading.begins()
-        if leading.elsewhere:
+        if not await _leads_refresh(request, caches, best, leading):
             return
         exchange = copy.copy(request.exchange)
         exchange.http10 = True  # whoever asked has got an answer: no interim one may follow it
@@ -411,6 +415,38 @@ async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: 
     finally:
         caches.flights.land(flight, Ended.ABANDONED)
         leading.ends()
+
+
+async def _leads_refresh(request: CachedRequest, caches: Caches, best: Stored, leading: Leading) -> bool:
+    """False: another worker has fetched anew, and that is here now; or it takes longer than a request would wait."""
+    give_up_s, pause_s = monotonic() + request.caching.wait_ms / 1000, POLL_S
+    while True:
+        await leading.begins()
+        newer = await _found_newer(request, caches, best)
+        if newer is not None:
+            caches.adopt(request.owner, newer, caches.clock.now_ms())
+            leading.found(newer)
+            return False
+        if not leading.elsewhere:
+            return True
+        if monotonic() >= give_up_s:
+            return False
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, POLL_MOST_S)
+
+
+async def _found_newer(request: CachedRequest, caches: Caches, best: Stored) -> Stored | None:
+    """What another worker has fetched anew since ``best``, for the same requests."""
+
+    def newer(stored: Stored) -> bool:
+        return (
+            stored.vary == best.vary
+            and stored.terms.received_ms > best.terms.received_ms
+            and caches.may_reuse(stored, caches.clock.now_ms())
+        )
+
+    found = await caches.shared.get(request.key, newer)
+    return next(filter(newer, found.variants), None) if found is not None else None
 
 
 async def _renewed(

@@ -34,10 +34,13 @@ from proxy.telemetry.metrics import (
 log = logging.getLogger("sluicegate.cache")
 
 MOST_BESIDES: Final = 256  # writes to Redis and refreshes under way, of one worker; what comes on top is not begun
+MOST_REFRESHES: Final = 64  # beyond so many of both no refresh is: a write is short, and others wait for it
 GAUGES_S: Final = 1.0
 KEPT_MS: Final = 600_000  # in Redis after it is stale, to be validated or to stand in for an upstream that fails
 MOST_KEPT_MS: Final = 24 * 3_600_000
 LEASE_MS: Final = 3_000  # renewed while the fetch lasts: so long others wait for a worker that has died
+POLL_S: Final = 0.01  # between two looks at what another worker fetches, doubled up to
+POLL_MOST_S: Final = 0.08
 
 
 class Caches:
@@ -95,6 +98,14 @@ class Caches:
         """In memory at once."""
         self.memory.put(stored.key, owner, stored, now_ms)
 
+    def adopt(self, owner: str | None, stored: Stored, now_ms: int) -> None:
+        """In memory, as it was found in Redis: unless something newer has come meanwhile."""
+        held = self.memory.get(stored.key)
+        if held is None or all(
+            each.vary != stored.vary or each.terms.received_ms < stored.terms.received_ms for each in held.variants
+        ):
+            self.keep(owner, stored, now_ms)
+
     async def share(self, stored: Stored) -> None:
         """In Redis, for as long as it may be of use."""
         terms = stored.terms
@@ -103,9 +114,9 @@ class Caches:
             left_ms += KEPT_MS
         await self.shared.put(stored.key, stored, min(left_ms, MOST_KEPT_MS))
 
-    def besides(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Does it while nobody waits for it. Whether it was begun: beyond a bound it is not."""
-        if len(self._besides) >= MOST_BESIDES:
+    def besides(self, work: Coroutine[Any, Any, None], most: int = MOST_BESIDES) -> bool:
+        """Does it while nobody waits for it. Whether it was begun: with ``most`` others under way it is not."""
+        if len(self._besides) >= most:
             work.close()
             return False
         task = asyncio.create_task(work)

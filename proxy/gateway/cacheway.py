@@ -22,6 +22,7 @@ from proxy.core.identity import Identity
 from proxy.gateway.admission import admit
 from proxy.gateway.cachedrequest import CachedRequest, may_bypass, owner_of
 from proxy.gateway.cachefetch import Fetch, Leading, refresh
+from proxy.gateway.caches import MOST_REFRESHES, POLL_MOST_S, POLL_S
 from proxy.gateway.cachesend import send_stored
 from proxy.gateway.exchange import CacheResult, Exchange
 from proxy.gateway.runtime import Runtime
@@ -29,8 +30,6 @@ from proxy.metering.decision import Decision
 from proxy.policy.caching import WHOLE
 from proxy.policy.model import Route
 
-POLL_S: Final = 0.01  # between two looks at what another worker fetches, doubled up to
-POLL_MOST_S: Final = 0.08
 NO_OWNER: Final = "no-owner"
 
 
@@ -110,7 +109,7 @@ class _Way:
     async def _look_far(self) -> bool:
         """In Redis. What is found there is kept near. Whether it answers the request."""
         caches, request = self._caches, self._request
-        found = await caches.shared.get(request.key)
+        found = await caches.shared.get(request.key, self._wants)
         if found is None:
             return False
         now_ms = caches.clock.now_ms()
@@ -118,8 +117,15 @@ class _Way:
             caches.flights.mark(request.key, monotonic() * 1000)
         variants = [stored for stored in reversed(found.variants) if caches.may_reuse(stored, now_ms)]
         for stored in variants:
-            caches.keep(request.owner, stored, now_ms)
+            caches.adopt(request.owner, stored, now_ms)
         return self._consider(variants)
+
+    def _wants(self, stored: Stored) -> bool:
+        """Whether a large body is worth reading: nothing forbids it, and the request selects it."""
+        request, caches = self._request, self._caches
+        if not caches.may_reuse(stored, caches.clock.now_ms()):
+            return False
+        return choose([stored], request.headers, self._caching.profile) is not None
 
     # --- who fetches ---
 
@@ -167,7 +173,7 @@ class _Way:
         try:
             if await self._look(leading) or await self._await_others(leading, give_up_s):
                 assert self._best is not None
-                self._caches.flights.land(flight, self._best)
+                leading.found(self._best)
                 await self._hit(CacheResult.HIT)
                 return
             await self._fetch(leading)
@@ -184,7 +190,8 @@ class _Way:
                 return True
             if self._caches.flights.is_marked(self._request.key, monotonic() * 1000):
                 return False
-            await leading.begins()
+            if await leading.begins() and await self._look_far():
+                return True
         return False
 
     async def _follow(self, flight: Flight, give_up_s: float) -> bool:
@@ -222,8 +229,9 @@ class _Way:
             looking.cancel()
 
     async def _look_and_lease(self, leading: Leading) -> bool:
-        found, _ = await asyncio.gather(self._look_far(), leading.begins())
-        return found
+        """An answer is stored before its lease ends: who has got the lease looks once more, and finds it."""
+        found, leads = await asyncio.gather(self._look_far(), leading.begins())
+        return found or (leads and await self._look_far())
 
     async def _fetch(self, leading: Leading | None) -> None:
         """Raises: GatewayError; NOT_CACHED where the client wants nothing fetched."""
@@ -264,7 +272,7 @@ class _Way:
             result, why = CacheResult.STALE, "asked" if self._use is Use.AS_ASKED else "revalidating"
             renews = self._use is Use.WHILE_REVALIDATING
         if renews and self._request.exchange.method == "GET":
-            caches.besides(refresh(self._request, self._runtime, self._route, best))
+            caches.besides(refresh(self._request, self._runtime, self._route, best), MOST_REFRESHES)
         await self._send(best, result, why, now_ms)
 
     async def _serve_stale(self, failure: Failure) -> bool:
