@@ -1,15 +1,19 @@
 """What the listeners need of the parent, and how they answer."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from aiohttp import web
 
 from proxy.policy.model import Maintenance, Policy
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.sheet import SeriesKey
 
 
 class Exposer(Protocol):
     def scrape(self, accept: str) -> tuple[bytes, str]: ...
+    def totals(self) -> Mapping[SeriesKey, float]: ...
 
 
 class Gateway(Protocol):
@@ -17,6 +21,7 @@ class Gateway(Protocol):
 
     policy: Policy
     draining: bool
+    metrics: Metrics  # the parent's own
 
     @property
     def exposition(self) -> Exposer: ...

@@ -13,8 +13,10 @@ from aiohttp import web
 
 from proxy.admin.accounts import Accounts
 from proxy.admin.answers import Gateway, as_json
+from proxy.admin.cachecontrols import CacheControls
 from proxy.admin.errands import Errands
 from proxy.admin.guard import Guard
+from proxy.core.clock import SystemClock
 from proxy.core.units import UnitError, parse_duration_ms
 from proxy.gateway.sockets import CannotListen
 from proxy.policy.model import Address, Maintenance
@@ -129,7 +131,12 @@ async def listeners(
             on_bound("metrics", host, port)
         if policy.admin is not None:
             guard = Guard(policy.admin.token)
-            routes = [*readings, *Controls(gateway, guard).routes(), *Accounts(gateway, guard, Errands()).routes()]
+            routes = [
+                *readings,
+                *Controls(gateway, guard).routes(),
+                *Accounts(gateway, guard, Errands()).routes(),
+                *CacheControls(gateway, guard, SystemClock()).routes(),
+            ]
             host, port = await stack.enter_async_context(_serving("admin", policy.admin.address, routes))
             on_bound("admin", host, port)
         yield

@@ -41,6 +41,11 @@ def shown(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def precisely(at_ms: int) -> str:
+    """In UTC, to the millisecond (RFC 3339)."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _written_ms(text: str, zone: tzinfo) -> int | None:
     try:
         moment = datetime.fromisoformat(text)

@@ -1,9 +1,10 @@
 """Appends what ops purge to the log that every worker of every gateway reads: all of them obey within a second."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from proxy.admin.cachestats import scope_of
+from proxy.admin.moments import precisely
 from proxy.admin.purgewords import Wanted, cachings, digests
 from proxy.admin.stores import Unanswered, cache_url
 from proxy.cache.purgelog import LOG, MAX_RECORDS
@@ -33,7 +34,7 @@ class Purged:
         return id_parts(self.record)[0]
 
     def __str__(self) -> str:
-        return f"purged {self.wanted}: what was stored before {instant(self.at_ms)} is not reused"
+        return f"purged {self.wanted}: what was stored before {precisely(self.at_ms)} is not reused"
 
     def as_json(self) -> dict[str, Any]:
         wanted = self.wanted
@@ -48,7 +49,7 @@ class Purged:
         }
         return {
             "purged": {name: value for name, value in what.items() if value is not None},
-            "before": instant(self.at_ms),
+            "before": precisely(self.at_ms),
             "record": "{}-{}".format(*id_parts(self.record)),
             "obeyed_within_s": OBEYED_S,
             "routes_concerned": self.concerned,
@@ -71,12 +72,7 @@ async def purge(policy: Policy, wanted: Wanted) -> Purged:
     return Purged(wanted, number_of(told[-1]), _concerns(policy, wanted))
 
 
-def instant(at_ms: int) -> str:
-    """In UTC, to the millisecond (RFC 3339)."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _concerns(policy: Policy, wanted: Wanted) -> bool:
     if wanted.url is not None:
         return bool(cachings(wanted.url, policy))
-    return any(route.caching is not None for route in policy.routes)
+    return any(scope_of(route) is not None for route in policy.routes)

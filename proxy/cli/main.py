@@ -1,5 +1,5 @@
 """Parses the command line and calls the command. Exit codes: 0 done, 1 refused (a policy, a key) or
-not to be told (a ledger that is away), 2 a wrong call."""
+not to be told (a ledger or a Redis that is away), 2 a wrong call."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__
-from proxy.cli import check, demo, explain, keys, moneyarguments, run
+from proxy.cli import cachearguments, check, demo, explain, keys, moneyarguments, run
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
     keys.add_parser(commands)
     moneyarguments.add_parsers(commands)
+    cachearguments.add_parsers(commands)
     return top
 
 

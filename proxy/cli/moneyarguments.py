@@ -32,14 +32,14 @@ def called(module: str) -> Callable[[argparse.Namespace], int]:
     return call
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=CONFIG, help="the policy file (config.yaml)")
     parser.add_argument("--allow-missing-secrets", action="store_true", help="unset ${VARIABLES} are no errors")
 
 
 def _add_usage(commands: Commands) -> None:
     usage = commands.add_parser("usage", help="who used how much of what, and what it cost")
-    _add_config(usage)
+    add_config(usage)
     usage.add_argument(
         "--by", default="tenant", metavar="WORDS", help="such as tenant,model,feature,day; tenant if left out"
     )
@@ -68,7 +68,7 @@ def _add_budget(commands: Commands) -> None:
     grant.add_argument("--budget", metavar="NAME", help="this one alone; all that are counted by SCOPE")
     grant.add_argument("--by", metavar="NAME", help="who grants it; whoever runs the command")
     for parser in (show, grant):
-        _add_config(parser)
+        add_config(parser)
         parser.add_argument("--json", action="store_true")
         parser.set_defaults(call=called("budget"))
 
@@ -95,13 +95,13 @@ def _add_ledger(commands: Commands) -> None:
         ("version", "tell at which version the tables are; 1 if it is not this program's"),
     ):
         parser = verbs.add_parser(verb, help=summary)
-        _add_config(parser)
+        add_config(parser)
         parser.add_argument("--url", help="the ledger itself, instead of a policy; '-' reads it from standard input")
         parser.set_defaults(call=called("ledger"))
 
 
 def _add_reconcile(commands: Commands) -> None:
     reconcile = commands.add_parser("reconcile", help="compare budgets' counters, outbox, holds and ledger")
-    _add_config(reconcile)
+    add_config(reconcile)
     reconcile.add_argument("--json", action="store_true")
     reconcile.set_defaults(call=called("reconcile"))

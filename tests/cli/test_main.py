@@ -16,6 +16,7 @@ def test_every_command_is_documented_and_callable() -> None:
     assert set(summaries) == {
         *("run", "check", "explain", "demo", "keys"),
         *("usage", "budget", "prices", "ledger", "reconcile"),
+        *("purge", "cache"),
     }
     assert all(summaries.values())
 
