@@ -1,6 +1,7 @@
 """What of an upstream's answer is stored, and what is kept of a body as it passes."""
 
 import asyncio
+import gzip
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,16 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway import cachefill
 from proxy.gateway.cachedrequest import CachedRequest, owner_of
-from proxy.gateway.cachefill import Fetched, Keeper, Preceded, belongs_by_body, read_whole, stored_of, verdict
+from proxy.gateway.cachefill import (
+    Fetched,
+    Keeper,
+    Preceded,
+    belongs_by_body,
+    read_whole,
+    refuse_another,
+    stored_of,
+    verdict,
+)
 from proxy.policy.caching import AssertTenant, CacheScope, Caching, Profile
 from proxy.upstream.response import Response
 from tests.gateway.conftest import exchange_of
@@ -90,6 +100,16 @@ def test_an_answer_that_names_another_tenant_is_refused_and_counted():
     assert verdict(one, runtime, ROUTE, fetched()) == cachefill.UNPROVEN
 
 
+def test_a_304_that_names_another_tenant_is_refused_and_one_that_names_none_is_not():
+    runtime, one = Runtime(), request(assert_tenant=AssertTenant(header="x-company"))
+    refuse_another(one, runtime, ROUTE, fetched([], 304))
+    refuse_another(one, runtime, ROUTE, fetched([(b"X-Company", b"acme")], 304))
+    assert not runtime.counted
+    with pytest.raises(GatewayError):
+        refuse_another(one, runtime, ROUTE, fetched([(b"X-Company", b"umbrella")], 304))
+    assert runtime.counted
+
+
 def test_another_tenants_error_is_refused_as_well():
     """What is not stored would leak just the same."""
     one = request(assert_tenant=AssertTenant(header="x-company"))
@@ -105,6 +125,10 @@ def test_a_body_is_looked_into():
     with pytest.raises(GatewayError):
         belongs_by_body(one, runtime, ROUTE, fetched(), b'{"id": "umbrella"}')
     assert runtime.counted
+    coded = fetched([(b"Content-Encoding", b"gzip")])
+    assert belongs_by_body(one, runtime, ROUTE, coded, gzip.compress(b'{"id": "acme"}'))
+    with pytest.raises(GatewayError):
+        belongs_by_body(one, runtime, ROUTE, coded, gzip.compress(b'{"id": "umbrella"}'))
 
 
 def test_a_part_that_is_not_what_it_says_is_not_kept():

@@ -89,3 +89,15 @@ async def test_a_head_request_gets_the_length_and_no_body():
 async def test_a_worker_that_drains_says_so(draining):
     lines, _ = await sent(stored(), draining=draining)
     assert (b"Connection: close" in lines) is draining
+
+
+async def test_what_the_app_has_just_said_has_no_age():
+    """It would deny that the app was asked (RFC 9111 §5.1)."""
+    exchange = exchange_of(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    exchange.connection = Connection()
+    one = stored()
+    ready = answer(one, PLAIN, "GET", exchange.headers, NOW)
+    await send_stored(exchange, one, ready, TENANT, b"sluicegate; fwd=stale", aged=False)
+    assert b"\r\nAge:" not in exchange.connection.sent
+    lines, _ = await sent(one)
+    assert b"Age: 7" in lines
