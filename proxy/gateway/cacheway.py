@@ -204,7 +204,7 @@ class _Way:
         if isinstance(outcome, Stored) and self._consider([outcome]):
             await self._hit(CacheResult.COALESCED)
         elif isinstance(outcome, GatewayError):
-            if not await self._serve_stale(Failure.DISCONNECTED):
+            if not await self._serve_stale_for(outcome):
                 raise GatewayError(outcome.reason, outcome.detail) from outcome
         elif outcome is not Ended.FAILING or not await self._serve_stale(Failure.STATUS):
             await self._go_alone(looks=False)
@@ -247,7 +247,7 @@ class _Way:
             if error.error_class.fault is not Fault.UPSTREAM or request.exchange.status:
                 raise
             fetch.failed(error)
-            if not await self._serve_stale(Failure.DISCONNECTED):
+            if not await self._serve_stale_for(error):
                 raise
             return
         await self._serve_stale(Failure.STATUS)
@@ -274,6 +274,10 @@ class _Way:
         if renews and self._request.exchange.method == "GET":
             caches.besides(refresh(self._request, self._runtime, self._route, best), MOST_REFRESHES)
         await self._send(best, result, why, now_ms)
+
+    async def _serve_stale_for(self, error: GatewayError) -> bool:
+        """Not where the app has mixed up tenants: that must not go by unseen."""
+        return error.reason is not Reason.TENANT_MISMATCH and await self._serve_stale(Failure.DISCONNECTED)
 
     async def _serve_stale(self, failure: Failure) -> bool:
         """Whether there is something that stands in for an upstream that has failed."""
