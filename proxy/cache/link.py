@@ -75,11 +75,12 @@ class Link:
             return AWAY
         return await self._bounded(parts, options)
 
-    async def run(self, script: Script, key: bytes, *args: Any) -> Any:
-        """The script's reply, or AWAY."""
+    async def run(self, script: Script, keys: tuple[bytes, ...], *args: Any) -> Any:
+        """The script's reply, or AWAY. All keys have one hash tag."""
         if not self._breaker.closed:
             return AWAY
-        return await self._bounded(("EVALSHA", script.sha1, 1, key, *args), {}, ("EVAL", script.source, 1, key, *args))
+        call = (len(keys), *keys, *args)
+        return await self._bounded(("EVALSHA", script.sha1, *call), {}, ("EVAL", script.source, *call))
 
     async def close(self) -> None:
         """Closes every connection."""

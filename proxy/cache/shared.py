@@ -18,6 +18,7 @@ from typing import Final
 from proxy.cache.codec import apart, body_length, decode, encode
 from proxy.cache.digests import key_digest
 from proxy.cache.entry import Stored
+from proxy.cache.leases import lease_key
 from proxy.cache.link import AWAY, Absent, Link
 from proxy.cache.room import Room
 from proxy.store.scripts import load
@@ -70,6 +71,7 @@ class Shared:
         self._link = link
         self._room = room
         self._put = load("cache_put")
+        self._look = load("cache_look")
 
     async def get(self, key: bytes, wanted: Callable[[Stored], bool] | None = None) -> Found | None:
         """What there is for a canonical key; None: nothing, or no answer in time.
@@ -78,7 +80,23 @@ class Shared:
         """
         digest = key_digest(key)
         reply = await self._link.call("HGETALL", _ANSWERS % digest)
-        if reply is AWAY or not reply:
+        return await self._found(digest, key, {} if reply is AWAY else reply, wanted)
+
+    async def look(
+        self, key: bytes, token: bytes, lease_ms: int, wanted: Callable[[Stored], bool] | None = None
+    ) -> tuple[Found | None, bool | None]:
+        """As ``get``, and at the same moment whether this token now has the lease (``Leases``); None: nobody knows."""
+        digest = key_digest(key)
+        reply = await self._link.run(self._look, (_ANSWERS % digest, lease_key(digest)), token, lease_ms)
+        if reply is AWAY:
+            return None, None
+        leased, flat = reply
+        return await self._found(digest, key, dict(zip(flat[::2], flat[1::2], strict=True)), wanted), leased == 1
+
+    async def _found(
+        self, digest: bytes, key: bytes, reply: dict[bytes, bytes], wanted: Callable[[Stored], bool] | None
+    ) -> Found | None:
+        if not reply:
             return None
         variants, until_ms = [], 0
         for name, expiry in _index_of(reply):
@@ -130,7 +148,7 @@ class Shared:
         return await self._link.call("DEL", _ANSWERS % key_digest(key)) is not AWAY
 
     async def _keep(self, digest: bytes, name: bytes, record: bytes, ttl_ms: int) -> bool:
-        return await self._link.run(self._put, _ANSWERS % digest, name, record, ttl_ms, MAX_VARIANTS) is not AWAY
+        return await self._link.run(self._put, (_ANSWERS % digest,), name, record, ttl_ms, MAX_VARIANTS) is not AWAY
 
     async def _whole(
         self, digest: bytes, key: bytes, record: bytes, wanted: Callable[[Stored], bool] | None

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -14,6 +15,7 @@ from proxy.cache.flights import MARK_MS, Ended, Flight
 from proxy.cache.freshen import freshen, freshen_by_head
 from proxy.cache.ranges import combine, completion, within
 from proxy.cache.reuse import PLAIN, STALE_IF_ERROR, Failure, serves_on_error
+from proxy.cache.shared import Found
 from proxy.core.errors import GatewayError
 from proxy.core.headers import RawHeaders, get_all
 from proxy.gateway.cachedrequest import CachedRequest
@@ -67,14 +69,17 @@ class Leading:
         self._timer: asyncio.TimerHandle | None = None
         self.elsewhere = False
 
-    async def begins(self) -> bool:
-        """Tries to get the lease; whether it is had. Where Redis is away each worker leads for itself."""
-        got = await self._caches.leases.try_lease(self._key, self._token, LEASE_MS)
+    async def look(self, wanted: Callable[[Stored], bool]) -> Found | None:
+        """What is stored, as of the moment at which it tries for the lease: an answer is stored before its lease ends.
+
+        Where Redis is away each worker leads for itself.
+        """
+        found, got = await self._caches.shared.look(self._key, self._token, LEASE_MS, wanted)
         self.elsewhere = got is False
-        if got:
+        if got and not self._leased:
             self._leased = True
             self._renew_later()
-        return self._leased
+        return found
 
     def _renew_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LEASE_MS / 3000, self._renew)
@@ -421,8 +426,7 @@ async def _leads_refresh(request: CachedRequest, caches: Caches, best: Stored, l
     """False: another worker has fetched anew, and that is here now; or it takes longer than a request would wait."""
     give_up_s, pause_s = monotonic() + request.caching.wait_ms / 1000, POLL_S
     while True:
-        await leading.begins()
-        newer = await _found_newer(request, caches, best)
+        newer = await _found_newer(leading, caches, best)
         if newer is not None:
             caches.adopt(request.owner, newer, caches.clock.now_ms())
             leading.found(newer)
@@ -435,7 +439,7 @@ async def _leads_refresh(request: CachedRequest, caches: Caches, best: Stored, l
         pause_s = min(2 * pause_s, POLL_MOST_S)
 
 
-async def _found_newer(request: CachedRequest, caches: Caches, best: Stored) -> Stored | None:
+async def _found_newer(leading: Leading, caches: Caches, best: Stored) -> Stored | None:
     """What another worker has fetched anew since ``best``, for the same requests."""
 
     def newer(stored: Stored) -> bool:
@@ -445,7 +449,7 @@ async def _found_newer(request: CachedRequest, caches: Caches, best: Stored) -> 
             and caches.may_reuse(stored, caches.clock.now_ms())
         )
 
-    found = await caches.shared.get(request.key, newer)
+    found = await leading.look(newer)
     return next(filter(newer, found.variants), None) if found is not None else None
 
 

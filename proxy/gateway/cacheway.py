@@ -106,10 +106,14 @@ class _Way:
         self._why = BECAUSE.get(use, Forwarded.MISS)
         return use.serves
 
-    async def _look_far(self) -> bool:
-        """In Redis. What is found there is kept near. Whether it answers the request."""
+    async def _look_far(self, leading: Leading | None) -> bool:
+        """In Redis, where ``leading`` also tries for the lease. What is found there is kept near. Whether it answers
+        the request."""
         caches, request = self._caches, self._request
-        found = await caches.shared.get(request.key, self._wants)
+        if leading is None:
+            found = await caches.shared.get(request.key, self._wants)
+        else:
+            found = await leading.look(self._wants)
         if found is None:
             return False
         now_ms = caches.clock.now_ms()
@@ -186,12 +190,10 @@ class _Way:
         while leading.elsewhere and monotonic() < give_up_s:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, POLL_MOST_S)
-            if await self._look_far():
+            if await self._look_far(leading):
                 return True
             if self._caches.flights.is_marked(self._request.key, monotonic() * 1000):
                 return False
-            if await leading.begins() and await self._look_far():
-                return True
         return False
 
     async def _follow(self, flight: Flight, give_up_s: float) -> bool:
@@ -218,7 +220,7 @@ class _Way:
 
     async def _look(self, leading: Leading | None) -> bool:
         """In Redis, beside the admission where a hit pays as much as any request."""
-        looks = self._look_far() if leading is None else self._look_and_lease(leading)
+        looks = self._look_far(leading)
         if self._caching.hits_pay != WHOLE:
             return await looks
         looking = asyncio.create_task(looks)
@@ -227,11 +229,6 @@ class _Way:
             return await looking
         finally:
             looking.cancel()
-
-    async def _look_and_lease(self, leading: Leading) -> bool:
-        """An answer is stored before its lease ends: who has got the lease looks once more, and finds it."""
-        found, leads = await asyncio.gather(self._look_far(), leading.begins())
-        return found or (leads and await self._look_far())
 
     async def _fetch(self, leading: Leading | None) -> None:
         """Raises: GatewayError; NOT_CACHED where the client wants nothing fetched."""

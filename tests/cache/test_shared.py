@@ -50,6 +50,16 @@ async def test_what_was_put_is_found(shared: Shared) -> None:
     assert await shared.get(KEY) == Found((stored,))
 
 
+async def test_a_look_finds_what_was_put_and_gives_the_lease_to_one(shared: Shared) -> None:
+    """Who gets it after an answer was stored has seen that answer."""
+    assert await shared.look(KEY, b"a", 10_000) == (None, True)
+    assert await shared.look(KEY, b"b", 10_000) == (None, False)
+    stored = answer(KEY)
+    assert await shared.put(KEY, stored, 60_000)
+    assert await shared.look(KEY, b"b", 10_000) == (Found((stored,)), False)
+    assert await shared.look(KEY, b"a", 10_000) == (Found((stored,)), True)
+
+
 async def test_a_large_body_comes_back_from_its_pieces(shared: Shared, empty_redis: Server) -> None:
     body = bytes(range(256)) * 3_000
     stored = answer(KEY, headers=INCOMPRESSIBLE, body=body)

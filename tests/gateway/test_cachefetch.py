@@ -18,9 +18,6 @@ class Leases:
     def __init__(self, told, grants):
         self.told, self.grants = told, grants
 
-    async def try_lease(self, _key, _token, _ttl_ms):
-        return self.grants
-
     async def renew(self, _key, _token, _ttl_ms):
         self.told.append("renew")
 
@@ -45,6 +42,9 @@ class Caches:
     def besides(self, work):
         self.tasks.append(asyncio.ensure_future(work))
 
+    async def look(self, _key, _token, _ttl_ms, _wanted):
+        return None, self.leases.grants
+
     async def share(self, stored):
         await asyncio.sleep(0)
         self.told.append(("share", stored))
@@ -64,7 +64,7 @@ def leading(caches):
 async def test_others_may_lead_once_they_can_see_the_answer():
     caches = Caches()
     one = leading(caches)
-    await one.begins()
+    await one.look(bool)
     assert not one.elsewhere
     one.landed(ANSWER)
     one.ends()
@@ -75,7 +75,7 @@ async def test_others_may_lead_once_they_can_see_the_answer():
 async def test_what_cannot_be_stored_is_marked_before_others_may_lead():
     caches = Caches()
     one = leading(caches)
-    await one.begins()
+    await one.look(bool)
     one.landed(Ended.UNCACHEABLE)
     one.ends()
     await caches.done()
@@ -86,7 +86,7 @@ async def test_what_cannot_be_stored_is_marked_before_others_may_lead():
 async def test_what_brought_nothing_lets_others_lead_at_once(outcome):
     caches = Caches()
     one = leading(caches)
-    await one.begins()
+    await one.look(bool)
     one.landed(outcome)
     one.ends()
     await caches.done()
@@ -96,7 +96,7 @@ async def test_what_brought_nothing_lets_others_lead_at_once(outcome):
 async def test_where_another_worker_leads_nothing_is_released():
     caches = Caches(grants=False)
     one = leading(caches)
-    await one.begins()
+    await one.look(bool)
     assert one.elsewhere
     one.ends()
     await caches.done()
@@ -106,7 +106,7 @@ async def test_where_another_worker_leads_nothing_is_released():
 async def test_where_nobody_can_tell_it_leads_for_its_own_worker():
     caches = Caches(grants=None)
     one = leading(caches)
-    await one.begins()
+    await one.look(bool)
     assert not one.elsewhere
     one.landed(ANSWER)
     one.ends()
