@@ -179,7 +179,9 @@ async def test_a_field_that_names_its_own_is_stored_and_none_is_not(gateway: Gat
 
 async def test_a_304_that_names_another_tenant_is_refused(gateway: Gateway, origin: Origin) -> None:
     """And nothing stale stands in for it, or nobody would see what the app mixes up."""
-    path = says(origin, "/by-field-short", "X-Tenant: acme", 'ETag: "a"', "Cache-Control: public, max-age=0, stale-if-error=60")
+    path = says(
+        origin, "/by-field-short", "X-Tenant: acme", 'ETag: "a"', "Cache-Control: public, max-age=0, stale-if-error=60"
+    )
     assert (await ask(gateway, path)).status == 200
     origin.answers[path] = b'HTTP/1.1 304 Not Modified\r\nX-Tenant: evil\r\nETag: "a"\r\n\r\n'
     before = gateway.metric(ISOLATION)
