@@ -16,6 +16,7 @@ from proxy.core.usage import Charge, Spender
 from proxy.gateway.alerting import Alerting
 from proxy.gateway.control import Granted as GrantedMessage
 from proxy.gateway.journals import journals
+from proxy.gateway.moneygauges import MoneyGauges
 from proxy.gateway.rebuilder import Rebuilder
 from proxy.ledger.database import Database, connect
 from proxy.ledger.errors import LedgerAway, LedgerRefused
@@ -92,6 +93,7 @@ class Bookkeeping:
         folder = journals(policy.data_dir)
         self._rebuilder = Rebuilder(store, folder, self._settled, self._ended, self._rebuilt)
         self._alerting = Alerting(policy, metrics, clock)
+        self._gauges = MoneyGauges(self._outbox, self._database, metrics, clock, policy.budgets)
         self._copying: Projection | None = None
         if policy.ledger.project_into is not None:
             self._copying = Projection(connect(policy.ledger.url, pool=1), policy.ledger.project_into, self)
@@ -104,6 +106,7 @@ class Bookkeeping:
         for name, work in (
             ("opening", self._open()),
             ("rebuilder", self._rebuilder.run()),
+            ("gauges", self._gauges.run()),
             ("grants", self._follow_grants()),
             ("retention", self._retain()),
             ("alerts", self._alert()),
@@ -128,6 +131,7 @@ class Bookkeeping:
     def apply(self, policy: Policy) -> None:
         """From now on alerts are those of this policy. A ledger's address changes with a restart alone."""
         self._alerting.apply(policy)
+        self._gauges.budgets = policy.budgets
 
     async def open(self) -> None:
         """Returns once the ledger can be used and budgets are open."""

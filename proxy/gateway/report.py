@@ -13,7 +13,7 @@ import orjson
 from proxy.core.errors import ERRORS, GatewayError, Reason
 from proxy.core.units import NANOS
 from proxy.gateway.exchange import CacheResult, Exchange, Outcome
-from proxy.policy.model import Policy
+from proxy.policy.model import OTHER_TENANTS, Policy
 from proxy.telemetry.log import LineWriter
 from proxy.telemetry.metrics import (
     CACHE_BYTES_SERVED,
@@ -23,6 +23,7 @@ from proxy.telemetry.metrics import (
     REFUSALS,
     REQUESTS,
     STORE_DURATION,
+    TENANT_REQUESTS,
     UPSTREAM_DURATION,
     UPSTREAM_RETRIES,
     Histogram,
@@ -49,6 +50,8 @@ class Line:
     cache: int
     served: int
     duration: Histogram
+    tenant: int | None  # slots, where tenants are counted
+    tenant_gone: int | None
     status: int
     path: bytes  # in JSON
     common: bytes
@@ -68,6 +71,7 @@ class Reporter:
         self._upstreams: dict[str, Histogram] = {}
         self._caches: dict[tuple[str, str, CacheResult, str], int] = {}
         self._served: dict[str, int] = {}
+        self._tenants: dict[tuple[str, Outcome], int] = {}
         self._anonymous: dict[_LineKey, bytes] = {}
 
     def begin(self) -> None:
@@ -87,6 +91,10 @@ class Reporter:
                 REQUESTS, route_name, tier, str(exchange.status), exchange.outcome.value
             )
         values[slot] += 1
+        if policy.counted_tenants:
+            tenant = self._tenant_slot(exchange, policy, exchange.outcome)
+            if tenant is not None:
+                values[tenant] += 1
         elapsed_s = now_s - exchange.started_s
         histogram = self._durations.get(route_name)
         if histogram is None:
@@ -107,6 +115,17 @@ class Reporter:
             self._metrics.inc(REFUSALS, ERRORS[exchange.reason].fault.value, exchange.reason.value)
         self._lines.write(self._line(exchange, policy, route_name, tier, elapsed_s))
 
+    def _tenant_slot(self, exchange: Exchange, policy: Policy, outcome: Outcome) -> int | None:
+        """Of the tenants that the policy lists, each has its own; None: the policy lists none, or nobody is known."""
+        identity, counted = exchange.identity, policy.counted_tenants
+        if not counted or identity is None or identity.tenant is None:
+            return None
+        name = identity.tenant if identity.tenant in counted else OTHER_TENANTS
+        slot = self._tenants.get((name, outcome))
+        if slot is None:
+            slot = self._tenants[name, outcome] = self._metrics.slot(TENANT_REQUESTS, name, outcome.value)
+        return slot
+
     def line_of(self, exchange: Exchange, policy: Policy) -> Line:
         """Of a request that has been reported as a hit."""
         assert exchange.route is not None
@@ -120,6 +139,8 @@ class Reporter:
             cache=metrics.slot(CACHE_REQUESTS, route, tier, exchange.cache.value, exchange.cache_why),
             served=metrics.slot(CACHE_BYTES_SERVED, route),
             duration=metrics.histogram(DURATION, route),
+            tenant=self._tenant_slot(exchange, policy, exchange.outcome),
+            tenant_gone=self._tenant_slot(exchange, policy, Outcome.CLIENT_GONE),
             status=exchange.status,
             path=_path(exchange.path),
             common=b'"in":0,"out":%%d,%b,"cache":"%b"'
@@ -134,6 +155,8 @@ class Reporter:
         values[line.requests] += 1
         values[line.cache] += 1
         values[line.served] += bytes_out
+        if line.tenant is not None:
+            values[line.tenant] += 1
         line.duration.observe(elapsed_s)
         written = b'{"ts":%.3f,"id":"%b","path":%b,"status":%d,"ms":%.2f,%b' % (
             now_ms / 1000,
@@ -151,6 +174,8 @@ class Reporter:
     def left(self, line: Line, request_id: bytes, elapsed_s: float) -> None:
         """Its client did not wait for the answer."""
         self._values[line.gone] += 1
+        if line.tenant_gone is not None:
+            self._values[line.tenant_gone] += 1
         self._metrics.inc(REFUSALS, ERRORS[Reason.CLIENT_GONE].fault.value, Reason.CLIENT_GONE.value)
         line.duration.observe(elapsed_s)
         written = b'{"ts":%.3f,"id":"%b","path":%b,"status":499,"ms":%.2f,%b,"reason":"%b"}\n' % (

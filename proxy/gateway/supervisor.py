@@ -15,9 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from proxy import __version__
 from proxy.core.clock import Clock, SystemClock
+from proxy.gateway.certificates import watch_certificates
 from proxy.gateway.control import Apply, AskLedger, BudgetRefused, Granted, LedgerHas, Message, Opened, Start
 from proxy.gateway.meterstore import meters_redis, warn_of_settings
+from proxy.gateway.redismemory import stores_of, watch_memory
 from proxy.gateway.sockets import bind
 from proxy.gateway.workers import Workers
 from proxy.metering.budgets import Grants
@@ -25,7 +28,15 @@ from proxy.policy.compiler import Loaded
 from proxy.policy.model import Maintenance, Policy
 from proxy.policy.problems import PolicyError
 from proxy.telemetry.exposition import Exposition
-from proxy.telemetry.metrics import BACKGROUND_RESTARTS, RELOAD_OK, RELOADS, WORKER_RESTARTS, WORKERS, Metrics
+from proxy.telemetry.metrics import (
+    BACKGROUND_RESTARTS,
+    BUILD_INFO,
+    RELOAD_OK,
+    RELOADS,
+    WORKER_RESTARTS,
+    WORKERS,
+    Metrics,
+)
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 
 log = logging.getLogger("sluicegate")
@@ -70,6 +81,7 @@ class Supervisor:
         self.metrics = Metrics(Sheet(files))
         self.exposition.attach(SheetReader(files))
         self.metrics.set(RELOAD_OK, 1)
+        self.metrics.set(BUILD_INFO, 1, __version__)
         self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
         self._workers: Workers | None = None
         self._background: Workers | None = None
@@ -124,8 +136,12 @@ class Supervisor:
                 if await self._unless_stopped(self._workers.start()):
                     self._say_ready(count)
                     on_ready()
-                    settings = asyncio.create_task(warn_of_settings(policy, redis_url), name="redis settings")
-                    stack.callback(settings.cancel)
+                    for name, looking in (
+                        ("redis settings", warn_of_settings(policy, redis_url)),
+                        ("redis memory", watch_memory(stores_of(policy, redis_url).items(), self.metrics)),
+                        ("certificates", watch_certificates(lambda: self.policy, self.metrics)),
+                    ):
+                        stack.callback(asyncio.create_task(looking, name=name).cancel)
                     await self._watch_until_stopped()
             finally:
                 self.draining = True

@@ -25,7 +25,7 @@ from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, R
 from proxy.policy.prices import compile_prices
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
 from proxy.policy.routes import budget_names, check_defaults, compile_routes, least_amounts, limit_names
-from proxy.policy.servers import compile_admin, compile_listen, compile_maintenance
+from proxy.policy.servers import compile_admin, compile_counted_tenants, compile_listen, compile_maintenance
 from proxy.policy.sums import check_sums
 from proxy.policy.upstreams import compile_upstreams
 from proxy.policy.validation import validate
@@ -164,6 +164,7 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
         prices=compile_prices(config, findings),
         alerts=compile_alerts(config, findings),
         ledger=compile_ledger(config, data_dir, any(spending), findings),
+        counted_tenants=compile_counted_tenants(config.metrics, findings),
     )
     errors = [*document.problems, *validated.problems, *findings.errors]
     if errors or key_problems:

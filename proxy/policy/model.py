@@ -370,6 +370,9 @@ class Answers:
     legacy_reset: LegacyReset  # X-RateLimit-*: off, or the form of its reset
 
 
+OTHER_TENANTS: Final = "other"  # what metrics call the tenants that the policy does not list
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One whole policy. ``version`` is a short digest of its source: it is in logs, metrics and remembered refusals."""
@@ -393,3 +396,4 @@ class Policy:
     caches: "CacheStores"
     budgets: "tuple[Budget, ...]" = ()
     ledger: "Ledger | None" = None  # None: no route spends
+    counted_tenants: frozenset[str] = frozenset()  # by name in metrics; none: no tenant is counted

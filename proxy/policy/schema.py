@@ -76,6 +76,9 @@ class Listen(Section):
 
 class Metrics(Section):
     address: Annotated[Address, words.ADDRESS] = key("For /metrics, /health/live and /health/ready.", "127.0.0.1:9902")
+    tenants: list[Text] = key(
+        "Tenants whose requests are counted by name, at most 1000; all others then count as `other`.", []
+    )
 
 
 class Admin(Section):

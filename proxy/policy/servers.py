@@ -4,10 +4,11 @@ from typing import Final
 
 from proxy.policy import schema
 from proxy.policy.findings import Findings
-from proxy.policy.model import Admin, Listen, Maintenance
+from proxy.policy.model import OTHER_TENANTS, Admin, Listen, Maintenance
 from proxy.policy.words import is_loopback
 
 _SHORTEST_TOKEN: Final = 16
+_MOST_COUNTED: Final = 1000  # tenants: each has a series for each outcome, in each worker's counts
 
 
 def compile_listen(written: schema.Listen) -> Listen:
@@ -42,6 +43,17 @@ def compile_admin(config: schema.Config, findings: Findings) -> Admin | None:
             ("admin",), f"without a token, all who reach {admin.address} may read; give it one, or use loopback"
         )
     return Admin(admin.address, admin.token)
+
+
+def compile_counted_tenants(written: schema.Metrics | None, findings: Findings) -> frozenset[str]:
+    """The tenants that metrics name. Every series costs room, here and at whoever scrapes."""
+    names = written.tenants if written is not None else []
+    if len(names) > _MOST_COUNTED:
+        findings.error(("metrics", "tenants"), f"lists {len(names)} tenants; at most {_MOST_COUNTED} count by name")
+    for index, name in enumerate(names):
+        if name == OTHER_TENANTS:
+            findings.error(("metrics", "tenants", index), f"{name!r} is what all that are not listed are called")
+    return frozenset(names)
 
 
 def compile_maintenance(written: schema.Maintenance | None) -> Maintenance | None:

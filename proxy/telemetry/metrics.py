@@ -35,6 +35,13 @@ class Family:
 _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
 REQUESTS: Final = Family("sluicegate_requests", _COUNTER, "Requests answered.", ("route", "tier", "status", "outcome"))
+TENANT_REQUESTS: Final = Family(
+    "sluicegate_tenant_requests",
+    _COUNTER,
+    "Requests of identified tenants, once the policy lists any under metrics.tenants: those by name, all others as "
+    "other.",
+    ("tenant", "outcome"),
+)
 DURATION: Final = Family(
     "sluicegate_request_duration_seconds",
     _HISTOGRAM,
@@ -70,6 +77,22 @@ BREAKER: Final = Family(
 )
 CLOCK_RESETS: Final = Family(
     "sluicegate_redis_clock_resets", _COUNTER, "Times that the meters' watermark was far ahead of Redis' clock."
+)
+STORE_MEMORY: Final = Family(
+    "sluicegate_redis_memory_bytes",
+    _GAUGE,
+    "Bytes that a Redis uses: the meters' node, or the cache's where that is another.",
+    ("store",),
+)
+STORE_MEMORY_MAX: Final = Family(
+    "sluicegate_redis_memory_max_bytes", _GAUGE, "Bytes that it may use (maxmemory); 0: it has no bound.", ("store",)
+)
+CERTIFICATE_EXPIRY: Final = Family(
+    "sluicegate_certificate_expiry_timestamp_seconds",
+    _GAUGE,
+    "When the certificate of an https upstream or of a Redis over TLS ends, in seconds since 1970; NaN once the policy "
+    "does not name the peer any more.",
+    ("kind", "name", "address"),
 )
 UPSTREAM_DURATION: Final = Family(
     "sluicegate_upstream_duration_seconds",
@@ -151,6 +174,13 @@ AI_UNDER_WAY: Final = Family("sluicegate_ai_calls_in_flight", _GAUGE, "Calls to 
 BUDGET_REFUSALS: Final = Family(
     "sluicegate_budget_refusals", _COUNTER, "Calls refused, by the budget or limit of tokens that did.", ("budget",)
 )
+BUDGET_USED: Final = Family(
+    "sluicegate_budget_used_ratio",
+    _GAUGE,
+    "Of a budget of scope global, the share that the ledger has as spent in this period; of its largest amount, grants "
+    "included.",
+    ("budget", "period"),
+)
 BUDGETS_CLOSED: Final = Family(
     "sluicegate_budgets_closed", _GAUGE, "Workers that know budgets to be closed until they are rebuilt; 0 is healthy."
 )
@@ -205,8 +235,11 @@ LOG_DROPPED: Final = Family(
 )
 LOOP_LAG: Final = Family("sluicegate_loop_lag_seconds", _HISTOGRAM, "How late the event loop ran a timer.", (), STORE_S)
 
+BUILD_INFO: Final = Family("sluicegate_build_info", _GAUGE, "1, by the version of the gateway.", ("version",))
+
 FAMILIES: Final = (
     REQUESTS,
+    TENANT_REQUESTS,
     DURATION,
     IN_FLIGHT,
     CONNECTIONS,
@@ -217,6 +250,9 @@ FAMILIES: Final = (
     STORE_AWAY,
     BREAKER,
     CLOCK_RESETS,
+    STORE_MEMORY,
+    STORE_MEMORY_MAX,
+    CERTIFICATE_EXPIRY,
     UPSTREAM_DURATION,
     UPSTREAM_RETRIES,
     CACHE_REQUESTS,
@@ -237,6 +273,7 @@ FAMILIES: Final = (
     AI_HELD,
     AI_UNDER_WAY,
     BUDGET_REFUSALS,
+    BUDGET_USED,
     BUDGETS_CLOSED,
     OUTBOX_DEPTH,
     LEDGER_LAG,
@@ -255,6 +292,7 @@ FAMILIES: Final = (
     BACKGROUND_RESTARTS,
     LOG_DROPPED,
     LOOP_LAG,
+    BUILD_INFO,
 )
 
 SUM: Final = "#sum"  # the sample of a histogram that holds the sum of what was observed

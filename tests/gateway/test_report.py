@@ -1,14 +1,16 @@
 """One line and one count a request; what is private is in neither."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway.accept import accept
-from proxy.gateway.exchange import Exchange, Outcome
+from proxy.gateway.exchange import CacheResult, Exchange, Outcome
 from proxy.gateway.report import Reporter
 from proxy.policy.model import Origin, Policy
 from proxy.telemetry.metrics import IN_FLIGHT, Metrics
@@ -52,7 +54,7 @@ def ended(request: bytes, policy: Policy, **changes: object) -> Exchange:
     return exchange
 
 
-USER = {"kind": IdentityKind.USER, "tier": "gold", "tenant": "acme", "user": "u1", "issuer": "t"}
+USER: dict[str, Any] = {"kind": IdentityKind.USER, "tier": "gold", "tenant": "acme", "user": "u1", "issuer": "t"}
 
 
 def test_a_line_says_who_what_and_how(told: Told, policy: Policy) -> None:
@@ -122,3 +124,36 @@ def test_what_was_no_request_leaves_a_line_too(told: Told) -> None:
     assert (line["id"], line["ip"], line["status"], line["reason"]) == ("r9", "192.0.2.66", 400, "malformed")
     assert told.count("sluicegate_requests") == {("none", "none", "400", "refused"): 1.0}
     assert told.count("sluicegate_errors") == {("client", "malformed"): 1.0}
+
+
+def test_tenants_are_counted_by_name_where_the_policy_lists_them_and_together_otherwise(
+    told: Told, policy: Policy
+) -> None:
+    """However many tenants there are, there are as many series as the policy says, and one more an outcome."""
+    request = b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n"
+    counting = replace(policy, counted_tenants=frozenset({"acme"}))
+    for tenant in ("acme", "globex", "initech", "acme", None):
+        told.end(ended(request, policy, identity=Identity(**USER | {"tenant": tenant})), counting)
+    told.end(ended(request, policy), counting)
+    assert told.count("sluicegate_tenant_requests") == {("acme", "forwarded"): 2, ("other", "forwarded"): 2}
+
+
+def test_no_tenant_is_counted_unless_the_policy_lists_one(told: Told, policy: Policy) -> None:
+    told.end(ended(b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n", policy, identity=Identity(**USER)), policy)
+    assert told.count("sluicegate_tenant_requests") == {}
+
+
+def test_hits_that_are_known_by_their_bytes_count_for_their_tenant_too(told: Told, policy: Policy) -> None:
+    """Those that got their answer and those that did not wait for it."""
+    counting = replace(policy, counted_tenants=frozenset({"acme"}))
+    hit = ended(b"GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n", policy, identity=Identity(**USER),
+                cache=CacheResult.HIT, outcome=Outcome.CACHED)  # fmt: skip
+    told.end(hit, counting)
+    line = told.reporter.line_of(hit, counting)
+    told.reporter.recalled(line, b"r2", 7, 1_000, 0.001, 0.0)
+    told.reporter.left(line, b"r3", 0.001)
+    assert told.count("sluicegate_tenant_requests") == {("acme", "cached"): 2, ("acme", "client_gone"): 1}
+    unnamed = told.reporter.line_of(hit, policy)
+    told.reporter.recalled(unnamed, b"r4", 7, 1_000, 0.001, 0.0)
+    told.reporter.left(unnamed, b"r5", 0.001)
+    assert sum(told.count("sluicegate_tenant_requests").values()) == 3

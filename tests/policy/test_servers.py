@@ -2,7 +2,10 @@
 
 from ipaddress import ip_network
 
+import pytest
+
 from proxy.policy.model import Ambiguous
+from proxy.policy.problems import PolicyError
 
 
 def test_every_key_of_listen(policy):
@@ -36,6 +39,15 @@ def test_an_admin_token_makes_any_address_fit(loaded):
     assert loaded("admin: {address: '127.0.0.1:9901'}\n").warnings == ()
     assert loaded("admin: {address: 'localhost:9901'}\n").warnings == ()
     assert len(loaded("admin: {address: 'gateway:9901'}\n").warnings) == 1
+
+
+def test_metrics_name_the_tenants_that_are_listed_and_no_others(policy, loaded):
+    """None unless the policy says so; never so many that counting them would cost more than it tells."""
+    assert policy().counted_tenants == frozenset()
+    assert policy("metrics: off\n").counted_tenants == frozenset()
+    assert policy("metrics: {tenants: [acme, globex]}\n").counted_tenants == {"acme", "globex"}
+    with pytest.raises(PolicyError, match="lists 1001 tenants; at most 1000 count"):
+        loaded(f"metrics: {{tenants: [{', '.join(f't{n}' for n in range(1001))}]}}\n")
 
 
 def test_maintenance(policy):
