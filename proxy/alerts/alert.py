@@ -16,9 +16,11 @@ from proxy.core.units import dollars
 from proxy.policy.spending import Level
 
 TYPE: Final = "cost_alert"
+ISOLATION_TYPE: Final = "isolation_alert"
 # Thresholds of marks that are no percentage.
 FORECAST: Final = 0
 UNUSUAL: Final = -1
+ISOLATION: Final = -2
 
 
 class Cause(StrEnum):
@@ -26,6 +28,7 @@ class Cause(StrEnum):
     REFUSED = "refused"  # nothing fits any more, although less than all may be spent
     FORECAST = "forecast"
     UNUSUAL = "unusual"  # an hour
+    ISOLATION = "isolation"  # an answer named another tenant than the one it was for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class Alert:
     """Money in nano-dollars, instants in epoch milliseconds. ``resets_ms``: when the budget's period ends, 0 for an
-    hour's; ``expected_ms``: when a forecast expects the budget to be used up."""
+    hour's; ``expected_ms``: when a forecast expects the budget to be used up. ``route``: of one that is not of money,
+    and has no amounts."""
 
     mark: Mark
     cause: Cause
@@ -62,18 +66,20 @@ class Alert:
     at_ms: int
     resets_ms: int = 0
     expected_ms: int = 0
+    route: str = ""
 
     def payload(self) -> str:
         """JSON, as webhooks get it: dollars are decimal strings, exact; instants RFC 3339."""
+        of_money = not self.route
         content = {
             "id": self.mark.id,
-            "type": TYPE,
+            "type": TYPE if of_money else ISOLATION_TYPE,
             "cause": self.cause,
             "level": self.level,
             "message": self.message,
-            "current": decimal(self.current),
-            "limit": decimal(self.limit),
-            "percent": percent(self.current, self.limit),
+            "current": decimal(self.current) if of_money else None,
+            "limit": decimal(self.limit) if of_money else None,
+            "percent": percent(self.current, self.limit) if of_money else None,
             "budget": self.budget,
             "scope": self.scope,
             "period": self.period,
@@ -83,6 +89,8 @@ class Alert:
             "user": _sound(self.user),
             "at": timestamp(self.at_ms),
         }
+        if not of_money:
+            content["route"] = self.route
         return orjson.dumps(content).decode()
 
 

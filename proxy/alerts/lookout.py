@@ -73,6 +73,7 @@ class Lookout:
         self._gait = gait or Gait()
         self._spent: dict[Charge, Spent] = {}
         self._refused: dict[tuple[Charge, str], tuple[Charge, Spender]] = {}  # one a tier
+        self._violated: dict[tuple[str, str], None] = {}
         self._known: dict[Mark, None] = {}
         self._all_at_ms = self._hours_at_ms = clock.monotonic_ms()
         self._told = asyncio.Event()
@@ -86,6 +87,11 @@ class Lookout:
     def refused(self, charge: Charge, spender: Spender) -> None:
         """A call did not fit into this budget."""
         self._refused[charge, spender.tier] = charge, spender
+        self._told.set()
+
+    def violated(self, route: str, tenant: str) -> None:
+        """An answer named another tenant than this one, for whom it was."""
+        self._violated[route, tenant] = None
         self._told.set()
 
     def reload(self, watch: Watch) -> None:
@@ -122,21 +128,25 @@ class Lookout:
         """At what was told since the last time, and at what is due again. Raises: what the book raises; it is kept."""
         now_ms, monotonic_ms = self._clock.now_ms(), self._clock.monotonic_ms()
         at_all, at_hours = monotonic_ms >= self._all_at_ms, monotonic_ms >= self._hours_at_ms
-        spent, refused = self._spent, self._refused
-        if not (at_all or at_hours or spent or refused):
+        spent, refused, violated = self._spent, self._refused, self._violated
+        if not (at_all or at_hours or spent or refused or violated):
             return
         # Before anything is awaited: what is told meanwhile is for the next time.
-        self._spent, self._refused = {}, {}
+        self._spent, self._refused, self._violated = {}, {}, {}
         if at_all:
             self._all_at_ms = monotonic_ms + self._gait.all_every_s * 1000
         if at_hours:
             self._hours_at_ms = monotonic_ms + self._gait.hours_every_s * 1000
         try:
-            firings = await self._due(spent, list(refused.values()), now_ms, at_all=at_all, at_hours=at_hours)
+            firings = [
+                *self._unknown(self._watch.judge_violations(violated, now_ms)),
+                *await self._due(spent, list(refused.values()), now_ms, at_all=at_all, at_hours=at_hours),
+            ]
             for start in range(0, len(firings), AT_ONCE):
                 await self._fire(firings[start : start + AT_ONCE], now_ms)
         except self._passing:
             self._spent, self._refused = spent | self._spent, refused | self._refused
+            self._violated = violated | self._violated
             self._all_at_ms = monotonic_ms if at_all else self._all_at_ms
             self._hours_at_ms = monotonic_ms if at_hours else self._hours_at_ms
             raise
@@ -162,6 +172,9 @@ class Lookout:
                 firings += watch.judge_refused(Spent(charge, stands.get(charge, 0), spender), granted, now_ms)
         if at_hours and unusual is not None:
             firings += watch.judge_hours(await book.hours(now_ms, unusual.at_least_nanousd), now_ms)
+        return self._unknown(firings)
+
+    def _unknown(self, firings: Iterable[Firing]) -> list[Firing]:
         due = {firing.alert.mark: firing for firing in firings if firing.alert.mark not in self._known}
         return list(due.values())
 
@@ -176,6 +189,6 @@ class Lookout:
     async def _rest(self, seconds: float) -> None:
         """At least so long, then until somebody tells something or something is due again."""
         await until(self._stopping, seconds)
-        if not (self._spent or self._refused):
+        if not (self._spent or self._refused or self._violated):
             due_ms = min(self._all_at_ms, self._hours_at_ms) - self._clock.monotonic_ms()
             await until(self._told, due_ms / 1000)

@@ -13,10 +13,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol
 
-from proxy.alerts.alert import FORECAST, UNUSUAL, Alert, Cause, Firing, Mark
+from proxy.alerts.alert import FORECAST, ISOLATION, UNUSUAL, Alert, Cause, Firing, Mark
 from proxy.alerts.levels import gone_ms, reached, start_ms
 from proxy.alerts.recipients import posts
-from proxy.alerts.wording import forecast_message, level_message, refused_message, reserve_message, unusual_message
+from proxy.alerts.wording import (
+    forecast_message,
+    level_message,
+    refused_message,
+    reserve_message,
+    unusual_message,
+    violation_message,
+)
 from proxy.core.usage import Charge, Spender, Spent
 from proxy.policy.model import Period, ScopeKind
 from proxy.policy.spending import Alerts, Budget, Level
@@ -100,7 +107,7 @@ class Watch:
         unusual, firings = self.alerts.unusual, []
         if unusual is None:
             return []
-        clock = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H")
+        clock = _hour(now_ms)
         for hour in hours:
             factor = unusual.factor
             if (
@@ -128,6 +135,35 @@ class Watch:
             firings += [Firing(alert, told)] if told else []
         return firings
 
+    def judge_violations(self, violated: Iterable[tuple[str, str]], now_ms: int) -> list[Firing]:
+        """Routes and the tenants for whom they had another tenant's answer, each once for an hour of the clock (UTC).
+
+        For those who hear of everything: the tenant itself, and who called, can do nothing about it.
+        """
+        told = posts(self.alerts, (ScopeKind.GLOBAL,), Spender())
+        hour = _hour(now_ms)
+        return [
+            Firing(
+                Alert(
+                    mark=Mark(f"isolation {route} {tenant}", hour, 0, ISOLATION),
+                    cause=Cause.ISOLATION,
+                    level=Level.CRITICAL,
+                    message=violation_message(route, tenant),
+                    current=0,
+                    limit=0,
+                    budget="",
+                    scope="",
+                    period=hour,
+                    tenant=tenant,
+                    user=None,
+                    at_ms=now_ms,
+                    route=route,
+                ),
+                told,
+            )
+            for route, tenant in (violated if told else ())
+        ]
+
     def _budget(self, charge: Charge, spender: Spender, granted: Granted, now_ms: int) -> tuple[Budget, int] | None:
         """The budget of a charge and its whole amount for this spender."""
         name, _, zone = charge.period.partition(" ")
@@ -142,6 +178,10 @@ class Watch:
         """Nobody's alert does not fire, so that it is not spent when somebody wants to hear it."""
         told = posts(self.alerts, {scope.kind for scope in budget.scopes}, spender)
         return [Firing(alert, told) for alert in alerts] if told else []
+
+
+def _hour(now_ms: int) -> str:
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H")
 
 
 def _about(

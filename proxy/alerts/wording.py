@@ -42,6 +42,11 @@ def unusual_message(tenant: str | None, spent: int, dearest: int) -> str:
     return f"{who} spent ${_cut(spent)} within an hour, against {before}."
 
 
+def violation_message(route: str, tenant: str) -> str:
+    who = f"tenant {printable(tenant)}"
+    return f"Route {route} had an answer for {who} that named another tenant. It was refused; so is each like it."
+
+
 def _whose(charge: Charge) -> str:
     return f"Budget {charge.budget} of {readable(charge.scope)} for {charge.period}"
 

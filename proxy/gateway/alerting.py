@@ -70,6 +70,10 @@ class Alerting:
         if self._heard:
             self._lookout.refused(charge, spender)
 
+    def violated(self, route: str, tenant: str) -> None:
+        if self._heard:
+            self._lookout.violated(route, tenant)
+
     def look_at_all(self) -> None:
         """After a rebuild."""
         self._lookout.look_at_all()

@@ -28,6 +28,7 @@ from proxy.gateway.control import (
     Channel,
     Drain,
     Granted,
+    IsolationViolated,
     LedgerHas,
     Message,
     Opened,
@@ -97,6 +98,8 @@ class Background:
                     self._answer(self._look_up(books, question))
                 case BudgetRefused(charge, spender):
                     books.refused(charge, spender)
+                case IsolationViolated(route, tenant):
+                    books.violated(route, tenant)
                 case Drain(deadline_ms):
                     await books.finish(deadline_ms / 1000)
                     return

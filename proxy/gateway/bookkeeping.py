@@ -164,6 +164,10 @@ class Bookkeeping:
         """A budget has refused a call."""
         self._alerting.refused(charge, spender)
 
+    def violated(self, route: str, tenant: str) -> None:
+        """An answer named another tenant than the one it was for."""
+        self._alerting.violated(route, tenant)
+
     # --- the tasks ---
 
     async def _open(self) -> None:

@@ -1,5 +1,6 @@
 """A fetch for the cache: what is asked upstream, and what of the answer is stored."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,15 +14,20 @@ from proxy.cache.vary import selecting_fields
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import RawHeaders, get_all, list_members
 from proxy.gateway.cachedrequest import CachedRequest
+from proxy.gateway.control import IsolationViolated
 from proxy.gateway.forward import send
 from proxy.gateway.runtime import Runtime
 from proxy.policy.model import Route
 from proxy.telemetry.metrics import CACHE_STORES, ISOLATION
 from proxy.upstream.response import Response
 
+log = logging.getLogger("sluicegate.cache")
+
 CONDITIONS: Final = (b"if-none-match", b"if-modified-since")
 RANGE: Final = (b"range", b"if-range")
 UNCODED: Final = (b"accept-encoding",)  # a body that is looked into comes as it is
+
+MOST_PATH: Final = 512  # characters, in a log line
 
 _PARTIAL: Final = 206
 STORED: Final = "stored"
@@ -71,7 +77,7 @@ def verdict(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fet
     found: Terms | str = _verdict(request, runtime, fetched)
     belongs = _by_fields(request, fetched)
     if belongs is Belongs.TO_ANOTHER:
-        refuse_for_tenant(runtime, route, fetched.response)
+        refuse_for_tenant(request, runtime, route, fetched.response)
     if belongs is Belongs.UNPROVEN and isinstance(found, Terms):
         found = UNPROVEN
     return found
@@ -80,7 +86,7 @@ def verdict(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fet
 def refuse_another(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fetched) -> None:
     """A 304 that names another tenant. Raises: GatewayError TENANT_MISMATCH."""
     if _by_fields(request, fetched) is Belongs.TO_ANOTHER:
-        refuse_for_tenant(runtime, route, fetched.response)
+        refuse_for_tenant(request, runtime, route, fetched.response)
 
 
 def _verdict(request: CachedRequest, runtime: Runtime, fetched: Fetched) -> Terms | str:
@@ -122,14 +128,18 @@ def belongs_by_body(request: CachedRequest, runtime: Runtime, route: Route, fetc
     plain = uncoded(body, codings, request.caching.max_body)
     belongs = Belongs.UNPROVEN if plain is None else by_body(assertion, plain, request.owner)
     if belongs is Belongs.TO_ANOTHER:
-        refuse_for_tenant(runtime, route, fetched.response)
+        refuse_for_tenant(request, runtime, route, fetched.response)
     return belongs is Belongs.TO_IT
 
 
-def refuse_for_tenant(runtime: Runtime, route: Route, response: Response) -> None:
+def refuse_for_tenant(request: CachedRequest, runtime: Runtime, route: Route, response: Response) -> None:
     """Another tenant's answer: nobody gets it, and ops hear of it. Raises: GatewayError TENANT_MISMATCH."""
     response.close()
-    runtime.shared.metrics.inc(ISOLATION, route.name)
+    shared, tenant = runtime.shared, request.owner or ""
+    shared.metrics.inc(ISOLATION, route.name)
+    fields = {"route": route.name, "tenant": tenant, "path": request.exchange.path[:MOST_PATH]}
+    log.error("tenant isolation violated", extra={"fields": fields})
+    shared.calls.link.violated(IsolationViolated(route.name, tenant), shared.clock.now_ms())
     raise GatewayError(Reason.TENANT_MISMATCH)
 
 

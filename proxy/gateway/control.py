@@ -85,6 +85,14 @@ class BudgetRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class IsolationViolated:
+    """Worker to background process: an answer named another tenant than the one it was for, and was refused."""
+
+    route: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """Background process to parent: the ledger can be used, and budgets are open."""
 
@@ -105,7 +113,19 @@ class Pong:
 
 
 Message = (
-    Start | Apply | Drain | Ping | Granted | AskLedger | LedgerHas | BudgetRefused | Opened | Ready | Applied | Pong
+    Start
+    | Apply
+    | Drain
+    | Ping
+    | Granted
+    | AskLedger
+    | LedgerHas
+    | BudgetRefused
+    | IsolationViolated
+    | Opened
+    | Ready
+    | Applied
+    | Pong
 )
 
 

@@ -5,11 +5,11 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from proxy.gateway.control import AskLedger, BudgetRefused, LedgerHas, Message
+from proxy.gateway.control import AskLedger, BudgetRefused, IsolationViolated, LedgerHas, Message
 from proxy.store.errors import Away, StoreAway
 
 ANSWER_S: Final = 10.0
-AGAIN_MS: Final = 60_000  # a budget that goes on refusing is told again: the process that was told may have died
+AGAIN_MS: Final = 60_000  # what goes on is told again: the process that was told may have died
 MAX_TOLD: Final = 10_000
 
 Say = Callable[[Message], Awaitable[None]]
@@ -22,7 +22,7 @@ class LedgerLink:
         self._worker = worker
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[frozenset[bytes]]] = {}
-        self._told: dict[tuple[str, str], int] = {}  # counter and tier -> when (epoch ms)
+        self._told: dict[tuple[str, ...], int] = {}  # what -> when (epoch ms)
         self._say: Say | None = None
         self._saying: set[asyncio.Task[None]] = set()
 
@@ -51,13 +51,19 @@ class LedgerLink:
 
     def refused(self, refusal: BudgetRefused, now_ms: int) -> None:
         """Told once in a while for each budget's period and tier, however often it refuses."""
-        key = (refusal.charge.counter, refusal.spender.tier)
+        self._tell((refusal.charge.counter, refusal.spender.tier), refusal, now_ms)
+
+    def violated(self, violation: IsolationViolated, now_ms: int) -> None:
+        """Told once in a while for each route and tenant."""
+        self._tell(("isolation", violation.route, violation.tenant), violation, now_ms)
+
+    def _tell(self, key: tuple[str, ...], message: Message, now_ms: int) -> None:
         told = self._told.get(key)
         if self._say is None or (told is not None and now_ms - told < AGAIN_MS):
             return
         if len(self._told) >= MAX_TOLD:
             self._told.clear()
         self._told[key] = now_ms
-        task = asyncio.ensure_future(self._say(refusal))
+        task = asyncio.ensure_future(self._say(message))
         self._saying.add(task)  # the loop itself keeps no hold of it
         task.add_done_callback(self._saying.discard)

@@ -18,7 +18,17 @@ from typing import Any, Final, Protocol
 from proxy import __version__
 from proxy.core.clock import Clock, SystemClock
 from proxy.gateway.certificates import watch_certificates
-from proxy.gateway.control import Apply, AskLedger, BudgetRefused, Granted, LedgerHas, Message, Opened, Start
+from proxy.gateway.control import (
+    Apply,
+    AskLedger,
+    BudgetRefused,
+    Granted,
+    IsolationViolated,
+    LedgerHas,
+    Message,
+    Opened,
+    Start,
+)
 from proxy.gateway.meterstore import meters_redis, warn_of_settings
 from proxy.gateway.redismemory import stores_of, watch_memory
 from proxy.gateway.sockets import bind
@@ -192,7 +202,7 @@ class Supervisor:
         assert self._workers is not None
         assert self._background is not None
         match message:
-            case AskLedger() | BudgetRefused():
+            case AskLedger() | BudgetRefused() | IsolationViolated():
                 saying = self._background.tell(message)
             case LedgerHas(worker):
                 saying = self._workers.tell(message, worker)

@@ -83,3 +83,9 @@ def test_a_percentage_is_never_rounded_up(current: int, limit: int, shown: float
 
 def test_an_instant_is_rfc_3339() -> None:
     assert timestamp(1_795_003_200_999) == "2026-11-18T12:00:00Z"
+
+
+def test_an_alert_that_is_not_of_money_has_a_route_and_no_amounts() -> None:
+    told = json.loads(replace(ALERT, cause=Cause.ISOLATION, route="reports").payload())
+    assert (told["type"], told["cause"], told["route"]) == ("isolation_alert", "isolation", "reports")
+    assert (told["current"], told["limit"], told["percent"]) == (None, None, None)

@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from redis.asyncio import Redis
 from sqlalchemy import select
 
-from proxy.alerts.alert import Cause, Firing
+from proxy.alerts.alert import ISOLATION, Cause, Firing
 from proxy.alerts.channels.webhook import Webhook
 from proxy.alerts.dispatcher import Dispatcher
 from proxy.alerts.lookout import Gait, Lookout
@@ -317,3 +317,28 @@ async def test_it_stops_at_once(ledger: Database, stop_first: bool) -> None:
     await asyncio.sleep(0)
     gateway.lookout.stop()
     await asyncio.wait_for(task, 5)
+
+
+async def test_a_violation_fires_once_an_hour_and_outlives_a_ledger_that_was_away(ledger: Database) -> None:
+    """Two gateways see the same: one of them tells."""
+
+    class Shaky(Book):
+        away = True
+
+        async def fire(self, firings: Sequence[Any], now_ms: int) -> set[str]:
+            if self.away:
+                raise LedgerAway(Fault.UNREACHABLE, "down")
+            return await super().fire(firings, now_ms)
+
+    book = Shaky(ledger)
+    one, other = Gateway(ledger, Watch([], alerts()), book=book), Gateway(ledger, Watch([], alerts()))
+    one.lookout.violated("reports", "acme")
+    with pytest.raises(LedgerAway):
+        await one.look()
+    book.away = False
+    assert await one.look() == [ISOLATION]
+    for gateway in (one, other):
+        gateway.lookout.violated("reports", "acme")
+        assert await gateway.look() == []
+    other.lookout.violated("reports", "other")
+    assert await other.look() == [ISOLATION]

@@ -15,6 +15,7 @@ from tests.alerts.samples import (
     DAY_MS,
     DOLLAR,
     GLOBAL,
+    MAIL,
     MIDNIGHT_MS,
     NOW_MS,
     OPS,
@@ -210,3 +211,20 @@ def test_no_budgets_forecast_is_an_hours_mark() -> None:
     marks = {one.id for one in watch.judge(spent(150 * DOLLAR, charge), {}, NOW_MS)}
     assert len(marks) == 1
     assert marks.isdisjoint(one.id for one in watch.judge_hours([AnHour("acme", 10**15, 0)], NOW_MS))
+
+
+def test_a_violation_is_told_once_an_hour_route_and_tenant_to_who_hears_of_everything() -> None:
+    """Never to the tenant's own contacts or to whoever called."""
+    theirs = replace(OPS, name="theirs", scopes=frozenset({ScopeKind.TENANT}))
+    ours = replace(OPS, name="ours", scopes=frozenset({ScopeKind.GLOBAL}))
+    contacts = replace(MAIL, to=("claim:email", "tenant", "ops@example.com"))
+    watch = Watch([], alerts([OPS, theirs, ours, contacts], contacts={"acme": ("boss@acme.example",)}))
+    violated = [("reports", "acme"), ("reports", "other")]
+    one, other = watch.judge_violations(violated, NOW_MS)
+    assert one.posts == (("ops", ""), ("ours", ""), ("mail", "ops@example.com"))
+    assert (one.alert.level, one.alert.cause, one.alert.tenant) == (Level.CRITICAL, Cause.ISOLATION, "acme")
+    assert one.id != other.id
+    hour_ms = DAY_MS // 24
+    assert watch.judge_violations(violated, NOW_MS + hour_ms - 1)[0].id == one.id
+    assert watch.judge_violations(violated, NOW_MS + hour_ms)[0].id != one.id
+    assert not Watch([], alerts([theirs])).judge_violations(violated, NOW_MS)

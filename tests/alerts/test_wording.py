@@ -1,6 +1,13 @@
 """Messages in plain words: who, how much of what, and when it begins anew."""
 
-from proxy.alerts.wording import forecast_message, level_message, refused_message, reserve_message, unusual_message
+from proxy.alerts.wording import (
+    forecast_message,
+    level_message,
+    refused_message,
+    reserve_message,
+    unusual_message,
+    violation_message,
+)
 from tests.alerts.samples import CHARGE, DAY_MS, DOLLAR, NOW_MS, TOMORROW_MS
 
 RESETS = " It resets at 2026-11-19 00:00 UTC."
@@ -52,4 +59,11 @@ def test_an_unusual_hour_says_beside_what() -> None:
     )
     assert unusual_message(None, 50 * DOLLAR, 0) == (
         "Callers without a tenant spent $50.00 within an hour, against nothing in the week before."
+    )
+
+
+def test_a_violation_says_whose_answer_it_should_have_been() -> None:
+    assert violation_message("reports", "ac\nme") == (
+        "Route reports had an answer for tenant ac\ufffdme that named another tenant. It was refused;"
+        " so is each like it."
     )

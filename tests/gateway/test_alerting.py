@@ -1,4 +1,5 @@
-"""Alerts of a running gateway: a budget that is nearly used up is told, once for each level, to who listens."""
+"""Alerts of a running gateway: a budget that is nearly used up is told, once for each level, to who listens; and so
+is an answer that names another tenant."""
 
 import asyncio
 import hashlib
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.gateway import Gateway, eventually, once, running, token
+from tests.e2e.gateway import Gateway, bearer, eventually, get, once, running, token
 from tests.e2e.origin import running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post
@@ -58,6 +59,7 @@ def receiving() -> Iterator[tuple[int, list[dict[str, Any]]]]:
 def stand() -> Iterator[tuple[Gateway, list[dict[str, Any]]]]:
     with running_origin() as origin, receiving() as (port, heard):
         Provider().attach(origin)
+        origin.answers["/reports/other"] = b"HTTP/1.1 200 OK\r\nX-Tenant: other\r\nContent-Length: 6\r\n\r\nsecret"
         rest = f"""
             budgets:
               user: {{scope: user, daily: "$0.05"}}
@@ -65,6 +67,10 @@ def stand() -> Iterator[tuple[Gateway, list[dict[str, Any]]]]:
               to: [{{webhook: "http://127.0.0.1:{port}/hook", secret: {SECRET}}}]
             routes:
               - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [user]}}
+              - name: reports
+                match: {{path: "/reports/**"}}
+                upstream: app
+                cache: {{ttl: 1h, assert_tenant: {{header: X-Tenant}}}}
         """
         upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
         with running(policy(origin.port, rest, upstreams=upstreams)) as gateway:
@@ -90,3 +96,27 @@ async def test_each_level_is_told_once_and_the_end_too(stand: tuple[Gateway, lis
     assert (first["type"], first["budget"], first["limit"]) == ("cost_alert", "user", "0.05")
     assert len({one["key"] for one in mine()}) == 3
     await asyncio.to_thread(eventually, lambda: gateway.metric(r"sluicegate_alerts_total\{.*delivered") >= 3)
+
+
+async def test_an_answer_of_another_tenant_is_told_once_and_logged_each_time(
+    stand: tuple[Gateway, list[dict[str, Any]]],
+) -> None:
+    """With route and tenant, and nothing of what the answer said."""
+    gateway, heard = stand
+    request = get("/reports/other?secret=1", bearer())
+    assert [(await once(gateway, request)).status for _ in range(6)] == [502] * 6
+    await asyncio.to_thread(eventually, lambda: any(one["type"] == "isolation_alert" for one in heard))
+    (told,) = (one for one in heard if one["type"] == "isolation_alert")
+    assert (told["level"], told["route"], told["tenant"], told["current"]) == ("critical", "reports", "acme", None)
+    lines: list[dict[str, Any]] = []
+
+    def all_logged() -> bool:
+        lines[:] = [event for event in gateway.events if event["msg"] == "tenant isolation violated"]
+        return len(lines) == 6
+
+    await asyncio.to_thread(eventually, all_logged)
+    assert gateway.metric("sluicegate_tenant_isolation_violations_total") == 6
+    assert {(line["level"], line["route"], line["tenant"], line["path"]) for line in lines} == {
+        ("error", "reports", "acme", "/reports/other")
+    }
+    assert "secret" not in json.dumps([lines, told])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.core.usage import Charge, Spender
-from proxy.gateway.control import AskLedger, BudgetRefused, LedgerHas, Message
+from proxy.gateway.control import AskLedger, BudgetRefused, IsolationViolated, LedgerHas, Message
 from proxy.gateway.ledgerlink import AGAIN_MS, LedgerLink
 from proxy.store.errors import StoreAway
 from tests.e2e.gateway import reached
@@ -59,3 +59,12 @@ async def test_a_budget_that_refuses_is_told_once_in_a_while() -> None:
         "k1",
         "k2",
     ]
+
+
+async def test_a_violation_is_told_once_in_a_while_for_each_route_and_tenant() -> None:
+    said, link = Said(), LedgerLink(0)
+    link.open(said)
+    for tenant, now_ms in (("a", 1), ("a", 2), ("b", 2), ("a", AGAIN_MS + 1)):
+        link.violated(IsolationViolated("reports", tenant), now_ms)
+    await reached(lambda: len(said.messages) == 3)
+    assert said.messages == [IsolationViolated("reports", tenant) for tenant in "aba"]

@@ -50,7 +50,7 @@ class Sentry:
 
 def event_of(alert: dict[str, Any]) -> "Event":
     """Of an alert's payload. Its id is the alert's, so that Sentry keeps one of several; alerts of one budget and scope
-    are one issue."""
+    are one issue, and those of one route that are not of money."""
     scope = alert["scope"]
     whose = impersonal(scope) if scope else ""
     message = (
@@ -61,6 +61,7 @@ def event_of(alert: dict[str, Any]) -> "Event":
         )
     )
     tags = {name: alert[name] for name in ("type", "cause", "budget", "period", "tenant") if alert[name]}
+    about = alert.get("route") or alert["budget"]
     amounts = {name: alert[name] for name in ("current", "limit", "percent", "resets_at", "expected_at")}
     return {
         "event_id": hashlib.sha256(alert["id"].encode()).hexdigest()[:32],
@@ -69,7 +70,7 @@ def event_of(alert: dict[str, Any]) -> "Event":
         "logger": "sluicegate.alerts",
         "platform": "python",
         "message": message,
-        "fingerprint": [alert["type"], alert["cause"], alert["budget"], hashlib.sha256(scope.encode()).hexdigest()],
+        "fingerprint": [alert["type"], alert["cause"], about, hashlib.sha256(scope.encode()).hexdigest()],
         "tags": {**tags, "scope": whose},
         "extra": amounts,
     }

@@ -6,8 +6,12 @@ import pytest
 from aiohttp import ClientSession
 
 from proxy.alerts.answers import Verdict
+from proxy.alerts.channels.mail import message as mail
 from proxy.alerts.channels.sentry import Sentry, event_of
+from proxy.alerts.channels.slack import message as slack
+from proxy.alerts.watch import Watch
 from proxy.core.clock import SystemClock
+from tests.alerts import samples
 from tests.alerts.channels.samples import A_DELIVERY, PERSONAL, a_delivery
 from tests.alerts.receivers import receiver
 
@@ -47,6 +51,23 @@ def test_nobody_is_named() -> None:
     assert event["tags"]["scope"] == "one user"
     assert event["message"] == "Budget user of one user for 2026-11-18: threshold, 80% used."
     assert event["fingerprint"] != event_of(alert | {"scope": "user:https://id.example joe"})["fingerprint"]
+
+
+def test_a_violation_is_an_issue_of_its_route() -> None:
+    """It has no amounts, and a tenant of any name."""
+    alerts = [
+        json.loads(firing.payload)
+        for firing in Watch([], samples.alerts()).judge_violations(
+            [("reports", "ac me"), ("reports", "other"), ("pages", "other")], samples.NOW_MS
+        )
+    ]
+    first, again, other = map(event_of, alerts)
+    assert first["message"] == alerts[0]["message"]
+    assert (first["level"], first["tags"]["tenant"], first["extra"]["current"]) == ("error", "ac me", None)
+    assert first["fingerprint"] == again["fingerprint"] != other["fingerprint"]
+    for alert in alerts:
+        assert slack(alert)["text"].endswith(alert["message"])
+        assert "spent" not in mail(json.dumps(alert), "id", "a@b.example", "c@d.example", "b.example").get_content()
 
 
 @pytest.mark.parametrize(
