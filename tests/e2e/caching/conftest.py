@@ -49,4 +49,5 @@ def gateway(origin: Origin) -> Iterator[Gateway]:
     ):
         yield started
         errors = [event for event in started.events if event["level"] in ("error", "critical")]
-        assert not [event for event in errors if event["logger"] != "sluicegate.cache"], errors  # which tells of tenants
+        # It tells of what another tenant's answers are made to do here.
+        assert not [event for event in errors if event["logger"] != "sluicegate.cache"], errors
