@@ -36,9 +36,11 @@ class Runtime:
     """Hears of violations."""
 
     def __init__(self, untold=frozenset({b"x-user-id"})):
-        self.counted = []
+        self.counted, self.told = [], []
         metrics = SimpleNamespace(inc=lambda family, *labels: self.counted.append((family.name, *labels)))
-        self.shared = SimpleNamespace(metrics=metrics)
+        link = SimpleNamespace(violated=lambda violation, _now_ms: self.told.append(violation))
+        clock = SimpleNamespace(now_ms=lambda: NOW)
+        self.shared = SimpleNamespace(metrics=metrics, calls=SimpleNamespace(link=link), clock=clock)
         self._untold = untold
 
     def untold(self, _scope):
@@ -96,6 +98,7 @@ def test_an_answer_that_names_another_tenant_is_refused_and_counted():
         verdict(one, runtime, ROUTE, fetched([*FRESH, (b"X-Company", b"umbrella")]))
     assert error.value.reason is Reason.TENANT_MISMATCH
     assert runtime.counted == [("sluicegate_tenant_isolation_violations", "route")]
+    assert [(told.route, told.tenant) for told in runtime.told] == [("route", "acme")]
     assert isinstance(verdict(one, runtime, ROUTE, fetched([*FRESH, (b"X-Company", b"acme")])), Terms)
     assert verdict(one, runtime, ROUTE, fetched()) == cachefill.UNPROVEN
 
