@@ -16,11 +16,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.core.clock import SystemClock
 from proxy.core.errors import GatewayError, Reason
-from proxy.core.identity import Identity, IdentityKind
+from proxy.core.identity import Identity
+from proxy.foresight.callers import claimed
 from proxy.gateway.batch import trpc_calls
 from proxy.identity.attempts import AttemptMeter
 from proxy.identity.authenticator import Authenticator
-from proxy.identity.claims import believed, read, rule_matches
 from proxy.identity.jwks import KeySets
 from proxy.metering.budgets import make_call_plan
 from proxy.metering.plan import make_plan
@@ -93,7 +93,7 @@ def explain(
         allowed = router.methods_for(args.host, matched, query, headers)
         raise GatewayError(Reason.METHOD_REFUSED if allowed else Reason.NO_ROUTE, ", ".join(allowed))
     if claims is not None and route.auth is not AuthMode.NONE:
-        identity = _claimed(policy, headers, claims)
+        identity = claimed(policy, headers.get(policy.identity.tenant_header) or None, claims)
     else:
         identity = asyncio.run(_identified(policy, route, headers, args.address))
     factor = trpc_calls(path) if route.batch is BatchKind.TRPC else 1  # GraphQL's is in a body
@@ -151,28 +151,6 @@ async def _identified(policy: Policy, route: Route, headers: CIMultiDictProxy[st
         return identity
     finally:
         await keysets.close()
-
-
-def _claimed(policy: Policy, headers: CIMultiDictProxy[str], claims: Mapping[str, Any]) -> Identity:
-    """As a verified token with these claims; without ``iss``, of the first issuer. Raises: GatewayError."""
-    rules = policy.identity
-    named = claims.get("iss", rules.issuers[0].issuer if rules.issuers else None)
-    issuer = next((one for one in rules.issuers if one.issuer == named), None)
-    if issuer is None:
-        raise GatewayError(Reason.TOKEN_INVALID, "no issuer of the policy has this iss")
-    if any(rule.claims and rule_matches(rule, claims) for rule in rules.refuse):
-        raise GatewayError(Reason.CLAIMS_REFUSED)
-    facts = read(claims, issuer, rules, policy.tiers, headers.get(rules.tenant_header) or None)
-    return Identity(
-        kind=IdentityKind.USER,
-        tier=facts.tier,
-        tenant=facts.tenant,
-        issuer=issuer.issuer,
-        user=facts.user,
-        claims=believed(claims),
-        feature=facts.feature,
-        cost_centre=facts.cost_centre,
-    )
 
 
 def _money(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__
-from proxy.cli import cachearguments, check, demo, explain, keys, moneyarguments, run
+from proxy.cli import cachearguments, check, demo, explain, foresightarguments, keys, moneyarguments, run
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
     keys.add_parser(commands)
     moneyarguments.add_parsers(commands)
+    foresightarguments.add_parsers(commands)
     cachearguments.add_parsers(commands)
     return top
 

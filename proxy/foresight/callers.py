@@ -1,0 +1,118 @@
+"""Who acts where there is no credential to verify: claims that are believed, keys by name, log lines. Pure.
+
+What is believed here is judged by the policy as a verified token or a presented key would be.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from multidict import CIMultiDictProxy
+
+from proxy.core.errors import GatewayError, Reason
+from proxy.core.identity import Identity, IdentityKind
+from proxy.identity.claims import believed, read, rule_matches
+from proxy.identity.gatewaykeys import GatewayKeys, KeyMatch
+from proxy.policy.model import Policy
+
+MAX_REMEMBERED: Final = 65_536  # callers of log lines, with their plans
+
+Named = tuple[str | None, str | None, str, str | None]  # tenant, user, tier, key
+
+
+def claimed(policy: Policy, chosen_tenant: str | None, claims: Mapping[str, Any]) -> Identity:
+    """As a verified token with these claims; without ``iss``, of the first issuer.
+
+    ``chosen_tenant``: what the policy's tenant header asks for. Raises: GatewayError.
+    """
+    rules = policy.identity
+    named = claims.get("iss", rules.issuers[0].issuer if rules.issuers else None)
+    issuer = next((one for one in rules.issuers if one.issuer == named), None)
+    if issuer is None:
+        raise GatewayError(Reason.TOKEN_INVALID, "no issuer of the policy has this iss")
+    if any(rule.claims and rule_matches(rule, claims) for rule in rules.refuse):
+        raise GatewayError(Reason.CLAIMS_REFUSED)
+    if any(rule.claims and rule_matches(rule, claims) for rule in rules.anonymous_tokens):
+        return anonymous(policy)
+    facts = read(claims, issuer, rules, policy.tiers, chosen_tenant)
+    return Identity(
+        kind=IdentityKind.USER,
+        tier=facts.tier,
+        tenant=facts.tenant,
+        issuer=issuer.issuer,
+        user=facts.user,
+        claims=believed(claims),
+        feature=facts.feature,
+        cost_centre=facts.cost_centre,
+    )
+
+
+def keyed(policy: Policy, name: str, headers: CIMultiDictProxy[str], now_ms: int) -> Identity:
+    """As a request with the gateway key of this name; ``Sluicegate-*`` fields say for whom it acts.
+
+    Raises: GatewayError; KeyError for a name that the policy does not have.
+    """
+    key = next((key for key in policy.identity.keys if key.name == name), None)
+    if key is None:
+        raise KeyError(name)
+    ends = [until_ms for _, until_ms in key.sha256]
+    until_ms = None if None in ends else max((end for end in ends if end is not None), default=None)
+    keys = GatewayKeys(policy.identity, policy.tiers)
+    return keys.identity(KeyMatch(key, until_ms), "authorization", headers, now_ms)
+
+
+def anonymous(policy: Policy, tier: str | None = None) -> Identity:
+    """Nobody in particular; ``tier`` where it is not the anonymous one."""
+    return Identity(IdentityKind.ANONYMOUS, tier or policy.identity.anonymous_tier)
+
+
+class LoggedCallers:
+    """Identities of a log's callers under one policy, the same object for the same names.
+
+    A line does not tell the issuer: its users are the sole issuer's, or of one without a name. ``unknown_tiers`` has
+    the tiers of lines that the policy does not know, which count as its ``unknown_tier``.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        issuers = policy.identity.issuers
+        self._issuer = issuers[0].issuer if len(issuers) == 1 else ""
+        self._known: dict[Named, Identity] = {}
+        self._anonymous: dict[str | None, Identity] = {}
+        self._keys = {key.name: key for key in policy.identity.keys}
+        self.unknown_tiers: set[str] = set()
+
+    def identity(self, tenant: str | None, user: str | None, tier: str, key: str | None) -> Identity:
+        """Who a line speaks of; nobody in particular where it has no name at all."""
+        named = (tenant, user, tier, key)
+        found = self._known.get(named)
+        if found is None:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            found = self._known[named] = self._made(tenant, user, tier, key)
+        return found
+
+    def nobody(self, tier: str | None = None) -> Identity:
+        found = self._anonymous.get(tier)
+        if found is None:
+            found = self._anonymous[tier] = anonymous(self._policy, tier)
+        return found
+
+    def key_may_use(self, key: str, route: str) -> bool:
+        """Whether the policy has this key, and lets it use the route."""
+        known = self._keys.get(key)
+        return known is not None and (known.routes is None or route in known.routes)
+
+    def _made(self, tenant: str | None, user: str | None, tier: str, key: str | None) -> Identity:
+        if tenant is None and user is None and key is None:
+            return self.nobody()
+        if tier not in self._policy.tiers:
+            self.unknown_tiers.add(tier)
+            tier = self._policy.identity.unknown_tier
+        return Identity(
+            kind=IdentityKind.USER if key is None else IdentityKind.MACHINE,
+            tier=tier,
+            tenant=tenant,
+            issuer=self._issuer if user is not None else "",
+            user=user,
+            credential=key or "",
+        )
