@@ -5,13 +5,15 @@ import re
 from proxy.cache.digests import PUBLIC, Partition, of_tenant, purge_of_url
 from proxy.cache.invalidation import SAFE_METHODS, invalidated
 from proxy.cache.query import normalised_target
+from proxy.core.errors import GatewayError
 from proxy.core.headers import RawHeaders
 from proxy.core.identity import Identity
 from proxy.gateway.caches import Caches
 from proxy.gateway.exchange import Exchange
 from proxy.policy.caching import CacheScope, Caching
-from proxy.policy.model import Policy
+from proxy.policy.model import Ambiguous, Policy
 from proxy.policy.patterns import path_regex
+from proxy.policy.target import matched_path
 from proxy.telemetry.metrics import CACHE_PURGES
 
 
@@ -41,7 +43,7 @@ class Invalidation:
         host = exchange.forwarded_host.lower()
         digests: dict[int, None] = {}
         for target in invalidated(exchange.method, status, origin, exchange.target, headers):
-            path = target.partition("?")[0]
+            path = _as_matched(target.partition("?")[0])
             for regex, caching in self._routes:
                 partition = _partition(caching, identity)
                 if partition is not None and regex.fullmatch(path):
@@ -51,6 +53,14 @@ class Invalidation:
             caches.log.purge(digests)
             caches.metrics.inc(CACHE_PURGES, "write")
         return tuple(digests)
+
+
+def _as_matched(path: str) -> str:
+    """As routes see it. What none would take is left as it is."""
+    try:
+        return matched_path(path, Ambiguous.KEEP, Ambiguous.KEEP)
+    except GatewayError:
+        return path
 
 
 def _partition(caching: Caching, identity: Identity) -> Partition | None:

@@ -55,6 +55,12 @@ def test_a_write_through_any_route_invalidates_what_its_tenant_has_stored(invali
     assert purged(invalidation, ANN, "/api/a?utm_source=x&b=1") == of(of_tenant("acme"), "/api/a?b=1")
 
 
+def test_routes_see_a_path_decoded_and_purges_name_it_as_it_came(invalidation):
+    """Its key is made of the bytes that were asked for."""
+    assert purged(invalidation, ANN, "/%61pi/a") == of(of_tenant("acme"), "/%61pi/a")
+    assert purged(invalidation, ANN, "/api/%00") == of(of_tenant("acme"), "/api/%00")
+
+
 def test_what_is_public_anybody_may_invalidate(invalidation):
     """Whether a write succeeds is the app's to say."""
     assert purged(invalidation, NOBODY, "/static/a") == of(PUBLIC, "/static/a")
