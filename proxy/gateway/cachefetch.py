@@ -105,16 +105,17 @@ class Leading:
         """Lets others lead, once they can see what it came to."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._leased:
-            self._leased = False
-            self._caches.besides(self._tell_others())
+        leased, self._leased = self._leased, False
+        if leased or isinstance(self._outcome, Stored):
+            self._caches.besides(self._tell_others(leased=leased))
 
-    async def _tell_others(self) -> None:
+    async def _tell_others(self, *, leased: bool) -> None:
         if isinstance(self._outcome, Stored):
             await self._caches.share(self._outcome)
         elif self._outcome is Ended.UNCACHEABLE:
             await self._caches.shared.mark(self._key, MARK_MS, self._why)
-        await self._caches.leases.release(self._key, self._token)
+        if leased:
+            await self._caches.leases.release(self._key, self._token)
 
 
 class Fetch:
