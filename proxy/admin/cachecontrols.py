@@ -76,5 +76,6 @@ class CacheControls:
         except Unanswered as error:
             return as_json({"error": str(error)}, 503)
         self._gateway.metrics.inc(CACHE_PURGES, "ops")
-        log.info("purged", extra={"fields": purged.as_json()})
-        return as_json(purged.as_json())
+        told = purged.as_json()
+        log.info("purged", extra={"fields": {"what": str(wanted), "record": told["record"]}})
+        return as_json(told)

@@ -245,10 +245,12 @@ async def test_stats_are_of_all_workers(stand: Stand) -> None:
     assert now["served_bytes"] > was["served_bytes"]
     assert 0 < now["hit_ratio"] < 1
     assert [one["route"] for one in after["routes"]] == ["reports", "public", "asked", "says"]
-    assert after["memory"]["entries"] > 0
-    assert after["workers"] == {
+    workers = {
         "ready": WORKERS, "hear_of_purges": WORKERS, "all_hear_of_purges": True, "store_nothing_in_redis": 0,
     }  # fmt: skip
+    async with asyncio.timeout(10):  # workers count these once a second
+        while after["workers"] != workers or not after["memory"]["entries"]:
+            after = json.loads(await command(stand, "cache", "stats", "--json"))
     text = await command(stand, "cache", "stats")
     assert "hit_ratio is (hits + stale + revalidated + coalesced) / (requests - bypassed)" in text
     assert f"{WORKERS} of {WORKERS} workers hear of purges" in text
@@ -303,9 +305,12 @@ async def test_why_nothing_is_stored_is_told_by_another_process(stand: Stand) ->
 
 
 async def test_redis_away_is_told(stand: Stand) -> None:
-    """By the command and by the API; and what was asked for then is not promised. Last: it takes Redis away."""
-    stand.redis.signal(signal.SIGKILL)
-    assert "the cache's Redis cannot be told" in await command(stand, "purge", "--all", code=1)
-    said = await purged(stand, {"all": True}, status=503)
-    assert "nothing may be purged yet" in said["error"]
-    assert "cannot be asked" in await command(stand, "cache", "explain", "http://app.test/public/x", code=1)
+    """By the command and by the API; and what was asked for then is not promised."""
+    stand.redis.kill()
+    try:
+        assert "the cache's Redis cannot be told" in await command(stand, "purge", "--all", code=1)
+        said = await purged(stand, {"all": True}, status=503)
+        assert "nothing may be purged yet" in said["error"]
+        assert "cannot be asked" in await command(stand, "cache", "explain", "http://app.test/public/x", code=1)
+    finally:
+        await asyncio.to_thread(stand.redis.start)
