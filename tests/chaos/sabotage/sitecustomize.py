@@ -70,10 +70,64 @@ def half_settled() -> None:
     money.settling = lambda hold, amounts, record: whole(hold, [amount // 2 for amount in amounts], record)
 
 
-SABOTAGE: dict[str, Callable[[], None]] = {
-    function.__name__.replace("_", "-"): function
-    for function in (no_share, no_breaker, wrong_word, no_return, no_deadline, no_follow, no_journal, half_settled)
-}
+def _owner(change: Callable[..., tuple]) -> None:
+    """Keys are made for what ``change`` makes of their owner."""
+    from proxy.cache import digests
+
+    made = digests.owner_prefix
+    digests.owner_prefix = lambda *owner: made(*change(*owner))
+
+
+def no_tenant_in_key() -> None:
+    _owner(lambda scope, tenant, issuer, user, route: (scope, tenant and "t", issuer, user, route))
+
+
+def no_user_in_key() -> None:
+    _owner(lambda scope, tenant, issuer, user, route: (scope, tenant, issuer, user and "u", route))
+
+
+def no_issuer_in_key() -> None:
+    _owner(lambda scope, tenant, _issuer, user, route: (scope, tenant, "", user, route))
+
+
+def joined_key() -> None:
+    """Keys are joined without lengths: a tenant a with its user bc is one ab with c."""
+    from proxy.cache import digests
+
+    digests._joined = b"".join
+
+
+def shared_flight() -> None:
+    """Who waits for a fetch is not asked whose it is, nor whose that is which comes of it."""
+    from proxy.gateway import cacheway
+
+    cacheway._Way._flight_key = lambda self: self._request.target.partition("/")[2].partition("/")[2].encode()
+
+
+def far_key() -> None:
+    """In Redis answers are found by the ends of their keys, and taken whatever key they say to be of."""
+    from proxy.cache import shared
+
+    class Same(bytes):
+        __hash__ = None
+
+        def __eq__(self, _other):
+            return True
+
+        def __ne__(self, _other):
+            return False
+
+    digest, decode = shared.key_digest, shared.decode
+    shared.key_digest = lambda key: digest(key[-8:])
+    shared.decode = lambda record, key, *body: decode(record, Same(key), *body)
+
+
+FUNCTIONS = (
+    *(no_share, no_breaker, wrong_word, no_return, no_deadline, no_follow),
+    *(no_journal, half_settled),
+    *(no_tenant_in_key, no_user_in_key, no_issuer_in_key, joined_key, shared_flight, far_key),
+)
+SABOTAGE: dict[str, Callable[[], None]] = {function.__name__.replace("_", "-"): function for function in FUNCTIONS}
 
 if wanted := os.environ.get("SLUICEGATE_SABOTAGE"):
     SABOTAGE[wanted]()
