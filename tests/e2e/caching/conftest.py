@@ -1,11 +1,11 @@
-"""One gateway and one scripted origin for each file of tables: a route by the standard's letter, and safe ones."""
+"""One gateway and one scripted origin for all: a route by the standard's letter, and safe ones of each scope."""
 
 import tempfile
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.gateway import Gateway, running
+from tests.e2e.gateway import Gateway, eventually, running
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 
@@ -35,18 +35,20 @@ routes:
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def origin() -> Iterator[Origin]:
     with running_origin() as started:
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def gateway(origin: Origin) -> Iterator[Gateway]:
     with (
         tempfile.TemporaryDirectory(prefix="sg-data-") as data,
         running(policy(origin.port, ROUTES, workers=1).replace("data_dir: data", f"data_dir: {data}")) as started,
     ):
+        # Before its worker hears of purges it reuses nothing that is older than a second.
+        eventually(lambda: started.metric("sluicegate_cache_workers_current") == 1)
         yield started
         errors = [event for event in started.events if event["level"] in ("error", "critical")]
         # It tells of what another tenant's answers are made to do here.

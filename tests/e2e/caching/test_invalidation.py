@@ -63,8 +63,8 @@ async def test_a_write_by_another_route_reaches_what_a_caching_one_has_stored(ga
     """By Location; ``/other`` is a route that caches nothing."""
     origin.answers["/rfc/item"] = f"HTTP/1.1 200 OK\r\n{FRESH}\r\nContent-Length: 1\r\n\r\na".encode()
     origin.answers["/other"] = b"HTTP/1.1 201 Created\r\nLocation: /rfc/item\r\nContent-Length: 0\r\n\r\n"
-    for age in (None, "0"):
-        assert (await once(gateway, get("/rfc/item"))).get("Age") == age
+    assert (await once(gateway, get("/rfc/item"))).get("Age") is None
+    assert (await once(gateway, get("/rfc/item"))).get("Age") is not None
     assert (await once(gateway, get("/other", method="POST", body=b"x"))).status == 201
     assert (await once(gateway, get("/rfc/item"))).get("Age") is None
 
@@ -117,7 +117,7 @@ async def test_an_answer_to_post_that_names_its_own_target_serves_get(
         ("/rfc/names-another", (EXPLICIT, "Content-Location: /rfc/another"), ()),
         ("/rfc/names-none", (EXPLICIT,), ()),
         ("/rfc/guessed", ("Last-Modified: Sat, 01 Nov 2025 00:00:00 GMT", "Content-Location: "), ()),
-        ("/rfc/no-store", (EXPLICIT, "Cache-Control: no-store", "Content-Location: "), ()),
+        ("/rfc/post-no-store", (EXPLICIT, "Cache-Control: no-store", "Content-Location: "), ()),
         ("/rfc/asked-no-store", (EXPLICIT, "Content-Location: "), ("Cache-Control: no-store",)),
         ("/rfc/credential", (EXPLICIT, "Content-Location: "), ("Authorization: FOO",)),
         ("/safe/safe-profile", ("Cache-Control: public, max-age=60", "Content-Location: "), ()),

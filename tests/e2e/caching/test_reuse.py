@@ -140,17 +140,24 @@ STALE: dict[str, Case] = {
     ),
     "while-revalidating": (
         Step(By.ORIGIN, (f"{SHORT}, stale-while-revalidate=3600", TAG)),
-        Step(By.ANYONE, (f"{FRESH}", TAG), body="anew", text="step 1", has=("Age: 1",), pause_s=STALE_S),
-        Step(By.CACHE, text="anew", pause_s=0.3),
+        Step(By.ANYONE, (FRESH, TAG), body="anew", text="step 1", has=("Age: >0",), behind=True, pause_s=STALE_S),
+        Step(By.CACHE, text="anew", soon=True),
     ),
     "while-revalidating-window-is-over": (
         Step(By.ORIGIN, (f"{SHORT}, stale-while-revalidate=1", TAG)),
         Step(By.ETAG, (f"{FRESH}", TAG), text="step 1", pause_s=2.2),
     ),
     "while-revalidating-then-no-cache": (
-        Step(By.ORIGIN, (f"{SHORT}, stale-while-revalidate=4", 'ETag: "a"')),
-        Step(By.ANYONE, ("Cache-Control: no-cache", 'ETag: "b"'), body="b", text="step 1", pause_s=STALE_S),
-        Step(By.ETAG, (FRESH,), body="c", text="c", sent=('If-None-Match: "b"',), pause_s=0.3),
+        Step(By.ORIGIN, (f"{SHORT}, stale-while-revalidate=60", 'ETag: "a"')),
+        Step(
+            By.ANYONE,
+            ("Cache-Control: no-cache", 'ETag: "b"'),
+            body="b",
+            text="step 1",
+            behind=True,
+            pause_s=STALE_S,
+        ),
+        Step(By.ETAG, (FRESH,), body="c", text="c", sent=('If-None-Match: "b"',), soon=True),
     ),
     "while-revalidating-forbidden": (
         Step(By.ORIGIN, (f"{SHORT}, must-revalidate, stale-while-revalidate=60", TAG)),
@@ -234,6 +241,8 @@ PRECONDITIONS: dict[str, Case] = {
     ),
 }
 
+EARLY, LATE = "Sat, 01 Nov 2025 00:00:00 GMT", "Thu, 18 Aug 2050 02:01:18 GMT"
+
 
 def updated(name: str, old: str, new: str, expected: str) -> Case:
     """A stored field, another value of it in a 304, and what clients get from then on."""
@@ -250,12 +259,12 @@ VALIDATION: dict[str, Case] = {
         Step(By.ORIGIN, (SHORT, TAG)),
         # Just confirmed: an Age would deny it (§5.1).
         Step(By.ETAG, (FRESH,), text="step 1", sent=('If-None-Match: "abc"',), lacks=("Age",), pause_s=STALE_S),
-        Step(By.CACHE, text="step 1", has=("Age: 0",)),
+        Step(By.CACHE, text="step 1", has=("Age",)),
     ),
     "by-another-cache-above": (
         Step(By.ORIGIN, (SHORT, TAG)),
         Step(By.ETAG, (FRESH, "Age: 7"), text="step 1", has=("Age: 7",), pause_s=STALE_S),
-        Step(By.CACHE, text="step 1", has=("Age: 7",)),
+        Step(By.CACHE, text="step 1", has=("Age: >6",)),
     ),
     "by-a-weak-tag": (
         Step(By.ORIGIN, (SHORT, 'ETag: W/"abc"')),
@@ -294,7 +303,7 @@ VALIDATION: dict[str, Case] = {
     ),
     "updates-content-location": updated("Content-Location", "/foo", "/bar", "/bar"),
     "updates-content-md5": updated("Content-MD5", "a", "b", "b"),
-    "updates-expires": updated("Expires", "{-9000}", "{9000}", "{9000}"),
+    "updates-expires": updated("Expires", EARLY, LATE, LATE),
     "updates-set-cookie": updated("Set-Cookie", "a=b", "a=c", "a=c"),
     "updates-csp": updated("Content-Security-Policy", "default-src 'self'", "default-src 'none'", "default-src 'none'"),
     "keeps-content-encoding": updated("Content-Encoding", "gzip", "br", "gzip"),

@@ -15,6 +15,10 @@ ISOLATION = "sluicegate_tenant_isolation_violations_total"
 _paths = count()
 
 
+def is_hit(answer: Answer) -> bool:
+    return answer.get("Age") is not None
+
+
 async def ask(gateway: Gateway, path: str, **claims: str) -> Answer:
     return await once(gateway, get(path, bearer(**claims)))
 
@@ -29,17 +33,17 @@ def says(origin: Origin, under: str, *lines: str, body: bytes = b"ok") -> str:
 
 async def test_users_of_a_tenant_share_and_tenants_do_not(gateway: Gateway, origin: Origin) -> None:
     path = says(origin, "/tenant")
-    assert (await ask(gateway, path, tenant="one", user="a")).get("Age") is None
-    assert (await ask(gateway, path, tenant="one", user="b")).get("Age") == "0"
-    assert (await ask(gateway, path, tenant="two", user="a")).get("Age") is None
-    assert (await ask(gateway, path, tenant="two", user="b")).get("Age") == "0"
+    assert not is_hit(await ask(gateway, path, tenant="one", user="a"))
+    assert is_hit(await ask(gateway, path, tenant="one", user="b"))
+    assert not is_hit(await ask(gateway, path, tenant="two", user="a"))
+    assert is_hit(await ask(gateway, path, tenant="two", user="b"))
 
 
 async def test_users_of_user_scope_do_not_share_either(gateway: Gateway, origin: Origin) -> None:
     path = says(origin, "/user", "Cache-Control: private, max-age=3600")
-    assert (await ask(gateway, path, user="a")).get("Age") is None
-    assert (await ask(gateway, path, user="a")).get("Age") == "0"
-    assert (await ask(gateway, path, user="b")).get("Age") is None
+    assert not is_hit(await ask(gateway, path, user="a"))
+    assert is_hit(await ask(gateway, path, user="a"))
+    assert not is_hit(await ask(gateway, path, user="b"))
 
 
 async def test_who_has_no_tenant_gets_nothing_stored(gateway: Gateway, origin: Origin) -> None:
@@ -51,8 +55,8 @@ async def test_who_has_no_tenant_gets_nothing_stored(gateway: Gateway, origin: O
 
 async def test_every_hit_is_identified_anew(gateway: Gateway, origin: Origin) -> None:
     path = says(origin, "/tenant")
-    for status in (None, "0"):
-        assert (await ask(gateway, path)).get("Age") == status
+    assert not is_hit(await ask(gateway, path))
+    assert is_hit(await ask(gateway, path))
     assert (await once(gateway, get(path))).status == 401
 
 
@@ -60,10 +64,10 @@ async def test_every_hit_is_identified_anew(gateway: Gateway, origin: Origin) ->
 async def test_what_is_not_public_leaves_as_private(gateway: Gateway, origin: Origin, said: str) -> None:
     """A miss and a hit alike, or a CDN in front would share it."""
     path = says(origin, "/tenant", said)
-    for age in (None, "0"):
+    for hit in (False, True):
         answer = await ask(gateway, path)
         words = [word.strip() for value in answer.all("Cache-Control") for word in value.split(",")]
-        assert answer.get("Age") == age
+        assert is_hit(answer) is hit
         assert "private" in words
         assert {"public", "s-maxage=60"}.isdisjoint(words)
         assert answer.get("CDN-Cache-Control") is None
@@ -71,17 +75,17 @@ async def test_what_is_not_public_leaves_as_private(gateway: Gateway, origin: Or
 
 async def test_what_is_public_leaves_as_it_came(gateway: Gateway, origin: Origin) -> None:
     path = says(origin, "/safe", "Cache-Control: public, s-maxage=60")
-    for age in (None, "0"):
+    for hit in (False, True):
         answer = await once(gateway, get(path))
-        assert (answer.get("Age"), answer.all("Cache-Control")) == (age, ["public, s-maxage=60"])
+        assert (is_hit(answer), answer.all("Cache-Control")) == (hit, ["public, s-maxage=60"])
 
 
 async def test_tags_stay_here_where_the_policy_strips_them(gateway: Gateway, origin: Origin) -> None:
     for under, kept in (("/tenant", False), ("/safe", True)):
         path = says(origin, under, FRESH, "Cache-Tag: a, b", "Surrogate-Key: c d")
-        for age in (None, "0"):
+        for hit in (False, True):
             answer = await once(gateway, get(path, *([] if kept else [bearer()])))
-            assert answer.get("Age") == age
+            assert is_hit(answer) is hit
             assert (answer.get("Cache-Tag") is not None, answer.get("Surrogate-Key") is not None) == (kept, kept)
 
 
@@ -97,7 +101,7 @@ SAFE: dict[str, Case] = {
     ),
     "stale-if-error": (
         Step(By.ORIGIN, ("Cache-Control: max-age=1, stale-if-error=60",)),
-        Step(By.CACHE, cuts=True, has=("Age: 1",), pause_s=1.1),
+        Step(By.CACHE, cuts=True, has=("Age: >0",), pause_s=1.1),
     ),
     "an-error-takes-no-answers-place": (
         Step(By.ORIGIN, ("Cache-Control: max-age=1, stale-if-error=60", 'ETag: "a"')),
@@ -146,10 +150,10 @@ async def test_an_answer_whose_body_names_another_tenant_is_refused(gateway: Gat
 @pytest.mark.parametrize("how", ["length", "chunked", "gzip"])
 async def test_one_that_names_its_own_is_stored(gateway: Gateway, origin: Origin, how: str) -> None:
     path = told(origin, OWN, how)
-    for age in (None, "0"):
+    for hit in (False, True):
         answer = await ask(gateway, path)
         body = gzip.decompress(answer.body) if how == "gzip" else answer.body
-        assert (answer.status, answer.get("Age"), json.loads(body)) == (200, age, OWN)
+        assert (answer.status, is_hit(answer), json.loads(body)) == (200, hit, OWN)
 
 
 async def test_a_body_that_is_looked_into_is_asked_for_uncoded(gateway: Gateway, origin: Origin) -> None:
@@ -173,8 +177,8 @@ async def test_a_field_that_names_another_tenant_is_refused(gateway: Gateway, or
 
 async def test_a_field_that_names_its_own_is_stored_and_none_is_not(gateway: Gateway, origin: Origin) -> None:
     own, silent = says(origin, "/by-field", "X-Tenant: acme"), says(origin, "/by-field")
-    assert [(await ask(gateway, own)).get("Age") for _ in range(2)] == [None, "0"]
-    assert [(await ask(gateway, silent)).get("Age") for _ in range(2)] == [None, None]
+    assert [is_hit(await ask(gateway, own)) for _ in range(2)] == [False, True]
+    assert [is_hit(await ask(gateway, silent)) for _ in range(2)] == [False, False]
 
 
 async def test_a_304_that_names_another_tenant_is_refused(gateway: Gateway, origin: Origin) -> None:

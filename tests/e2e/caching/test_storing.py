@@ -85,7 +85,7 @@ AGES: dict[str, Case] = {
     "age-lines-alike": twice(By.CACHE, "Cache-Control: max-age=10000", "Date: {0}", "Age: 3600", "Age: 3600"),
     "age-told": (
         Step(By.ORIGIN, (FRESH, "Age: 30")),
-        Step(By.CACHE, has=("Age: 31",), pause_s=1.05),
+        Step(By.CACHE, has=("Age: >30",), pause_s=1.05),
     ),
     "age-told-by-expires": (
         Step(By.ORIGIN, ("Expires: {3600}", "Date: {0}", "Age: 30")),
@@ -130,7 +130,6 @@ DIRECTIVES: dict[str, Case] = {
     "must-revalidate-fresh": twice(By.CACHE, "Cache-Control: max-age=10000, must-revalidate", 'ETag: "a"'),
     "must-revalidate-stale": (
         Step(By.ORIGIN, ("Cache-Control: max-age=1, must-revalidate", 'ETag: "a"')),
-        Step(By.CACHE),
         Step(By.ETAG, ('ETag: "a"',), text="step 1", pause_s=1.1),
     ),
     "must-understand-unknown": twice(By.ORIGIN, "Cache-Control: max-age=3600, no-store, must-understand", status=599),
