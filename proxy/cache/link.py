@@ -55,6 +55,7 @@ class Link:
         """``on_change`` hears why nothing is asked any more, and None when it is again."""
         self.url = url
         self.refused = 0  # calls that Redis answered with an error: out of memory, say
+        self.unanswered = 0  # calls that it did not answer, or not in time
         # One retry, for a connection that was closed as it rested. redis-py may swallow a cancellation that comes as
         # a call begins: then its own timeout is what ends the call.
         self._plain = PlainClient(url, timeout_ms / 1000, retries=1)
@@ -114,6 +115,7 @@ class Link:
         return AWAY
 
     def _failed(self, why: Away, *, final: bool) -> None:
+        self.unanswered += 1
         self._breaker.failed(self._monotonic_ms(), StoreAway(why, f"no answer from {self.url}"), final=final)
         if not self._breaker.closed and (self._probing is None or self._probing.done()):
             self._probing = asyncio.create_task(self._probe(), name="cache probe")

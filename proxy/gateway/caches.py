@@ -23,6 +23,7 @@ from proxy.policy.model import Policy
 from proxy.store.client import Store
 from proxy.store.errors import StoreAway
 from proxy.telemetry.metrics import (
+    CACHE_AWAY,
     CACHE_BYTES,
     CACHE_CURRENT,
     CACHE_ENTRIES,
@@ -63,7 +64,7 @@ class Caches:
         self._started = False
         self._besides: set[asyncio.Task[None]] = set()
         self._gauging: asyncio.Task[None] | None = None
-        self._counted_evictions = 0
+        self._counted_evictions = self._counted_failures = 0
 
     @staticmethod
     def token() -> bytes:
@@ -147,7 +148,9 @@ class Caches:
             metrics.set(CACHE_CURRENT, 1 if self.log.is_current(monotonic() * 1000) else 0)
             metrics.set(CACHE_PAUSED, 0 if self._room.left else 1)
             metrics.inc(CACHE_EVICTIONS, by=memory.evictions - self._counted_evictions)
-            self._counted_evictions = memory.evictions
+            failures = self._link.refused + self._link.unanswered
+            metrics.inc(CACHE_AWAY, by=failures - self._counted_failures)
+            self._counted_evictions, self._counted_failures = memory.evictions, failures
             await asyncio.sleep(GAUGES_S)
 
 
