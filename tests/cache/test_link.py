@@ -58,7 +58,7 @@ async def test_an_outage_is_told_once_and_costs_microseconds(
         began = time.monotonic()
         replies = await asyncio.gather(*(link.call("GET", "x") for _ in range(3 * MOST_AT_ONCE)))
         assert set(replies) == {AWAY}
-    assert link.unanswered
+        assert link.unanswered
         assert time.monotonic() - began < 1.0  # one timeout for all, not one after another
         assert not link.open
         began = time.perf_counter()
