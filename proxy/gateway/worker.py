@@ -28,6 +28,7 @@ from proxy.gateway.control import (
     Start,
 )
 from proxy.gateway.handler import Handler
+from proxy.gateway.looplag import tell_lag
 from proxy.gateway.sockets import stop_listening
 from proxy.telemetry.log import LineWriter, configure
 from proxy.telemetry.metrics import CONNECTIONS, CONNECTIONS_REFUSED, LOG_DROPPED, Metrics
@@ -56,6 +57,7 @@ class Worker:
         handler = Handler(start, metrics, lines, SystemClock())
         handler.calls.link.open(self._say)
         await handler.open(start.policy)
+        lag = asyncio.create_task(tell_lag(metrics), name="loop lag")
         open_slot = metrics.slot(CONNECTIONS)
 
         def count(connections: int, refused: bool) -> None:
@@ -80,6 +82,7 @@ class Worker:
             await loop.connect_accepted_socket(connections, queued)
         if cut := await self._drain(connections, deadline_s):
             log.warning("connections cut at the drain's deadline", extra={"fields": {"connections": cut}})
+        lag.cancel()
         await handler.close()
         lines.close()
 
