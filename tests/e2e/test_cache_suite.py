@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.gateway import eventually, running
 from tests.e2e.policies import policy
 
+LOOPBACK: Final = str(Path(__file__).with_name("loopback.cjs"))  # the suite would listen on all interfaces
 pytestmark = pytest.mark.full
 
 PACKAGE: Final = "SLUICEGATE_CACHE_TESTS"  # the environment names the package's folder; .ci/run installs it
@@ -80,7 +81,10 @@ def origin_port(package: Path, tmp_path: Path) -> Iterator[int]:
         "npm_config_pidfile": str(tmp_path / "pid"),
     }
     process = subprocess.Popen(
-        ["node", "server/server.mjs"], cwd=package, env={**os.environ, **settings}, stdout=subprocess.DEVNULL
+        ["node", "--require", LOOPBACK, "server/server.mjs"],
+        cwd=package,
+        env={**os.environ, **settings},
+        stdout=subprocess.DEVNULL,
     )
     try:
         eventually(lambda: _listens(port))
