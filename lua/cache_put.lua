@@ -5,7 +5,8 @@
 -- ARGV[2]  its record; of the mark: why they are not
 -- ARGV[3]  how long it is kept (ms)
 -- ARGV[4]  how many variants are kept
--- Returns  nothing
+-- ARGV[5]  id of the variant in whose favour it is not kept, while that is; empty: none
+-- Returns  1: it is kept, 0: it is not
 -- Complexity  O(variants)
 --
 -- An answer that is stored ends the mark; a mark leaves older answers where they are.
@@ -19,6 +20,7 @@ local id, expiry, most = ARGV[1], now + tonumber(ARGV[3]), tonumber(ARGV[4])
 local index, kept, count, latest = call('HGET', KEYS[1], 'i') or '', {}, 0, expiry
 for at = 1, #index, 16 do
   local other, ends = string.sub(index, at, at + 7), struct.unpack('<d', index, at + 8)
+  if other == ARGV[5] and ends > now then return 0 end
   if other == id then
     -- replaced
   elseif other == MARK then
@@ -43,3 +45,4 @@ end
 packed[#packed + 1] = id .. struct.pack('<d', expiry)
 call('HSET', KEYS[1], 'i', table.concat(packed), id, ARGV[2])
 call('PEXPIREAT', KEYS[1], string.format('%.0f', latest))
+return 1

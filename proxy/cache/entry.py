@@ -57,5 +57,5 @@ class Stored:
 
     @property
     def weight(self) -> int:
-        """Bytes that it takes in memory, about."""
-        return 600 + len(self.body) + len(self.key) + sum(len(n) + len(v) + 140 for n, v in self.headers)
+        """Bytes that it takes in memory, about: its fields twice, since they are in ``ready`` once more."""
+        return 700 + len(self.body) + len(self.key) + sum(2 * (len(n) + len(v)) + 144 for n, v in self.headers)

@@ -31,6 +31,7 @@ _ANSWERS: Final = b"sc:{%b}"
 _PIECE_KEY: Final = b"sb:{%b}:%b:%d"
 _INDEX: Final = b"i"
 _MARK: Final = bytes(8)
+_FIRST_SERVER_ERROR: Final = 500
 _ENTRY: Final = Struct("<8sd")
 _ON_THE_LOOP: Final = 64 << 10  # larger bodies are compressed and summed in a thread
 
@@ -123,7 +124,10 @@ class Shared:
         return Listing(tuple(reversed(variants)), until_ms, _why(reply, until_ms))
 
     async def put(self, key: bytes, stored: Stored, ttl_ms: int) -> bool:
-        """Keeps a variant for so long, in place of the one with the same ``vary``. False: it was not kept."""
+        """Keeps a variant for so long, in place of the one with the same ``vary``. False: it was not kept.
+
+        A server's error is not kept while any answer is, nor a part of a body while the whole is.
+        """
         if not self._room.left or not self._link.open or ttl_ms <= 0 or len(stored.body) > MAX_BODY:
             return False
         large = len(stored.body) > _ON_THE_LOOP
@@ -134,7 +138,7 @@ class Shared:
             # A little longer than the record, so that it is never the first to go.
             if await self._link.call("SET", name, body[at : at + PIECE], "PX", ttl_ms + 1_000) is AWAY:
                 return False
-        kept = await self._keep(digest, _variant(stored), record, ttl_ms)
+        kept = await self._keep(digest, _variant(stored), record, ttl_ms, _before(stored))
         if kept:
             self.bytes_written += len(record) + len(body)
         return kept
@@ -147,8 +151,9 @@ class Shared:
         """Lets go of all that is kept of a key; bodies end by themselves."""
         return await self._link.call("DEL", _ANSWERS % key_digest(key)) is not AWAY
 
-    async def _keep(self, digest: bytes, name: bytes, record: bytes, ttl_ms: int) -> bool:
-        return await self._link.run(self._put, (_ANSWERS % digest,), name, record, ttl_ms, MAX_VARIANTS) is not AWAY
+    async def _keep(self, digest: bytes, name: bytes, record: bytes, ttl_ms: int, before: bytes = b"") -> bool:
+        keys = (_ANSWERS % digest,)
+        return await self._link.run(self._put, keys, name, record, ttl_ms, MAX_VARIANTS, before) == 1
 
     async def _whole(
         self, digest: bytes, key: bytes, record: bytes, wanted: Callable[[Stored], bool] | None
@@ -187,11 +192,21 @@ def _why(reply: Mapping[bytes, bytes], until_ms: int) -> str:
     return reply.get(_MARK, b"").decode("utf-8", "replace") if until_ms else ""
 
 
-def _variant(stored: Stored) -> bytes:
-    """8 bytes, of the selecting fields alone; never all zero, which is the mark's."""
+def _before(stored: Stored) -> bytes:
+    """The variant that goes before this one, as long as it is there; none: empty."""
+    return _variant(stored, whole=True) if stored.range is not None or stored.status >= _FIRST_SERVER_ERROR else b""
+
+
+def _variant(stored: Stored, *, whole: bool = False) -> bytes:
+    """8 bytes, of the selecting fields, and whether it is a part; never all zero, which is the mark's.
+
+    ``whole``: that of the whole body.
+    """
     words = [word.encode("utf-8", "surrogatepass") for pair in stored.vary for word in pair]
     data = b"".join(len(word).to_bytes(4, "little") + word for word in words)
-    return blake2b(data, digest_size=7, person=b"sluicegate vary").digest() + b"v"
+    return blake2b(data, digest_size=7, person=b"sluicegate vary").digest() + (
+        b"v" if whole or stored.range is None else b"p"
+    )
 
 
 def _record_digest(record: bytes) -> bytes:

@@ -312,14 +312,27 @@ class Fetch:
         await self._send_fetched(stored, fetched, self._forwarded(stored))
 
     def _keep_new(self, stored: Stored | None) -> None:
-        """Not where an error would take the place of an answer that can stand in for it."""
+        """Not in place of something better: an error instead of an answer, or a part instead of the whole."""
         best = self._best
         if stored is None:
             self._not_stored(CUT)
-        elif stored.status >= _FIRST_SERVER_ERROR and best is not None and best.status < _FIRST_SERVER_ERROR:
-            self._not_stored("error")
+        elif why := self._worse(stored):
+            self._not_stored(why)
         else:
             self._keep((best is not None and stored.range is not None and combine(best, stored)) or stored)
+
+    def _worse(self, stored: Stored) -> str:
+        """Than what it would take the place of: also than what has been stored since it was asked for."""
+        held, now_ms = self._caches.memory.get(self._request.key), self._caches.clock.now_ms()
+        found = [each for each in held.variants if each.vary == stored.vary] if held is not None else []
+        for each in (*([self._best] if self._best is not None else []), *found):
+            if not self._caches.may_reuse(each, now_ms):
+                continue
+            if stored.status >= _FIRST_SERVER_ERROR > each.status:
+                return "error"
+            if stored.range is not None and each.range is None and _left_ms(each, now_ms) > 0:
+                return "part"
+        return ""
 
     async def _pass_on(self, fetched: Fetched, why: str) -> None:
         """What is not stored. What was stored before stays."""

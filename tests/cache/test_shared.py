@@ -72,6 +72,33 @@ async def test_a_large_body_comes_back_from_its_pieces(shared: Shared, empty_red
         assert client.hlen(b"sc:{%b}" % key_digest(KEY)) == 2
 
 
+async def test_an_error_is_not_kept_while_an_answer_is(shared: Shared) -> None:
+    """Once the answer has gone it is, and gives way to the next answer."""
+    good, bad = answer(KEY, body=b"good"), answer(KEY, status=503, body=b"bad")
+    assert await shared.put(KEY, good, 60_000)
+    assert not await shared.put(KEY, bad, 60_000)
+    assert await shared.get(KEY) == Found((good,))
+    await shared.discard(KEY)
+    assert await shared.put(KEY, bad, 60_000)
+    assert await shared.get(KEY) == Found((bad,))
+    assert await shared.put(KEY, good, 60_000)
+    assert await shared.get(KEY) == Found((good,))
+
+
+async def test_a_part_is_not_kept_while_the_whole_is(shared: Shared) -> None:
+    """Parts take one another's place; the whole, once it comes, is found before them."""
+    whole = answer(KEY, body=b"0123456789")
+    first, second = (answer(KEY, status=206, body=b"01", range=(at, at + 1, 10)) for at in (0, 8))
+    for part in (first, second):
+        assert await shared.put(KEY, part, 60_000)
+        assert await shared.get(KEY) == Found((part,))
+    assert await shared.put(KEY, whole, 60_000)
+    assert not await shared.put(KEY, first, 60_000)
+    found = await shared.get(KEY)
+    assert found is not None
+    assert found.variants == (whole, second)
+
+
 async def test_a_large_body_that_lost_a_piece_is_a_miss(shared: Shared, empty_redis: Server) -> None:
     await shared.put(KEY, answer(KEY, headers=INCOMPRESSIBLE, body=b"x" * (2 * PIECE)), 60_000)
     with empty_redis.client as client:
