@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from proxy.cli import policytest
+from proxy.cli import policytest, replay
+from proxy.foresight.replayreport import ROWS
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,3 +14,23 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     tested.add_argument("--junit", type=Path, metavar="FILE", help="also write a report for CI servers")
     tested.add_argument("--quiet", action="store_true", help="tell failures and the sum only")
     tested.set_defaults(call=policytest.main)
+
+    replayed = commands.add_parser("replay", help="run an access log through a policy: who would have been refused")
+    replayed.add_argument(
+        "log", type=Path, nargs="+", help="Sluicegate's, nginx's or Envoy's; .gz; '-': standard input"
+    )
+    replayed.add_argument("--policy", type=Path, required=True, metavar="NEW", help="the policy to judge by")
+    replayed.add_argument("--against", type=Path, metavar="OLD", help="tell the difference from this one")
+    replayed.add_argument(
+        "--tier", help="of callers whom the log's format does not name; the anonymous one if left out"
+    )
+    replayed.add_argument("--most", type=_share, metavar="SHARE", help="exit 1 if more is (newly) refused: 0.5%%")
+    replayed.add_argument("--rows", type=int, default=ROWS, help=f"of a table ({ROWS})")
+    replayed.add_argument("--all", action="store_true", help="all rows")
+    replayed.add_argument("--json", action="store_true")
+    replayed.set_defaults(call=replay.main)
+
+
+def _share(text: str) -> float:
+    number = float(text.removesuffix("%"))
+    return number / 100 if text.endswith("%") else number

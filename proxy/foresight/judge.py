@@ -104,10 +104,12 @@ class Ruling:
         return [place for place, shadow in enumerate(shadows) if verdicts[place] != Verdict.FITS and not shadow]
 
     def _unfit(self) -> list[tuple[str, bool]]:
+        verdicts = self.answer.meters[::3]
+        if not any(verdicts):  # most requests
+            return []
         named = [(limit.name, take.shadow) for limit, take in zip(self.plan.limits, self.plan.takes, strict=True)]
         if self.call is not None:
             named += [(meter.name, meter.shadow) for meter in self.call.plan.meters]
-        verdicts = self.answer.meters[::3]
         return [one for one, verdict in zip(named, verdicts, strict=True) if verdict != Verdict.FITS]
 
 

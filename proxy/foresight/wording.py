@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from proxy.core.units import format_duration
+from proxy.core.units import NANOS, format_duration
 from proxy.policy.model import MILLI, Rate
 from proxy.policy.words import WrittenRate
 
@@ -29,6 +29,12 @@ def share_text(part: int, whole: int) -> str:
         return "0%"
     percent = 100 * part / whole
     return f"{percent:.1f}%" if percent >= 1 else f"{percent:.2g}%" if percent >= 1e-4 else "<0.0001%"
+
+
+def usd_text(nanousd: int) -> str:
+    """Dollars as people read them: two decimals, four below a dime."""
+    usd = nanousd / NANOS
+    return f"${usd:,.2f}" if usd >= 0.1 or not usd else f"${usd:,.4f}"
 
 
 def moment_text(ms: int) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.foresight.wording import moment_text, rate_text, share_text, written_rate
+from proxy.foresight.wording import moment_text, rate_text, share_text, usd_text, written_rate
 from proxy.policy.model import Period, Rate
 from proxy.policy.words import read_rate
 
@@ -28,3 +28,7 @@ def test_shares_have_the_digits_that_say_something() -> None:
 
 def test_moments_are_in_utc() -> None:
     assert moment_text(1_795_435_200_500) == "2026-11-23 12:00:00"
+
+
+def test_money_is_rounded_for_people() -> None:
+    assert [usd_text(nanousd) for nanousd in (0, 1_234_567_891_234, 1_500_000)] == ["$0.00", "$1,234.57", "$0.0015"]

@@ -1,0 +1,239 @@
+"""Requests as access logs tell them: our own lines, nginx's and Envoy's. Pure.
+
+* Ours: JSON with ``"msg": "request"``; other JSON lines of the gateway are no requests.
+* nginx: ``combined``, or ``combined`` with ``name=value`` fields after it: ``host``, ``time`` (``$request_time``),
+  ``tenant``, ``user``, ``tier``, ``key``. Times as ``$time_local`` or ``$time_iso8601``, both of a request's end.
+* Envoy: its default text, and JSON with the names that Istio gives its default's fields (``start_time``, ``method``,
+  ``path``, ``authority``, ``duration``, …), and ``tenant``, ``user``, ``tier``, ``key`` beside them.
+
+No message of an error holds anything of the line.
+"""
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from proxy.core.units import NANOS
+
+NONE_WORDS: Final = ("", "-")
+_OURS: Final = "request"
+_NO_TIER: Final = "none"
+
+_TEXT: Final = r'"((?:[^"\\]|\\.)*)"'
+_NGINX: Final = re.compile(
+    rf"(\S+) \S+ (.*?) \[([^\]]+)\] {_TEXT} ([0-9]{{3}}) (?:[0-9]+|-)(?: {_TEXT} {_TEXT})?(.*)", re.DOTALL
+)
+_PAIR: Final = re.compile(r'([a-z_]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
+_ENVOY: Final = re.compile(
+    rf"\[([^\]]+)\] {_TEXT} ([0-9]+) \S+(?: \S+)*? [0-9-]+ [0-9-]+ ([0-9]+|-) \S+ {_TEXT} {_TEXT} {_TEXT} {_TEXT}.*",
+    re.DOTALL,
+)
+_LOCAL: Final = "%d/%b/%Y:%H:%M:%S %z"
+
+
+class Entry:
+    """One request. Times are epoch milliseconds. ``knows_callers``: the line would name its caller if there was one.
+
+    ``nanousd`` and ``tokens`` are those of a call to a provider that was made; None: of none.
+    """
+
+    __slots__ = (
+        "address",
+        "end_ms",
+        "host",
+        "key",
+        "knows_callers",
+        "limits",
+        "method",
+        "nanousd",
+        "outcome",
+        "path",
+        "query",
+        "request_id",
+        "route",
+        "start_ms",
+        "status",
+        "tenant",
+        "tier",
+        "tokens",
+        "user",
+    )
+
+    def __init__(self, end_ms: int, took_ms: float, method: str, target: str, host: str, address: str) -> None:
+        self.end_ms = end_ms
+        self.start_ms = end_ms - int(took_ms)
+        self.method = method
+        self.path, _, self.query = target.partition("?")
+        self.host = host
+        self.address = address
+        self.status = 0
+        self.tenant: str | None = None
+        self.user: str | None = None
+        self.tier = _NO_TIER
+        self.key: str | None = None
+        self.knows_callers = False
+        self.route = ""
+        self.outcome = ""
+        self.request_id = ""
+        self.nanousd: int | None = None
+        self.tokens = 0
+        self.limits: tuple[str, ...] = ()
+
+
+def entry_of(line: bytes) -> Entry | None:
+    """The request that a line tells; None for a line that tells of something else. Raises: ValueError."""
+    first = line[:1]
+    if first == b"{":
+        return _json(line)
+    text = line.decode("utf-8", "replace").rstrip("\r\n")
+    if not text.strip():
+        return None
+    return _envoy(text) if first == b"[" else _nginx(text)
+
+
+def _json(line: bytes) -> Entry | None:
+    try:
+        told = orjson.loads(line)
+    except ValueError:
+        raise ValueError("not JSON") from None
+    if told.get("msg") == _OURS:
+        return _ours(told)
+    if "start_time" in told:
+        return _envoy_json(told)
+    if "msg" in told:
+        return None  # the gateway's own events
+    raise ValueError("JSON of neither Sluicegate nor Envoy")
+
+
+def _ours(told: dict[str, Any]) -> Entry | None:
+    get = told.get
+    method = get("method")
+    if method is None:
+        return None  # what was no request: a head that could not be parsed
+    try:
+        end_ms = int(told["ts"] * 1000)
+        entry = Entry(end_ms, get("ms", 0), method, told["path"], get("host", ""), get("ip", ""))
+        entry.status = told["status"]
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("a field of a request's line is missing or of another type") from None
+    entry.knows_callers = True
+    entry.tenant, entry.user, entry.key = get("tenant"), get("user"), get("key")
+    entry.tier = get("tier", _NO_TIER)
+    entry.route, entry.outcome, entry.request_id = get("route", ""), get("outcome", ""), get("id", "")
+    cost = get("cost_usd")
+    if cost is not None and "saved_usd" not in told:
+        entry.nanousd = round(cost * NANOS)
+        entry.tokens = get("tokens_in", 0) + get("tokens_out", 0)
+    entry.limits = tuple(get("limits", ()))
+    return entry
+
+
+# --- nginx -------------------------------------------------------------------------------------------------------
+
+
+def _nginx(text: str) -> Entry | None:
+    found = _NGINX.fullmatch(text)
+    if found is None:
+        raise ValueError("neither nginx's combined format nor Envoy's nor JSON")
+    address, user, moment, request, status, _, _, rest = found.groups()
+    named = {name: quoted or bare for name, quoted, bare in _PAIR.findall(rest)} if rest else {}
+    method, target = _request(request)
+    if not method:
+        return None
+    took_s = named.get("time", "0")
+    entry = Entry(_moment_ms(moment), _number(took_s) * 1000, method, target, _word(named.get("host")) or "", address)
+    entry.status = int(status)
+    _name_caller(entry, named)
+    if entry.user is None:
+        entry.user = _word(user)
+    return entry
+
+
+def _request(text: str) -> tuple[str, str]:
+    """Method and target of a request line; nothing where it was none."""
+    words = text.split(" ")
+    if len(words) < 2 or not words[1].startswith("/"):
+        return "", ""
+    return words[0], words[1]
+
+
+# --- Envoy -------------------------------------------------------------------------------------------------------
+
+
+def _envoy(text: str) -> Entry | None:
+    found = _ENVOY.fullmatch(text)
+    if found is None:
+        raise ValueError("begins as Envoy's default format does, and goes on in another way")
+    moment, request, status, took, forwarded, _, request_id, host = found.groups()
+    method, target = _request(request)
+    if not method:
+        return None
+    took_ms = _number(took)
+    entry = Entry(_iso_ms(moment) + int(took_ms), took_ms, method, target, _word(host) or "", _first(forwarded))
+    entry.status = int(status)
+    entry.request_id = _word(request_id) or ""
+    return entry
+
+
+def _envoy_json(told: dict[str, Any]) -> Entry | None:
+    get = told.get
+    method, target = _word(get("method")), _word(get("path"))
+    if method is None or target is None or not target.startswith("/"):
+        return None
+    took_ms = _number(get("duration", 0))
+    peer = _word(get("downstream_remote_address")) or ""
+    address = _first(get("x_forwarded_for")) or (peer.rpartition(":")[0] or peer).strip("[]")
+    start_ms = _iso_ms(str(told["start_time"]))
+    entry = Entry(start_ms + int(took_ms), took_ms, method, target, _word(get("authority")) or "", address)
+    entry.status = int(_number(get("response_code", 0)))
+    entry.request_id = _word(get("request_id")) or ""
+    _name_caller(entry, told)
+    return entry
+
+
+# --- their words -------------------------------------------------------------------------------------------------
+
+
+def _name_caller(entry: Entry, named: dict[str, Any]) -> None:
+    entry.knows_callers = not named.keys().isdisjoint(("tenant", "user", "tier", "key"))
+    entry.tenant, entry.user, entry.key = _word(named.get("tenant")), _word(named.get("user")), _word(named.get("key"))
+    entry.tier = _word(named.get("tier")) or _NO_TIER
+
+
+def _word(value: object) -> str | None:
+    return None if value is None or value in NONE_WORDS else str(value)
+
+
+def _first(value: object) -> str:
+    """The first address of X-Forwarded-For."""
+    word = _word(value)
+    return "" if word is None else word.partition(",")[0].strip()
+
+
+def _number(value: object) -> float:
+    if value in NONE_WORDS:
+        return 0.0
+    try:
+        return float(value)  # type: ignore[arg-type]  # the error is the answer
+    except (TypeError, ValueError):
+        raise ValueError("a duration or a status is not a number") from None
+
+
+@lru_cache(maxsize=1024)
+def _moment_ms(text: str) -> int:
+    """nginx's, to the second: many lines have the same."""
+    try:
+        moment = datetime.fromisoformat(text) if text[4:5] == "-" else datetime.strptime(text, _LOCAL)  # noqa: DTZ007 - it has %z
+    except ValueError:
+        raise ValueError("its time is neither $time_local nor $time_iso8601") from None
+    return int(moment.timestamp() * 1000)
+
+
+def _iso_ms(text: str) -> int:
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        raise ValueError("its start time is not in ISO 8601") from None
