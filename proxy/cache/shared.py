@@ -153,7 +153,8 @@ class Shared:
 
     async def _keep(self, digest: bytes, name: bytes, record: bytes, ttl_ms: int, before: bytes = b"") -> bool:
         keys = (_ANSWERS % digest,)
-        return await self._link.run(self._put, keys, name, record, ttl_ms, MAX_VARIANTS, before) == 1
+        kept: bool = await self._link.run(self._put, keys, name, record, ttl_ms, MAX_VARIANTS, before) == 1
+        return kept
 
     async def _whole(
         self, digest: bytes, key: bytes, record: bytes, wanted: Callable[[Stored], bool] | None

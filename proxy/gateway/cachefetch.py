@@ -1,9 +1,7 @@
 """A fetch through the cache: leading it for others, what its answer does to what is stored, and to its client."""
 
 import asyncio
-import copy
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
 from proxy.cache import cachestatus
@@ -13,8 +11,9 @@ from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.flights import MARK_MS, Ended, Flight
 from proxy.cache.freshen import freshen, freshen_by_head
+from proxy.cache.link import Absent
 from proxy.cache.ranges import combine, completion, within
-from proxy.cache.reuse import PLAIN, STALE_IF_ERROR, Failure, serves_on_error
+from proxy.cache.reuse import STALE_IF_ERROR, Failure, serves_on_error
 from proxy.cache.shared import Found
 from proxy.core.errors import GatewayError
 from proxy.core.headers import RawHeaders, get_all
@@ -38,7 +37,7 @@ from proxy.gateway.cachefill import (
     stored_of,
     verdict,
 )
-from proxy.gateway.caches import LEASE_MS, POLL_MOST_S, POLL_S, Caches
+from proxy.gateway.caches import LEASE_MS, Caches
 from proxy.gateway.cachesend import send_stored
 from proxy.gateway.exchange import CacheResult
 from proxy.gateway.relay import Observer, send_answer, send_observed
@@ -293,7 +292,7 @@ class Fetch:
             response.close()
         body = keeper.body
         if whole and body is not None:
-            self._keep_new(stored_of(request, fetched, terms, body))
+            await self._keep_new(stored_of(request, fetched, terms, body))
 
     async def _fill_first(self, fetched: Fetched, terms: Terms) -> None:
         """Its client asked on a condition, or may only get what proves to be its tenant's: the whole body first."""
@@ -308,25 +307,34 @@ class Fetch:
             self._leave(fetched, stored=False)
             await self._relay(fetched, Preceded(body))
             return
-        self._keep_new(stored)
+        await self._keep_new(stored)
         await self._send_fetched(stored, fetched, self._forwarded(stored))
 
-    def _keep_new(self, stored: Stored | None) -> None:
+    async def _keep_new(self, stored: Stored | None) -> None:
         """Not in place of something better: an error instead of an answer, or a part instead of the whole."""
         best = self._best
         if stored is None:
             self._not_stored(CUT)
-        elif why := self._worse(stored):
+        elif why := await self._worse(stored):
             self._not_stored(why)
         else:
             self._keep((best is not None and stored.range is not None and combine(best, stored)) or stored)
 
-    def _worse(self, stored: Stored) -> str:
-        """Than what it would take the place of: also than what has been stored since it was asked for."""
-        held, now_ms = self._caches.memory.get(self._request.key), self._caches.clock.now_ms()
-        found = [each for each in held.variants if each.vary == stored.vary] if held is not None else []
-        for each in (*([self._best] if self._best is not None else []), *found):
-            if not self._caches.may_reuse(each, now_ms):
+    async def _worse(self, stored: Stored) -> str:
+        """Than what it would take the place of: also than what was stored here or elsewhere since it was asked for."""
+        if stored.range is None and stored.status < _FIRST_SERVER_ERROR:
+            return ""
+        caches, key = self._caches, self._request.key
+        listing, held = await caches.shared.listed(key), caches.memory.get(key)
+        found = [] if isinstance(listing, Absent) else [each.stored for each in listing.variants]
+        if held is not None:
+            found += held.variants
+        found = [each for each in found if each.vary == stored.vary]
+        if self._best is not None:
+            found.append(self._best)
+        now_ms = caches.clock.now_ms()
+        for each in found:
+            if not caches.may_reuse(each, now_ms):
                 continue
             if stored.status >= _FIRST_SERVER_ERROR > each.status:
                 return "error"
@@ -407,85 +415,3 @@ def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) ->
 
 def _left_ms(stored: Stored, now_ms: int) -> int:
     return stored.terms.lifetime_ms - stored.terms.age_ms(now_ms)
-
-
-async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: Stored) -> None:
-    """Fetches anew what a client has got already: it was stale for a short time, or soon would be."""
-    caches = runtime.shared.caches
-    if caches.flights.find(request.key) is not None:
-        return
-    flight = caches.flights.begin(request.key)
-    leading = Leading(caches, request.key, flight)
-    try:
-        if not await _leads_refresh(request, caches, best, leading):
-            return
-        exchange = copy.copy(request.exchange)
-        exchange.http10 = True  # whoever asked has got an answer: no interim one may follow it
-        behind = request.behind(exchange, PLAIN)
-        ours = validators(best)
-        fetched = await fetch(behind, runtime, route, ours, (*CONDITIONS, *RANGE))
-        stored = await _renewed(behind, runtime, route, best, fetched, conditional=bool(ours))
-        if stored is not None:
-            keep(behind, caches, stored, caches.clock.now_ms())
-            count_stored(runtime, route, STORED)
-            leading.landed(stored)
-    except GatewayError:
-        pass  # what is stored serves on for as long as it may; the next request tries again
-    finally:
-        caches.flights.land(flight, Ended.ABANDONED)
-        leading.ends()
-
-
-async def _leads_refresh(request: CachedRequest, caches: Caches, best: Stored, leading: Leading) -> bool:
-    """False: another worker has fetched anew, and that is here now; or it takes longer than a request would wait."""
-    give_up_s, pause_s = monotonic() + request.caching.wait_ms / 1000, POLL_S
-    while True:
-        newer = await _found_newer(leading, caches, best)
-        if newer is not None:
-            caches.adopt(request.owner, newer, caches.clock.now_ms())
-            leading.found(newer)
-            return False
-        if not leading.elsewhere:
-            return True
-        if monotonic() >= give_up_s:
-            return False
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, POLL_MOST_S)
-
-
-async def _found_newer(leading: Leading, caches: Caches, best: Stored) -> Stored | None:
-    """What another worker has fetched anew since ``best``, for the same requests."""
-
-    def newer(stored: Stored) -> bool:
-        return (
-            stored.vary == best.vary
-            and stored.terms.received_ms > best.terms.received_ms
-            and caches.may_reuse(stored, caches.clock.now_ms())
-        )
-
-    found = await leading.look(newer)
-    return next(filter(newer, found.variants), None) if found is not None else None
-
-
-async def _renewed(
-    request: CachedRequest, runtime: Runtime, route: Route, best: Stored, fetched: Fetched, *, conditional: bool
-) -> Stored | None:
-    try:
-        if fetched.status == _NOT_MODIFIED and conditional:
-            refuse_another(request, runtime, route, fetched)
-            found = freshen(
-                best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching
-            )
-            if found is None or found.refused is not None:
-                return None
-            found.stored.seen = fetched.seen
-            return found.stored
-        terms = verdict(request, runtime, route, fetched)
-        if not isinstance(terms, Terms) or fetched.status >= _FIRST_SERVER_ERROR:
-            return None
-        body, whole = await read_whole(fetched.response, request.caching.max_body)
-        if not whole or (looks_into_bodies(request) and not belongs_by_body(request, runtime, route, fetched, body)):
-            return None
-        return stored_of(request, fetched, terms, body)
-    finally:
-        fetched.response.close()

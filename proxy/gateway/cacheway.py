@@ -21,7 +21,8 @@ from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
 from proxy.gateway.admission import admit
 from proxy.gateway.cachedrequest import CachedRequest, may_bypass, owner_of
-from proxy.gateway.cachefetch import Fetch, Leading, refresh
+from proxy.gateway.cachefetch import Fetch, Leading
+from proxy.gateway.cacherefresh import refresh
 from proxy.gateway.caches import MOST_REFRESHES, POLL_MOST_S, POLL_S
 from proxy.gateway.cachesend import send_stored
 from proxy.gateway.exchange import CacheResult, Exchange

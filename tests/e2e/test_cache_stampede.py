@@ -177,6 +177,7 @@ async def test_an_answer_that_is_not_stored_frees_all_and_keeps_nobody_waiting_a
     async with crowd(100, scene.gateway) as clients:
         await ask(clients, get("/patient/private", bearer()))
         await in_flight(scene.gateway, 100)
+        await reached(lambda: held.fetches > 0)
         assert held.fetches == 1
         held.go.set()
         assert statuses(await answers(clients)) == {200: 100}
@@ -241,3 +242,36 @@ async def test_a_stale_answer_that_serves_meanwhile_is_fetched_anew_once(scene: 
                 await ask(clients, get("/patient/stale", bearer()))
                 got = await answers(clients)
     assert held.fetches == 2
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        b"HTTP/1.1 206 Partial Content\r\nCache-Control: s-maxage=60\r\nContent-Range: bytes 0-1/9\r\n"
+        b"Content-Length: 2\r\n\r\nun",
+        b"HTTP/1.1 503 Service Unavailable\r\nCache-Control: s-maxage=60\r\nContent-Length: 3\r\n\r\nbad",
+    ],
+    ids=["part", "error"],
+)
+async def test_what_comes_late_takes_no_better_answers_place(scene: Scene, late: bytes) -> None:
+    """A range is asked for, and the whole stored before its answer comes: in no worker is that then found instead."""
+    path = f"/patient/late/{len(late)}"
+    whole, part = Held(said(b"undivided", FRESH)), Held(late)
+    whole.go.set()
+
+    async def give(exchange: Exchange) -> None:
+        await (part if exchange.seen.get("Range") else whole)(exchange)
+
+    scene.origin.answers[path] = give
+    async with crowd(40, scene.gateway) as clients:
+        first, *others = (await one_of_each(scene.gateway, clients)).values()
+        await ask([first, others[0]], get(path, bearer(), "Range: bytes=0-1"))
+        await reached(lambda: part.fetches == 2)
+        await ask([others[1]], get(path, bearer()))
+        await answers([others[1]])
+        part.go.set()
+        assert {answer.status for answer in await answers([first, others[0]])} == {int(late[9:12])}
+        for _ in range(3):
+            await ask([first, *others], get(path, bearer()))
+            assert {answer.body for answer in await answers([first, *others])} == {b"undivided"}
+    assert whole.fetches == 1

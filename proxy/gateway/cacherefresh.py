@@ -1,0 +1,117 @@
+"""Fetching anew behind a client's back what it has got already: it was stale for a short time, or soon would be."""
+
+import asyncio
+import copy
+from time import monotonic
+from typing import Final
+
+from proxy.cache.conditions import validators
+from proxy.cache.entry import Stored, Terms
+from proxy.cache.flights import Ended
+from proxy.cache.freshen import freshen
+from proxy.cache.reuse import PLAIN
+from proxy.core.errors import GatewayError
+from proxy.gateway.cachedrequest import CachedRequest
+from proxy.gateway.cachefetch import Leading, keep
+from proxy.gateway.cachefill import (
+    CONDITIONS,
+    RANGE,
+    STORED,
+    Fetched,
+    belongs_by_body,
+    count_stored,
+    fetch,
+    looks_into_bodies,
+    read_whole,
+    refuse_another,
+    stored_of,
+    verdict,
+)
+from proxy.gateway.caches import POLL_MOST_S, POLL_S, Caches
+from proxy.gateway.runtime import Runtime
+from proxy.policy.model import Route
+
+_NOT_MODIFIED: Final = 304
+_FIRST_SERVER_ERROR: Final = 500
+
+
+async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: Stored) -> None:
+    """Once in this worker, and once over all: what another fetches meanwhile is taken from Redis. Raises nothing."""
+    caches = runtime.shared.caches
+    if caches.flights.find(request.key) is not None:
+        return
+    flight = caches.flights.begin(request.key)
+    leading = Leading(caches, request.key, flight)
+    try:
+        if not await _leads_refresh(request, caches, best, leading):
+            return
+        exchange = copy.copy(request.exchange)
+        exchange.http10 = True  # whoever asked has got an answer: no interim one may follow it
+        behind = request.behind(exchange, PLAIN)
+        ours = validators(best)
+        fetched = await fetch(behind, runtime, route, ours, (*CONDITIONS, *RANGE))
+        stored = await _renewed(behind, runtime, route, best, fetched, conditional=bool(ours))
+        if stored is not None:
+            keep(behind, caches, stored, caches.clock.now_ms())
+            count_stored(runtime, route, STORED)
+            leading.landed(stored)
+    except GatewayError:
+        pass  # what is stored serves on for as long as it may; the next request tries again
+    finally:
+        caches.flights.land(flight, Ended.ABANDONED)
+        leading.ends()
+
+
+async def _leads_refresh(request: CachedRequest, caches: Caches, best: Stored, leading: Leading) -> bool:
+    """False: another worker has fetched anew, and that is here now; or it takes longer than a request would wait."""
+    give_up_s, pause_s = monotonic() + request.caching.wait_ms / 1000, POLL_S
+    while True:
+        newer = await _found_newer(leading, caches, best)
+        if newer is not None:
+            caches.adopt(request.owner, newer, caches.clock.now_ms())
+            leading.found(newer)
+            return False
+        if not leading.elsewhere:
+            return True
+        if monotonic() >= give_up_s:
+            return False
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, POLL_MOST_S)
+
+
+async def _found_newer(leading: Leading, caches: Caches, best: Stored) -> Stored | None:
+    """What another worker has fetched anew since ``best``, for the same requests."""
+
+    def newer(stored: Stored) -> bool:
+        return (
+            stored.vary == best.vary
+            and stored.terms.received_ms > best.terms.received_ms
+            and caches.may_reuse(stored, caches.clock.now_ms())
+        )
+
+    found = await leading.look(newer)
+    return next(filter(newer, found.variants), None) if found is not None else None
+
+
+async def _renewed(
+    request: CachedRequest, runtime: Runtime, route: Route, best: Stored, fetched: Fetched, *, conditional: bool
+) -> Stored | None:
+    try:
+        if fetched.status == _NOT_MODIFIED and conditional:
+            refuse_another(request, runtime, route, fetched)
+            found = freshen(
+                best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching
+            )
+            if found is None or found.refused is not None:
+                return None
+            found.stored.seen = fetched.seen
+            return found.stored
+        terms = verdict(request, runtime, route, fetched)
+        if not isinstance(terms, Terms) or fetched.status >= _FIRST_SERVER_ERROR:
+            return None
+        body, whole = await read_whole(fetched.response, request.caching.max_body)
+        if not whole or (looks_into_bodies(request) and not belongs_by_body(request, runtime, route, fetched, body)):
+            return None
+        return stored_of(request, fetched, terms, body)
+    finally:
+        fetched.response.close()
