@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from proxy.cli import policytest, replay
+from proxy.cli import diff, policytest, replay
 from proxy.foresight.replayreport import ROWS
 
 
@@ -29,6 +29,12 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     replayed.add_argument("--all", action="store_true", help="all rows")
     replayed.add_argument("--json", action="store_true")
     replayed.set_defaults(call=replay.main)
+
+    compared = commands.add_parser("diff", help="what another policy changes: for which callers, on which routes, how")
+    compared.add_argument("old", type=Path, metavar="OLD")
+    compared.add_argument("new", type=Path, metavar="NEW")
+    compared.add_argument("--json", action="store_true")
+    compared.set_defaults(call=diff.main)
 
 
 def _share(text: str) -> float:
