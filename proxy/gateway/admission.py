@@ -27,6 +27,8 @@ async def admit(
     """
     if not route.limits:
         return None
+    if exchange.trace is not None:
+        exchange.trace.mark("admit")
     shared = runtime.shared
     now_ms = shared.clock.now_ms()
     plan = runtime.planner.plan(route, identity, exchange.address, now_ms, factor, share)
@@ -41,6 +43,8 @@ async def admit(
         decision = shared.meters.admit_locally(plan)
     finally:
         exchange.redis_s = monotonic() - started_s
+        if exchange.trace is not None:
+            exchange.trace.mark("")
     count_decision(runtime, route, decision)
     exchange.metered = decision.fields(now_ms)
     exchange.fields += exchange.metered

@@ -37,6 +37,7 @@ from proxy.gateway.control import (
     Ready,
     Start,
 )
+from proxy.sentry.witness import Witness
 from proxy.store.client import Store
 from proxy.store.plain import PlainClient
 from proxy.telemetry.log import configure
@@ -56,11 +57,13 @@ class Background:
         self._metrics = metrics
         self._clock = clock
         self._answers: set[asyncio.Task[None]] = set()
+        self.witness = Witness("background", metrics)
 
     async def run(self) -> None:
         start = await self._channel.receive()
         if not isinstance(start, Start):
             return  # the parent has gone
+        self.witness.follow(start.policy)
         url = parse_store_url(start.redis_url)
         store = Store(url, start.policy.redis.timeout_ms)
         streams = PlainClient(url, STREAM_S)
@@ -90,6 +93,7 @@ class Background:
         while True:
             match await self._channel.receive():
                 case Apply(policy):
+                    self.witness.follow(policy)
                     books.apply(policy)
                     await self._say(Applied(policy.version))
                 case Ping():
@@ -132,7 +136,9 @@ class Background:
 
 async def _run(control_fd: int, names_fd: int, values_fd: int) -> None:
     channel = await Channel.over(socket.socket(fileno=control_fd))
-    await Background(channel, Metrics(Sheet(SheetFiles(names_fd, values_fd))), SystemClock()).run()
+    background = Background(channel, Metrics(Sheet(SheetFiles(names_fd, values_fd))), SystemClock())
+    with background.witness.witnessing():
+        await background.run()
 
 
 def main() -> None:

@@ -77,6 +77,7 @@ class Exchange:
         "started_s",
         "status",
         "target",
+        "trace",
         "upstream_s",
         "violated",
     )
@@ -104,6 +105,7 @@ class Exchange:
         self.identity: Identity | None = None
         self.decision: Any = None
         self.attempt: Any = None
+        self.trace: Any = None  # of one that is traced
         self.spent: Any = None  # what a call to a provider came to
         self.raw: bytes | None = None  # the read that was this request and nothing else
         self.recallable: Any = None  # what a hit was found by, where the same bytes would find it again

@@ -11,6 +11,7 @@ from proxy.gateway.relay import body_length, request_body, send_answer, send_int
 from proxy.identity.forwarding import STRIPPED_PREFIX
 from proxy.policy.model import AuthMode, HostMode, Origin, RetryMode, Route, Timeouts, Upstream
 from proxy.policy.target import rewritten_target
+from proxy.sentry.trace import REPLACED
 from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import Block, RequestHeads
 from proxy.upstream.response import Response
@@ -97,6 +98,10 @@ async def send(
     be read already. Raises: GatewayError.
     """
     assert exchange.route is not None
+    if exchange.trace is not None:
+        exchange.trace.mark("forward")
+        if exchange.route.spending is None:  # a provider is told nothing of it
+            hidden, extra = (*hidden, *REPLACED), (*extra, *exchange.trace.told())
     framing = body_length(exchange)
     content: bytes | AsyncIterator[bytes] | None = None
     if framing != NO_BODY:

@@ -32,8 +32,10 @@ from proxy.gateway.relay import http_date, read_body, send_answer
 from proxy.gateway.report import Reporter
 from proxy.gateway.runtime import Runtime, Shared
 from proxy.gateway.spending import spend
+from proxy.gateway.watch import Watch, about
 from proxy.metering.budgets import Grants
 from proxy.policy.model import BatchKind, Policy, Route
+from proxy.sentry.witness import ABOUT, Witness
 from proxy.telemetry.log import LineWriter
 from proxy.telemetry.metrics import Metrics
 from proxy.upstream.response import Response
@@ -44,10 +46,13 @@ log = logging.getLogger("sluicegate.handler")
 class Handler:
     """Answers every request of one worker."""
 
-    def __init__(self, start: Start, metrics: Metrics, lines: LineWriter, clock: Clock) -> None:
+    def __init__(
+        self, start: Start, metrics: Metrics, lines: LineWriter, clock: Clock, witness: Witness | None = None
+    ) -> None:
         self._shared = Shared(start, metrics, clock)
         self._metrics = metrics
         self._reporter = Reporter(metrics, lines)
+        self.watch = Watch(witness or Witness("worker", metrics), metrics)
         self._id_prefix = secrets.token_hex(6)
         self._ids = count()
         self.recall = Recall(self._shared.caches, self._reporter, self._id_prefix)
@@ -65,19 +70,29 @@ class Handler:
     async def open(self, policy: Policy) -> None:
         await self._shared.open()
         self.runtime = await Runtime.make(policy, self._shared)
+        self._watch(policy)
 
     async def apply(self, policy: Policy) -> None:
         """Requests from now on are decided by this policy; those under way keep the one they began with."""
         self.runtime = await Runtime.make(policy, self._shared)
         self.recall.forget()
+        self._watch(policy)
+
+    def _watch(self, policy: Policy) -> None:
+        self.watch.follow(policy)
+        self.recall.tracer = self.watch.tracer
 
     async def close(self) -> None:
+        self.watch.flush()
         await self._shared.close()
 
     async def __call__(self, exchange: Exchange) -> None:
         runtime = self.runtime
         exchange.request_id = f"{self._id_prefix}{next(self._ids):010x}"
         self._reporter.begin()
+        tracer = self.watch.tracer
+        if tracer is not None:
+            exchange.trace = tracer.begin(exchange.headers, exchange.started_s)
         try:
             await self._answer(exchange, runtime)
         except GatewayError as error:
@@ -88,13 +103,16 @@ class Handler:
             exchange.outcome, exchange.reason = Outcome.CLIENT_GONE, Reason.CLIENT_GONE
             raise
         except Exception as error:  # a request ends here, whatever happened; it is ours to mend
-            log.exception("unhandled error", extra={"fields": {"id": exchange.request_id}})
+            told = {"fields": {"id": exchange.request_id}, ABOUT: about(exchange, runtime.policy)}
+            log.exception("unhandled error", extra=told)
             self._refuse(exchange, GatewayError(Reason.INTERNAL, close=True))
             exchange.error = error
         finally:
             if exchange.status == 0:
                 exchange.status = 499
             self._reporter.end(exchange, runtime.policy, monotonic())
+            if tracer is not None:
+                self.watch.ended(exchange, runtime.policy)
         if exchange.recallable is not None and runtime is self.runtime:
             self.recall.learn(exchange, runtime)
 
@@ -113,12 +131,18 @@ class Handler:
         if route.cors is not None:
             exchange.fields += cors.answer_fields(route.cors, exchange.headers.get("Origin"))
         runtime.check_maintenance(exchange)
+        trace = exchange.trace
+        if trace is not None:
+            trace.mark("identify")
         identity = exchange.identity = runtime.known(exchange, route) or await runtime.identify(exchange, route)
         if route.spending is not None:
             await spend(exchange, runtime, route, identity)
             return
-        if route.caching is not None and await answer_cached(exchange, runtime, route, identity):
-            return
+        if route.caching is not None:
+            if trace is not None:
+                trace.mark("look up")
+            if await answer_cached(exchange, runtime, route, identity):
+                return
         check_length(exchange, body_bound(route))
         body = await read_body(exchange, body_bound(route)) if route.batch is BatchKind.GRAPHQL else None
         decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))

@@ -23,6 +23,7 @@ from proxy.gateway.exchange import Exchange
 from proxy.gateway.report import Line, Reporter
 from proxy.gateway.runtime import Runtime
 from proxy.metering.decision import Decision
+from proxy.sentry.trace import SENTRY_TRACE, TRACEPARENT, Tracer
 
 MOST_KNOWN: Final = 4096  # requests that are remembered; the oldest go
 LONGEST: Final = 4096  # bytes of one
@@ -82,6 +83,7 @@ class Recall:
         self._prefix = id_prefix.encode()
         self._ids = count()
         self._known: dict[tuple[str, bytes], Known] = {}
+        self.tracer: Tracer | None = None
 
     def forget(self) -> None:
         """Under another policy everything is looked at anew."""
@@ -102,6 +104,8 @@ class Recall:
             return
         if stored not in resource.variants or stored.ready is None:
             return
+        if self.tracer is not None and (SENTRY_TRACE in exchange.headers or TRACEPARENT in exchange.headers):
+            return  # it says itself whether it is traced
         known = self._known
         if len(known) >= MOST_KNOWN:
             del known[next(iter(known))]
@@ -113,6 +117,9 @@ class Recall:
         known = self._known.get((connection.peer, data))
         if known is None:
             return False
+        tracer = self.tracer
+        if tracer is not None and tracer.left <= 1:
+            return False  # the next request is traced: the handler draws it
         started_s = monotonic()
         caches = self._caches
         now_ms = caches.clock.now_ms()
@@ -126,6 +133,8 @@ class Recall:
             or (known.caching.early and early(stored, now_ms, 1.0 - caches.random.random()))
         ):
             return False
+        if tracer is not None:
+            tracer.left -= 1
         share = known.caching.hits_pay
         if not share or not known.route.limits:
             connection.served += 1

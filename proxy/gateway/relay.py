@@ -124,6 +124,8 @@ async def send_observed(exchange: Exchange, response: Response, observer: Observ
 def _begin(exchange: Exchange, response: Response) -> int:
     if not exchange.payload.is_eof() or exchange.connection.draining:
         exchange.close = True
+    if exchange.trace is not None:
+        exchange.trace.mark("relay")
     return answer_framing(response.status, response.headers, head_request=exchange.method == "HEAD")
 
 

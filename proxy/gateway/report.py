@@ -271,6 +271,8 @@ class Reporter:
             )
             if spent.estimated:
                 line += b',"estimated":true'
+        if exchange.trace is not None:
+            line = b'%b,"trace":"%b"' % (line, exchange.trace.trace_id.encode())
         if exchange.reason is not None:
             line = b'%b,"reason":"%b"' % (line, exchange.reason.value.encode())
         if exchange.violated:

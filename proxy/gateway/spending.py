@@ -154,6 +154,8 @@ async def _admit(
     now_ms = offer.quote.at_ms
     plan = runtime.planner.plan(route, identity, exchange.address, now_ms)
     amounts = offer.plan.amounts(offer.nanousd, offer.tokens)
+    if exchange.trace is not None:
+        exchange.trace.mark("admit")
     try:
         hold = shared.calls.money.new(
             offer.plan.plan, amounts, offer.encoded_orphan(), hold_id=bytes.fromhex(offer.record.id)
@@ -337,6 +339,8 @@ class _Way:
     def _end(self, status: int, *, whole: bool, sent: bool) -> None:
         """Ends the hold: by what was said, or where nothing was, by what must be assumed."""
         shared, account = self._runtime.shared, self._account
+        if self._exchange.trace is not None:
+            self._exchange.trace.mark("settle")
         now_ms = shared.clock.now_ms()
         try:
             usage = self._reader.usage() if self._reader is not None else None

@@ -37,6 +37,8 @@ from proxy.metering.budgets import Grants
 from proxy.policy.compiler import Loaded
 from proxy.policy.model import Maintenance, Policy
 from proxy.policy.problems import PolicyError
+from proxy.sentry.courier import Courier
+from proxy.sentry.witness import Witness
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import (
     BACKGROUND_RESTARTS,
@@ -92,6 +94,8 @@ class Supervisor:
         self.exposition.attach(SheetReader(files))
         self.metrics.set(RELOAD_OK, 1)
         self.metrics.set(BUILD_INFO, 1, __version__)
+        self._witness = Witness("parent", self.metrics)
+        self._courier = Courier(loaded.policy.data_dir, self.metrics)
         self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
         self._workers: Workers | None = None
         self._background: Workers | None = None
@@ -118,6 +122,9 @@ class Supervisor:
         policy = self.policy
         count = policy.listen.workers or len(os.sched_getaffinity(0))
         async with contextlib.AsyncExitStack() as stack:
+            self._tell_sentry(policy)
+            await stack.enter_async_context(self._courier.working())
+            stack.enter_context(self._witness.witnessing())
             sockets = bind(policy.listen.address, count)
             for sock in sockets:
                 stack.callback(sock.close)
@@ -156,6 +163,10 @@ class Supervisor:
             finally:
                 self.draining = True
                 await self._drain(self.policy.listen.drain_ms)
+
+    def _tell_sentry(self, policy: Policy) -> None:
+        self._witness.follow(policy)
+        self._courier.follow(policy.watching.sentry)
 
     def _say_ready(self, count: int) -> None:
         self._count_workers()
@@ -327,6 +338,7 @@ class Supervisor:
         if self._maintenance is not None:
             policy = replace(policy, maintenance=self._maintenance, version=f"{policy.version}-m{self._switches}")
         self.policy = policy
+        self._tell_sentry(policy)
         if self._workers is not None and (late := await self._workers.apply(policy)):
             log.error("workers did not confirm the policy", extra={"fields": {"workers": late}})
         self._start_background()

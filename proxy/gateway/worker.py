@@ -30,6 +30,7 @@ from proxy.gateway.control import (
 from proxy.gateway.handler import Handler
 from proxy.gateway.looplag import tell_lag
 from proxy.gateway.sockets import stop_listening
+from proxy.sentry.witness import Witness
 from proxy.telemetry.log import LineWriter, configure
 from proxy.telemetry.metrics import CONNECTIONS, CONNECTIONS_REFUSED, LOG_DROPPED, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles
@@ -46,15 +47,17 @@ class Worker:
         self._channel = channel
         self._sock = sock
         self._metrics = metrics
+        self.witness = Witness("worker", metrics)
 
     async def run(self) -> None:
         start = await self._channel.receive()
         if not isinstance(start, Start):
             return  # the parent has gone
+        self.witness.follow(start.policy)
         loop = asyncio.get_running_loop()
         metrics = self._metrics
         lines = LineWriter(sys.stdout.fileno(), loop, lambda count: metrics.inc(LOG_DROPPED, by=count))
-        handler = Handler(start, metrics, lines, SystemClock())
+        handler = Handler(start, metrics, lines, SystemClock(), self.witness)
         handler.calls.link.open(self._say)
         await handler.open(start.policy)
         lag = asyncio.create_task(tell_lag(metrics), name="loop lag")
@@ -138,7 +141,9 @@ class Worker:
 async def _run(control_fd: int, names_fd: int, values_fd: int, listen_fd: int) -> None:
     channel = await Channel.over(socket.socket(fileno=control_fd))
     sock = socket.socket(fileno=listen_fd)
-    await Worker(channel, sock, Metrics(Sheet(SheetFiles(names_fd, values_fd)))).run()
+    worker = Worker(channel, sock, Metrics(Sheet(SheetFiles(names_fd, values_fd))))
+    with worker.witness.witnessing():
+        await worker.run()
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import Final
 from proxy.gateway.control import STACKS_SIGNAL, Applied, Apply, Channel, Drain, Message, Ping, Pong, Ready, Start
 from proxy.gateway.watchdog import PING_S, START_S, Watchdog
 from proxy.policy.model import Policy
+from proxy.sentry.witness import REPORT
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.sheet import SheetFiles, SheetReader
 
@@ -126,7 +127,7 @@ class Workers:
                 reason = Restart.HUNG if worker.hung else Restart.DIED
                 self._on_restart(reason)
                 fields = {"worker": index, "reason": reason.value, "status": status}
-                log.error("worker died, starting another", extra={"fields": fields})
+                log.error("worker died, starting another", extra={"fields": fields, REPORT: True})
             short_lived = loop.time() - started < STABLE_S
             backoff_s = min(max(backoff_s * 2, FIRST_BACKOFF_S), LAST_BACKOFF_S) if short_lived else 0.0
             await self._pause(backoff_s)

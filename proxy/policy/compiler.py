@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from proxy import __version__
 from proxy.policy import schema
 from proxy.policy.alerts import compile_alerts
 from proxy.policy.budgets import compile_budgets
@@ -24,7 +25,15 @@ from proxy.policy.limits import compile_limits
 from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, Redis, Route
 from proxy.policy.prices import compile_prices
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
-from proxy.policy.routes import budget_names, check_defaults, compile_routes, least_amounts, limit_names
+from proxy.policy.routes import (
+    budget_names,
+    check_defaults,
+    compile_cors,
+    compile_routes,
+    least_amounts,
+    limit_names,
+)
+from proxy.policy.sentrywords import compile_watching
 from proxy.policy.servers import compile_admin, compile_counted_tenants, compile_listen, compile_maintenance
 from proxy.policy.sums import check_sums
 from proxy.policy.upstreams import compile_upstreams
@@ -160,6 +169,13 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
         answers=Answers(config.answers.legacy_reset),
         routes=routes,
         caches=compile_stores(config),
+        watching=compile_watching(
+            config.sentry,
+            config.vitals,
+            config.server_timing,
+            compile_cors(config.cors, ("cors",), findings),
+            f"sluicegate@{__version__}",
+        ),
         budgets=tuple(one for periods in budgets.values() for one in periods),
         prices=compile_prices(config, findings),
         alerts=compile_alerts(config, findings),

@@ -11,6 +11,8 @@ from enum import IntEnum, StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Final
 
+from proxy.policy.sentry import UNWATCHED, Watching
+
 if TYPE_CHECKING:  # made of what is here
     from proxy.policy.caching import CacheStores, Caching
     from proxy.policy.spending import Alerts, Budget, Ledger, Prices, Spending
@@ -396,4 +398,5 @@ class Policy:
     caches: "CacheStores"
     budgets: "tuple[Budget, ...]" = ()
     ledger: "Ledger | None" = None  # None: no route spends
+    watching: Watching = UNWATCHED
     counted_tenants: frozenset[str] = frozenset()  # by name in metrics; none: no tenant is counted

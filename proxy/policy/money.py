@@ -155,10 +155,6 @@ class Ledger(Section):
 # --- alerts ------------------------------------------------------------------------------------------------------
 
 
-class Sentry(Section):
-    dsn: Annotated[str, moneywords.DSN] = key("The project that alerts go to.", "", secret=True)
-
-
 class MailServer(Section):
     smtp: Annotated[str, moneywords.SMTP] = key("The server.", secret=True)
     user: Secret = key("Who logs in; none given: nobody.", "")

@@ -8,7 +8,7 @@ a worker.
 from enum import StrEnum
 from typing import Annotated, Any
 
-from proxy.policy import cachewords, money, moneywords, words
+from proxy.policy import cachewords, money, moneywords, sentrywords, words
 from proxy.policy.model import (
     Address,
     Ambiguous,
@@ -414,7 +414,15 @@ class Config(Section):
         "Where each call is kept; default: SQLite, once a route leads to a provider.", None
     )
     alerts: money.Alerts = section(money.Alerts, "Who hears that a budget runs low.")
-    sentry: money.Sentry | None = key("For the alerts' `sentry`.", None)
+    sentry: sentrywords.SentryProject | None = key(
+        "Who hears of errors, of traced requests and, of the alerts, what `sentry` there sends.", None
+    )
+    vitals: sentrywords.VitalsOrOff = key(
+        "What pages tell of themselves at `POST /_gateway/vitals`; default: off.", None
+    )
+    server_timing: sentrywords.ServerTiming = key(
+        "Names of metrics in upstreams' Server-Timing that become histograms.", []
+    )
     ip: IpRules = section(IpRules, "Addresses that are refused, or alone let in.")
     maintenance: Annotated[Maintenance | None, off_for(None)] = key("`off`, or a 503 for all.", None)
     cors: CorsOrOff = key("For every route that has none of its own.", None)

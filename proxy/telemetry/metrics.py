@@ -19,6 +19,7 @@ class Kind(StrEnum):
 
 LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STORE_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+SHIFT: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,45 @@ BACKGROUND_RESTARTS: Final = Family(
 LOG_DROPPED: Final = Family(
     "sluicegate_log_lines_dropped", _COUNTER, "Log lines dropped, the reader of the log being too slow."
 )
+SENTRY_EVENTS: Final = Family(
+    "sluicegate_sentry_events",
+    _COUNTER,
+    "Errors for Sentry: captured, repeated (counted instead of sent), sent, refused by it, dropped (too many waited).",
+    ("result",),
+)
+SENTRY_TRACES: Final = Family(
+    "sluicegate_sentry_traces",
+    _COUNTER,
+    "Traced requests for Sentry: captured, over (more than a worker makes in a second), sent, refused, dropped.",
+    ("result",),
+)
+SENTRY_TUNNEL: Final = Family(
+    "sluicegate_sentry_tunnel",
+    _COUNTER,
+    "Browsers' envelopes for Sentry: taken, sent, refused by it, dropped (too many waited).",
+    ("result",),
+)
+WEB_VITALS: Final = Family(
+    "sluicegate_web_vital_seconds",
+    _HISTOGRAM,
+    "What pages told of themselves, by the route of the page: lcp, inp, fcp, ttfb, and measures of the policy.",
+    ("route", "name"),
+    LATENCY_S,
+)
+LAYOUT_SHIFT: Final = Family(
+    "sluicegate_web_vital_layout_shift_ratio",
+    _HISTOGRAM,
+    "Cumulative layout shift that pages told, by the route of the page.",
+    ("route",),
+    SHIFT,
+)
+SERVER_TIMING: Final = Family(
+    "sluicegate_server_timing_seconds",
+    _HISTOGRAM,
+    "Durations in upstreams' Server-Timing, by route and by name in the policy's list.",
+    ("route", "name"),
+    LATENCY_S,
+)
 LOOP_LAG: Final = Family("sluicegate_loop_lag_seconds", _HISTOGRAM, "How late the event loop ran a timer.", (), STORE_S)
 
 BUILD_INFO: Final = Family("sluicegate_build_info", _GAUGE, "1, by the version of the gateway.", ("version",))
@@ -291,6 +331,12 @@ FAMILIES: Final = (
     WORKER_RESTARTS,
     BACKGROUND_RESTARTS,
     LOG_DROPPED,
+    SENTRY_EVENTS,
+    SENTRY_TRACES,
+    SENTRY_TUNNEL,
+    WEB_VITALS,
+    LAYOUT_SHIFT,
+    SERVER_TIMING,
     LOOP_LAG,
     BUILD_INFO,
 )

@@ -48,6 +48,9 @@ _SECTIONS: Final = (  # the first prefix that fits
     ("sluicegate_ledger", "The ledger and alerts"),
     ("sluicegate_database", "The ledger and alerts"),
     ("sluicegate_alert", "The ledger and alerts"),
+    ("sluicegate_sentry", "Sentry and browsers"),
+    ("sluicegate_web_vital", "Sentry and browsers"),
+    ("sluicegate_server_timing", "Sentry and browsers"),
     ("sluicegate", "The gateway itself"),
 )
 
@@ -90,6 +93,11 @@ OF_ONE: Final = {
     ("sluicegate_alerts", "result"): "`delivered`, `later`, `never`",
     ("sluicegate_ledger_projected_rows", "result"): "`copied`, `left_out`",
     ("sluicegate_policy_reloads", "result"): "`applied`, `rejected`",
+    ("sluicegate_sentry_events", "result"): "`captured`, `repeated`, `sent`, `refused`, `dropped`",
+    ("sluicegate_sentry_traces", "result"): "`captured`, `over`, `sent`, `refused`, `dropped`",
+    ("sluicegate_sentry_tunnel", "result"): "`taken`, `sent`, `refused`, `dropped`",
+    ("sluicegate_web_vital_seconds", "name"): "`lcp`, `inp`, `fcp`, `ttfb`, and those of `vitals.measures`",
+    ("sluicegate_server_timing_seconds", "name"): "one that `server_timing` lists",
 }
 """And where it has others, or means something else with each metric."""
 

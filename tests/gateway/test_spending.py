@@ -229,7 +229,7 @@ async def test_a_call_that_cannot_be_counted_leaves_no_hold_behind(
             planner=SimpleNamespace(plan=lambda *_: no_limits()),
             counters={one.index: LimitCounters((), shadowed=False)},
         )
-        exchange = SimpleNamespace(address="192.0.2.1", fields=[], redis_s=0.0)
+        exchange = SimpleNamespace(address="192.0.2.1", fields=[], redis_s=0.0, trace=None)
 
         def fail(*_: object) -> None:
             raise RuntimeError("not counted")

@@ -76,7 +76,7 @@ def test_families_are_named_as_prometheus_asks() -> None:
         assert not family.name.endswith("_total")
         assert family.help.endswith(".")
         if family.kind is Kind.HISTOGRAM:
-            assert family.name.endswith("_seconds")
+            assert family.name.endswith(("_seconds", "_ratio"))
             assert list(family.buckets) == sorted(family.buckets)
 
 

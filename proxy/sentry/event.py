@@ -1,0 +1,143 @@
+"""Sentry's events, of exceptions, of log records and of upstreams' faults. Pure.
+
+A frame has its file, function and line; never its variables. Ids are made here, so that an event that is sent twice is
+kept once. Source: https://develop.sentry.dev/sdk/data-model/event-payloads/.
+"""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from types import TracebackType
+from typing import Any, Final
+
+from proxy.sentry.private import MOST_FRAMES, known_words, plain, words_in
+
+Event = dict[str, Any]
+MOST_CHAINED: Final = 8  # causes of an exception that are told
+_OURS: Final = "proxy."
+_LEVELS: Final = {logging.CRITICAL: "fatal", logging.ERROR: "error", logging.WARNING: "warning"}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an event says of where it happened: tags, the request as far as it may be told, its trace."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    request: Mapping[str, str] = field(default_factory=dict)
+    transaction: str = ""
+    trace: Mapping[str, str] = field(default_factory=dict)
+
+
+NOWHERE: Final = About()
+
+
+def of_exception(
+    error: BaseException, message: str, now_ms: int, about: About = NOWHERE, level: str = "error"
+) -> Event:
+    """``message``: constant words of ours that say where it ended."""
+    chain = _chain(error)
+    event = _event(now_ms, level, about)
+    event["logger"] = "sluicegate"
+    event["exception"] = {"values": [_value(one, handled=bool(message)) for one in reversed(chain)]}
+    if message:
+        event["tags"]["where"] = message
+    return event
+
+
+def of_message(message: str, words: str, logger: str, now_ms: int, level: int, about: About = NOWHERE) -> Event:
+    """Of a log record. ``words``: the record's own, before anything was put into them."""
+    event = _event(now_ms, _LEVELS.get(level, "error"), about)
+    event["logger"] = logger
+    event["message"] = plain(message, known_words(None) | words_in(words))
+    return event
+
+
+def of_upstream(reason: str, upstream: str, status: int, now_ms: int, about: About) -> Event:
+    """A fault that is not ours. One issue for each reason, upstream and route."""
+    event = _event(now_ms, "error", about)
+    event["logger"] = "sluicegate.upstream"
+    event["message"] = f"{reason} of {upstream}" if status < 500 else f"{reason} of {upstream}: {status}"
+    event["tags"] |= {"reason": reason, "upstream": upstream, "status": str(status)}
+    event["fingerprint"] = [reason, upstream, about.tags.get("route", "")]
+    return event
+
+
+def fingerprint(event: Event) -> str:
+    """What is the same fault at the same place, for the bound on how often it is told."""
+    told = event.get("fingerprint") or [event.get("message", "")]
+    parts = [*told, event.get("transaction", "")]
+    for value in event.get("exception", {}).get("values", ()):
+        frames = value["stacktrace"]["frames"]
+        parts += [value["type"], *(f"{one['module']}:{one['lineno']}" for one in frames[-3:])]
+    return hashlib.blake2b("\n".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _event(now_ms: int, level: str, about: About) -> Event:
+    event: Event = {
+        "event_id": secrets.token_hex(16),
+        "timestamp": now_ms / 1000,
+        "platform": "python",
+        "level": level,
+        "tags": dict(about.tags),
+    }
+    if about.transaction:
+        event["transaction"] = about.transaction
+    if about.request:
+        event["request"] = dict(about.request)
+    if about.trace:
+        event["contexts"] = {"trace": dict(about.trace)}
+    return event
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception, and what caused it."""
+    found: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in found and len(found) < MOST_CHAINED:
+        found.append(one)
+        one = one.__cause__ if one.__cause__ is not None or one.__suppress_context__ else one.__context__
+    return found
+
+
+def _value(error: BaseException, *, handled: bool) -> dict[str, Any]:
+    return {
+        "type": type(error).__name__,
+        "module": type(error).__module__,
+        "value": plain(_said(error), known_words(error.__traceback__)),
+        "mechanism": {"type": "gateway", "handled": handled},
+        "stacktrace": {"frames": _frames(error.__traceback__)},
+    }
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a library's broken __str__ must not take the event with it
+        return ""
+
+
+def _frames(trace: TracebackType | None) -> list[dict[str, Any]]:
+    """Outermost first; of a very deep stack its inner end."""
+    found: list[dict[str, Any]] = []
+    while trace is not None:
+        code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__", ""))
+        found.append(
+            {
+                "filename": _file(module, code.co_filename),
+                "function": code.co_name,
+                "module": module,
+                "lineno": trace.tb_lineno,
+                "in_app": module.startswith(_OURS),
+            }
+        )
+        trace = trace.tb_next
+    return found[-MOST_FRAMES:]
+
+
+def _file(module: str, path: str) -> str:
+    """Below the package, as a machine's own folders are nobody's business."""
+    parts = module.split(".")
+    return "/".join([*parts[:-1], PurePath(path).name])

@@ -1,0 +1,134 @@
+"""What waits for Sentry, as files in ``data_dir``: written by every process of the gateway, sent by its parent.
+
+A file holds envelopes, each after its length. It gets its name when it is whole, so that whoever reads it meets no half
+of one; the name says of which kind it is and when it was written. Each kind has its own bound, beyond which the oldest
+go: traces and browsers never take an error's room. All of this blocks: it is called from threads.
+"""
+
+import itertools
+import os
+import struct
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = "sentry"
+_LENGTH: Final = struct.Struct("<I")
+_HALF: Final = "."  # before the name of a file that is not whole yet
+STALE_S: Final = 60.0  # half a file of a process that died
+
+
+class Kind(StrEnum):
+    """Also the order in which they are sent."""
+
+    ERROR = "error"
+    BROWSER = "browser"
+    TRACE = "trace"
+
+
+# By kind: files and bytes that may wait.
+BOUNDS: Final[dict[Kind, tuple[int, int]]] = {
+    Kind.ERROR: (10_000, 32 << 20),
+    Kind.BROWSER: (2_000, 64 << 20),
+    Kind.TRACE: (2_000, 32 << 20),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    name: str
+    kind: Kind
+    size: int
+
+
+class Spool:
+    """One folder, seen from one process."""
+
+    def __init__(self, data_dir: str, bounds: dict[Kind, tuple[int, int]] | None = None) -> None:
+        self.folder = Path(data_dir) / FOLDER
+        self._bounds = bounds or BOUNDS
+        self._numbers = itertools.count()
+
+    def write(self, kind: Kind, envelopes: Iterable[bytes]) -> None:
+        """Raises: OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"{kind}-{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
+        half = self.folder / f"{_HALF}{name}"
+        data = b"".join(_LENGTH.pack(len(one)) + one for one in envelopes)
+        fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+        half.rename(self.folder / name)
+
+    def waiting(self) -> list[Waiting]:
+        """Oldest first, errors before all else."""
+        found = []
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    kind = entry.name.partition("-")[0]
+                    if kind in _KINDS:
+                        size = _size(entry)
+                        if size is not None:
+                            found.append(Waiting(entry.name, Kind(kind), size))
+        except FileNotFoundError:
+            return []
+        return sorted(found, key=lambda one: (_ORDER[one.kind], one.name))
+
+    def trim(self) -> dict[Kind, int]:
+        """Lets the oldest go where there are too many; how many envelopes that were, by kind."""
+        dropped = dict.fromkeys(Kind, 0)
+        kept = {kind: [0, 0] for kind in Kind}
+        for one in reversed(self.waiting()):
+            files, size = self._bounds[one.kind]
+            count = kept[one.kind]
+            if count[0] + 1 > files or count[1] + one.size > size:
+                dropped[one.kind] += len(self.read(one.name) or ())
+                self.remove(one.name)
+            else:
+                count[0] += 1
+                count[1] += one.size
+        return dropped
+
+    def sweep(self) -> None:
+        """Takes away halves of files whose writers died."""
+        oldest = time.time() - STALE_S
+        for half in self.folder.glob(f"{_HALF}*-*"):
+            try:
+                if half.stat().st_mtime < oldest:
+                    half.unlink()
+            except FileNotFoundError:
+                continue
+
+    def read(self, name: str) -> list[bytes] | None:
+        """Its envelopes; None: it has gone. What is cut short ends before the cut."""
+        try:
+            data = (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        found, at = [], 0
+        while at + _LENGTH.size <= len(data):
+            (length,) = _LENGTH.unpack_from(data, at)
+            at += _LENGTH.size
+            if at + length > len(data):
+                break
+            found.append(data[at : at + length])
+            at += length
+        return found
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+
+
+_KINDS: Final = frozenset(kind.value for kind in Kind)
+_ORDER: Final = {kind: at for at, kind in enumerate(Kind)}
+
+
+def _size(entry: "os.DirEntry[str]") -> int | None:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,244 @@
+"""Traced requests: who decides that one is, what its upstream is told, and what Sentry gets of it. Pure.
+
+A request that comes with a decision (sentry-trace, or W3C's traceparent) keeps it; of the others a share is drawn by
+counting down to the next one, so that a request which is not drawn costs one subtraction. The gaps are geometric: each
+request is drawn with the same chance. What is not traced passes on untouched whatever it brought.
+
+Sources: https://develop.sentry.dev/sdk/telemetry/traces/, https://www.w3.org/TR/trace-context/,
+https://www.w3.org/TR/baggage/.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, inf, log, log1p
+from random import Random
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from proxy.policy.sentry import Sentry
+
+MOST_PER_S: Final = 100  # traces of one worker: whoever may send a decision could ask for all
+MOST_MARKS: Final = 32
+MOST_BAGGAGE: Final = 8192  # bytes (W3C Baggage §3.3.2)
+
+SENTRY_TRACE: Final = "sentry-trace"
+TRACEPARENT: Final = "traceparent"
+BAGGAGE: Final = "baggage"
+_SENTRY_TRACE: Final = re.compile(r"\s*([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?\s*")
+_TRACEPARENT: Final = re.compile(r"\s*(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\s*")
+_OPS: Final = {"forward": "http.client"}  # of a phase, where it is not the gateway's own work
+_STATUS: Final = {
+    400: "invalid_argument",
+    401: "unauthenticated",
+    403: "permission_denied",
+    404: "not_found",
+    408: "deadline_exceeded",
+    409: "already_exists",
+    429: "resource_exhausted",
+    499: "cancelled",
+    501: "unimplemented",
+    503: "unavailable",
+    504: "deadline_exceeded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    trace_id: str
+    span_id: str
+    sampled: bool | None  # None: it leaves that to us
+    form: str  # the field that said so
+
+
+def incoming(headers: Mapping[str, str]) -> Incoming | None:
+    """What a request says of the trace that it belongs to; Sentry's own field first."""
+    said = headers.get(SENTRY_TRACE)
+    if said is not None and (found := _SENTRY_TRACE.fullmatch(said)) is not None and _real(found[1], found[2]):
+        return Incoming(found[1], found[2], None if found[3] is None else found[3] == "1", SENTRY_TRACE)
+    said = headers.get(TRACEPARENT)
+    if said is not None and (found := _TRACEPARENT.fullmatch(said)) is not None and _real(found[2], found[3]):
+        if found[1] == "00" and found[5]:
+            return None
+        return Incoming(found[2], found[3], bool(int(found[4], 16) & 1), TRACEPARENT)
+    return None
+
+
+def _real(trace_id: str, span_id: str) -> bool:
+    return trace_id.strip("0") != "" and span_id.strip("0") != ""
+
+
+class Trace:
+    """Of one request: where it belongs, and when each phase began. Times are monotonic seconds."""
+
+    __slots__ = ("decided", "forward_id", "marks", "parent_id", "rate", "sent_baggage", "span_id", "trace_id")
+
+    def __init__(self, trace_id: str, parent_id: str, span_id: str, forward_id: str) -> None:
+        self.trace_id = trace_id
+        self.parent_id = parent_id  # "" for one that begins here
+        self.span_id = span_id
+        self.forward_id = forward_id  # of the span that the upstream's own belong to
+        self.decided = ""  # the field that the decision came in
+        self.rate: float | None = None  # that it was drawn at, here
+        self.sent_baggage = b""
+        self.marks: list[tuple[str, float]] = []
+
+    def mark(self, phase: str) -> None:
+        """It begins now, and ends where the next one does. "": nothing of note."""
+        if len(self.marks) < MOST_MARKS:
+            self.marks.append((phase, monotonic()))
+
+    def told(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The fields that the upstream gets in place of the client's (``replaced``)."""
+        trace_id, span_id = self.trace_id.encode(), self.forward_id.encode()
+        fields = [(b"sentry-trace", b"%b-%b-1" % (trace_id, span_id))]
+        fields.append((b"traceparent", b"00-%b-%b-01" % (trace_id, span_id)))
+        if self.sent_baggage:
+            fields.append((b"baggage", self.sent_baggage))
+        return tuple(fields)
+
+
+REPLACED: Final = (b"sentry-trace", b"traceparent", b"baggage")
+
+
+class Tracer:
+    """Draws for one worker, under one policy."""
+
+    def __init__(
+        self,
+        sentry: Sentry,
+        random: Random,
+        over: Callable[[], None] = lambda: None,
+        most_per_s: int = MOST_PER_S,
+    ) -> None:
+        """``over`` is told of each trace that is not made, as too many are."""
+        self.rate = sentry.traces_sample_rate
+        self._random = random
+        self._over = over
+        self._most_per_s = most_per_s
+        self._second = 0
+        self._made = 0
+        self._scope = {
+            "public_key": urlsplit(sentry.dsn).username or "",
+            "environment": sentry.environment,
+            "release": sentry.release,
+        }
+        self.left: float = self._gap()  # requests until the one that is drawn; 1: the next is
+
+    def _gap(self) -> float:
+        if self.rate <= 0:
+            return inf
+        if self.rate >= 1:
+            return 1
+        return max(1, ceil(log(1.0 - self._random.random()) / log1p(-self.rate)))
+
+    def begin(self, headers: Mapping[str, str], now_s: float) -> Trace | None:
+        """Of a request that begins; None: it is not traced."""
+        self.left -= 1
+        drawn = self.left < 1
+        if drawn:
+            self.left = self._gap()
+        if SENTRY_TRACE in headers or TRACEPARENT in headers:
+            said = incoming(headers)
+            if said is not None and said.sampled is not None:
+                drawn = said.sampled
+        elif not drawn:
+            return None
+        else:
+            said = None
+        if not drawn or not self._may(now_s):
+            return None
+        return self._made_of(said, headers)
+
+    def _may(self, now_s: float) -> bool:
+        second = int(now_s)
+        if second != self._second:
+            self._second, self._made = second, 0
+        self._made += 1
+        if self._made > self._most_per_s:
+            self._over()
+            return False
+        return True
+
+    def _made_of(self, said: Incoming | None, headers: Mapping[str, str]) -> Trace:
+        random = self._random.getrandbits
+        trace_id = said.trace_id if said is not None else f"{random(128) | 1:032x}"
+        span_id, forward_id = f"{random(64) | 1:016x}", f"{random(64) | 1:016x}"
+        trace = Trace(trace_id, said.span_id if said is not None else "", span_id, forward_id)
+        if said is not None and said.sampled is not None:
+            trace.decided = said.form
+        else:
+            trace.rate = self.rate
+        theirs = _members(headers)
+        if any(one.startswith("sentry-") for one in theirs) or (said is not None and said.form == SENTRY_TRACE):
+            ours: list[str] = []  # whoever began the trace has said all of it, and it stays as it is
+        else:
+            ours = [f"sentry-{name}={quote(value, safe='')}" for name, value in self.scope(trace).items()]
+        trace.sent_baggage = ",".join([*theirs, *ours]).encode("ascii", "ignore")[:MOST_BAGGAGE]
+        return trace
+
+    def scope(self, trace: Trace) -> dict[str, str]:
+        """What Sentry's own sampling goes by (its dynamic sampling context)."""
+        scope = {"trace_id": trace.trace_id, **self._scope, "sampled": "true"}
+        if trace.rate is not None:
+            scope["sample_rate"] = f"{trace.rate:g}"
+        return scope
+
+
+def _members(headers: Mapping[str, str]) -> list[str]:
+    get_all = getattr(headers, "getall", None)
+    values: Sequence[str] = (
+        get_all(BAGGAGE, ()) if get_all is not None else [headers[BAGGAGE]] if BAGGAGE in headers else ()
+    )
+    members = [member.strip() for value in values for member in value.split(",")]
+    return [member for member in members if member and len(member) < 4096][:64]
+
+
+def transaction(
+    trace: Trace, marks: Sequence[tuple[str, float]], tags: Mapping[str, str], request: Mapping[str, str], **told: Any
+) -> dict[str, Any]:
+    """Sentry's payload. ``told``: name, status, event_id, started_s and ended_s (monotonic), now_s (epoch, at the
+    end), environment, release, upstream."""
+    to_epoch = told["now_s"] - told["ended_s"]
+    ends = [start for _, start in marks[1:]] + [told["ended_s"]]
+    numbers = range(1, len(marks) + 1)
+    spans = [
+        {
+            "trace_id": trace.trace_id,
+            "span_id": trace.forward_id if phase == "forward" else f"{int(trace.span_id, 16) ^ number:016x}",
+            "parent_span_id": trace.span_id,
+            "op": _OPS.get(phase, "gateway"),
+            "description": f"{phase} {told['upstream']}" if phase == "forward" else phase,
+            "start_timestamp": start + to_epoch,
+            "timestamp": max(start, end) + to_epoch,
+        }
+        for number, (phase, start), end in zip(numbers, marks, ends, strict=False)
+        if phase
+    ]
+    status = told["status"]
+    word = "ok" if status < 400 else _STATUS.get(status, "internal_error" if status >= 500 else "invalid_argument")
+    context = {
+        "trace_id": trace.trace_id,
+        "span_id": trace.span_id,
+        "op": "http.server",
+        "status": word,
+        "data": {"http.response.status_code": status, "http.request.method": request.get("method", "")},
+    }
+    if trace.parent_id:
+        context["parent_span_id"] = trace.parent_id
+    return {
+        "type": "transaction",
+        "event_id": told["event_id"],
+        "transaction": told["name"],
+        "transaction_info": {"source": "route"},
+        "start_timestamp": told["started_s"] + to_epoch,
+        "timestamp": told["now_s"],
+        "platform": "python",
+        "environment": told["environment"],
+        "release": told["release"],
+        "tags": dict(tags),
+        "request": dict(request),
+        "contexts": {"trace": context},
+        "spans": spans,
+    }

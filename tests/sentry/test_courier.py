@@ -1,0 +1,155 @@
+"""What waits gets there: once, in spite of outages, and what is refused for good holds nobody up."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from proxy.policy.sentry import Sentry
+from proxy.sentry.courier import Courier, Project
+from proxy.sentry.envelope import envelope
+from proxy.sentry.spool import Kind, Spool
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
+from tests.e2e.gateway import reached
+from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver, receiving
+
+
+@dataclass
+class Stand:
+    receiver: Receiver
+    spool: Spool
+    courier: Courier
+    files: SheetFiles
+
+    async def write(self, kind: Kind, *ids: str) -> None:
+        await asyncio.to_thread(self.spool.write, kind, [envelope("event", {"event_id": one}) for one in ids])
+
+    async def waiting(self) -> list[Kind]:
+        return [one.kind for one in await asyncio.to_thread(self.spool.waiting)]
+
+    def ids(self) -> list[str]:
+        return [one["event_id"] for one in self.receiver.of("event")]
+
+    def count(self, family: str, result: str) -> float:
+        return dict(SheetReader(self.files).series()).get((f"sluicegate_sentry_{family}", (result,)), 0)
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    with receiving() as receiver:
+        files = SheetFiles.make()
+        courier = Courier(str(tmp_path), Metrics(Sheet(files)))
+        courier.follow(Sentry(receiver.dsn, "test", "1", 0.0, frozenset()))
+        yield Stand(receiver, Spool(str(tmp_path)), courier, files)
+
+
+async def test_all_of_it_gets_there_errors_first(stand: Stand) -> None:
+    await stand.write(Kind.TRACE, *(f"t{n}" for n in range(20)))
+    await stand.write(Kind.ERROR, "e")
+    async with ClientSession() as session:
+        await stand.courier.round(session)
+    assert stand.ids()[0] == "e"
+    assert sorted(stand.ids()[1:]) == sorted(f"t{n}" for n in range(20))
+    assert await stand.waiting() == []
+    assert (stand.count("events", "sent"), stand.count("traces", "sent")) == (1, 20)
+    assert set(stand.receiver.paths) == {f"/api/{PROJECT}/envelope/"}
+    assert f"sentry_key={PUBLIC_KEY}" in stand.receiver.auth[0]
+
+
+async def test_over_an_outage_nothing_is_lost_nor_sent_twice(stand: Stand) -> None:
+    async with stand.courier.working():
+        stand.receiver.stop()
+        await stand.write(Kind.ERROR, "a")
+        await asyncio.sleep(0.6)  # it tries in vain
+        await stand.write(Kind.ERROR, "b")
+        stand.receiver.start()
+        await reached(lambda: stand.ids() == ["a", "b"])
+        await reached(lambda: stand.count("events", "sent") == 2)
+    assert await stand.waiting() == []
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 401, 403, 404])
+async def test_what_may_be_mended_is_tried_again(stand: Stand, status: int) -> None:
+    stand.receiver.answers = [(status, {}), (status, {}), (200, {})]
+    await stand.write(Kind.ERROR, "a")
+    async with stand.courier.working():
+        await reached(lambda: stand.ids() == ["a"])
+
+
+async def test_what_is_refused_for_good_is_counted_and_holds_nobody_up(stand: Stand) -> None:
+    stand.receiver.answers = [(400, {}), (413, {}), (200, {})]
+    for one in "abc":
+        await stand.write(Kind.ERROR, one)
+    async with stand.courier.working():
+        await reached(lambda: stand.ids() == ["c"])
+    assert stand.count("events", "refused") == 2
+
+
+async def test_sentry_may_ask_to_wait_with_one_kind_alone(stand: Stand) -> None:
+    stand.receiver.answers = [(429, {"X-Sentry-Rate-Limits": "3600:transaction;span:organization"}), (200, {})]
+    await stand.write(Kind.TRACE, "t")
+    async with ClientSession() as session:
+        await stand.courier.round(session)
+        await stand.write(Kind.ERROR, "e")
+        await stand.courier.round(session)
+    assert stand.ids() == ["e"]
+    assert await stand.waiting() == [Kind.TRACE]
+
+
+async def test_sentry_may_ask_to_wait_with_all(stand: Stand) -> None:
+    stand.receiver.answers = [(429, {"Retry-After": "1"}), (200, {})]
+    await stand.write(Kind.ERROR, "e")
+    async with ClientSession() as session:
+        await stand.courier.round(session)
+        await stand.courier.round(session)
+        assert len(stand.receiver.paths) == 1
+        await asyncio.sleep(1.05)
+        await stand.courier.round(session)
+    assert stand.ids() == ["e"]
+
+
+async def test_too_much_of_it_loses_the_oldest_and_counts_them(stand: Stand, tmp_path: Path) -> None:
+    stand.courier._spool = Spool(str(tmp_path), dict.fromkeys(Kind, (2, 10**6)))
+    for one in "abcd":
+        await stand.write(Kind.ERROR, one)
+    async with ClientSession() as session:
+        await stand.courier.round(session)
+    assert stand.ids() == ["c", "d"]
+    assert stand.count("events", "dropped") == 2
+
+
+async def test_of_two_gateways_on_one_folder_one_sends(stand: Stand, tmp_path: Path) -> None:
+    await stand.write(Kind.ERROR, "a")
+    other = Courier(str(tmp_path), Metrics(Sheet(SheetFiles.make())))
+    other.follow(Sentry(stand.receiver.dsn, "test", "1", 0.0, frozenset()))
+    async with stand.courier.working():
+        await reached(lambda: stand.ids() == ["a"])
+        async with other.working():
+            for one in "bcd":
+                await stand.write(Kind.ERROR, one)
+            await reached(lambda: len(stand.ids()) == 4)
+            await reached(lambda: stand.count("events", "sent") == 4)
+    assert sorted(stand.ids()) == ["a", "b", "c", "d"]
+
+
+async def test_what_came_last_is_sent_before_the_end(stand: Stand) -> None:
+    async with stand.courier.working():
+        await stand.write(Kind.ERROR, "a")
+    assert stand.ids() == ["a"]
+
+
+async def test_without_a_project_it_all_stays(stand: Stand) -> None:
+    stand.courier.follow(None)
+    await stand.write(Kind.ERROR, "a")
+    async with stand.courier.working():
+        await asyncio.sleep(0.3)
+    assert await stand.waiting() == [Kind.ERROR]
+
+
+def test_a_dsn_leads_to_its_project() -> None:
+    project = Project.of("https://key@o1.ingest.example/base/7")
+    assert project.url == "https://o1.ingest.example/base/api/7/envelope/"

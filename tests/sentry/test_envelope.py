@@ -1,0 +1,75 @@
+"""Envelopes are made as Sentry reads them, and read as browsers make them."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.sentry.envelope import MOST_ITEMS, EnvelopeError, envelope, read_header, tagged
+from tests.sentry.sentry_receiver import parsed
+
+
+def test_one_item_is_one_envelope() -> None:
+    (item,) = parsed(envelope("transaction", {"event_id": "ab", "a": "ü\n"}, {"trace": {"x": "y"}}))
+    assert (item.kind, item.json()["a"], item.envelope) == (
+        "transaction",
+        "ü\n",
+        {"event_id": "ab", "trace": {"x": "y"}},
+    )
+
+
+def of(*items: tuple[dict[str, Any], bytes], head: dict[str, Any] | None = None) -> bytes:
+    out = [orjson.dumps(head or {"dsn": "x"})]
+    for header, payload in items:
+        out += (orjson.dumps(header), payload)
+    return b"\n".join(out)
+
+
+def test_events_are_tagged_and_all_else_stays_as_it_is() -> None:
+    recording = b'{"segment_id":0}\n\x00\xff\n\x1f\x8b\n'
+    data = of(
+        ({"type": "event"}, b'{"event_id":"1","tags":{"tenant":"forged","own":"1"}}'),
+        ({"type": "replay_event"}, b'{"replay_id":"2"}'),
+        ({"type": "replay_recording", "length": len(recording)}, recording),
+        ({"type": "session"}, b'{"sid":"3"}'),
+    )
+    event, replay, kept, session = parsed(tagged(data, {"tenant": "acme"}))
+    assert event.json()["tags"] == {"tenant": "acme", "own": "1"}
+    assert replay.json()["tags"] == {"tenant": "acme"}
+    assert kept.payload == recording
+    assert session.json() == {"sid": "3"}
+
+
+def test_without_a_tag_nothing_is_read_into() -> None:
+    (item,) = parsed(
+        tagged(
+            of(
+                ({"type": "event"}, b"not json"),
+            ),
+            {},
+        )
+    )
+    assert item.payload == b"not json"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (of(({"type": "event", "length": 5}, b"{}")), "an item is shorter than it says"),
+        (of(({"type": "x", "length": 1}, b"{}")), "an item is longer than it says"),
+        (of(({"type": "x", "length": -1}, b"{}")), "an item is shorter than it says"),
+        (of(({"type": "x", "length": "1"}, b"{}")), "an item is shorter than it says"),
+        (b'{"dsn":"x"}\nnope\n', "the item's header is no JSON"),
+        (of(({"type": "event"}, b"nope")), "the event is no JSON"),
+        (of(*[({"type": "x"}, b"{}")] * (MOST_ITEMS + 1)), "more than 100 items"),
+    ],
+)
+def test_what_is_not_framed_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(EnvelopeError, match=f"^{why}$"):
+        tagged(data, {"tenant": "acme"})
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"secret", b"\xff\n{}"])
+def test_a_header_is_an_object(data: bytes) -> None:
+    with pytest.raises(EnvelopeError, match=r"^the header is no (JSON|object)$"):
+        read_header(data)

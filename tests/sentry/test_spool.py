@@ -1,0 +1,53 @@
+"""What is written is there, whole, in order and bounded."""
+
+import os
+from pathlib import Path
+
+from proxy.sentry.spool import STALE_S, Kind, Spool
+
+
+def test_what_is_written_is_read_again_errors_first_and_oldest_first(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path))
+    assert spool.waiting() == []
+    spool.write(Kind.TRACE, [b"t1", b"t2\n"])
+    spool.write(Kind.ERROR, [b"e1"])
+    spool.write(Kind.BROWSER, [b""])
+    spool.write(Kind.ERROR, [b"e2"])
+    waiting = spool.waiting()
+    assert [one.kind for one in waiting] == [Kind.ERROR, Kind.ERROR, Kind.BROWSER, Kind.TRACE]
+    assert [spool.read(one.name) for one in waiting] == [[b"e1"], [b"e2"], [b""], [b"t1", b"t2\n"]]
+    spool.remove(waiting[0].name)
+    spool.remove(waiting[0].name)
+    assert spool.read(waiting[0].name) is None
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path))
+    spool.write(Kind.ERROR, [b"x"])
+    (file,) = spool.folder.iterdir()
+    assert (spool.folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_beyond_its_bound_the_oldest_of_a_kind_go_and_are_counted(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path), {Kind.ERROR: (3, 1000), Kind.TRACE: (9, 30), Kind.BROWSER: (9, 30)})
+    for number in range(5):
+        spool.write(Kind.ERROR, [b"e%d" % number])
+        spool.write(Kind.TRACE, [b"0123456", b"7"])
+    assert spool.trim() == {Kind.ERROR: 2, Kind.TRACE: 8, Kind.BROWSER: 0}
+    assert [spool.read(one.name) for one in spool.waiting() if one.kind is Kind.ERROR] == [[b"e2"], [b"e3"], [b"e4"]]
+
+
+def test_half_a_file_is_never_read(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path))
+    spool.write(Kind.ERROR, [b"whole", b"cut off"])
+    (file,) = spool.folder.iterdir()
+    file.write_bytes(file.read_bytes()[:-3])
+    assert spool.read(file.name) == [b"whole"]
+    half = spool.folder / ".error-1"
+    half.write_bytes(b"x")
+    assert len(spool.waiting()) == 1
+    spool.sweep()
+    assert half.exists()
+    os.utime(half, (0, half.stat().st_mtime - 2 * STALE_S))
+    spool.sweep()
+    assert not half.exists()
