@@ -36,6 +36,11 @@ async def in_flight(gateway: Gateway, count: int) -> None:
     await reached(lambda: gateway.metric("sluicegate_requests_in_flight") == count)
 
 
+def hears_purges(gateway: Gateway) -> bool:
+    """Whether all its workers do: what one has fetched before it did is not reused."""
+    return gateway.metric("sluicegate_cache_workers_current") == len(gateway.worker_pids())
+
+
 async def timed(client: Client, within_s: float = 15.0) -> tuple[Answer, float]:
     """The answer, and when it had come (monotonic seconds)."""
     answer = await client.answer(within_s=within_s)

