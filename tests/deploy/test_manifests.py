@@ -1,0 +1,194 @@
+"""What deploy/ gives to run the gateway with: valid, hardened, and at one with itself and with the gateway."""
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from proxy.policy.compiler import compile_text
+from tests.e2e.gateway import ROOT
+
+DEPLOY = ROOT / "deploy"
+MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
+KUBERNETES = "1.37"
+ENV = {
+    "SLUICEGATE_ADMIN_TOKEN": "0123456789abcdef",
+    "REDIS_URL": "redis://redis:6379/0",
+    "JWT_SECRET": "s" * 32,
+    "POSTGRES_PASSWORD": "p",
+}
+RUNS_AS = 10001
+
+
+def resources(path: Path) -> list[dict[str, Any]]:
+    return [one for one in yaml.safe_load_all(path.read_text("utf-8")) if one]
+
+
+def everything() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in MANIFESTS:
+        for one in resources(path):
+            yield f"{path.parent.name}-{one['kind']}-{one['metadata']['name']}", one
+
+
+def gateways() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pod and container of each gateway."""
+    for _, one in everything():
+        if one["kind"] == "Deployment":
+            pod = one["spec"]["template"]["spec"]
+            for container in [*pod.get("initContainers", []), *pod["containers"]]:
+                if container["name"] == "sluicegate":
+                    yield pod, container
+
+
+@pytest.mark.parametrize(("name", "resource"), list(everything()), ids=[name for name, _ in everything()])
+def test_manifests_are_valid(name: str, resource: dict[str, Any]) -> None:
+    """By Kubernetes' own schemas, strictly; what is the operator's is looked at below."""
+    if resource["apiVersion"] != "monitoring.coreos.com/v1":
+        kubernetes_validate.validate(resource, KUBERNETES, strict=True)
+
+
+def test_policies_of_manifests_and_of_compose_compile() -> None:
+    """Without a warning, so that nobody begins with one."""
+    texts = [one["data"]["config.yaml"] for _, one in everything() if one["kind"] == "ConfigMap"]
+    assert len(texts) == 2
+    for text in (*texts, (DEPLOY / "compose/policy.yaml").read_text("utf-8")):
+        loaded = compile_text(text, "config.yaml", ENV)
+        assert loaded.warnings == ()
+        assert loaded.policy.listen.address.host == "0.0.0.0"  # in a container loopback is nobody's
+        assert loaded.policy.metrics is not None
+        assert (loaded.policy.listen.address.port, loaded.policy.metrics.port) == (8080, 9902)
+
+
+def test_gateways_in_pods_are_hardened_probed_and_given_time() -> None:
+    """Its own user, a root that is read only, no capability; ready and live; a grace above the drain's."""
+    found = list(gateways())
+    assert len(found) == 2
+    for pod, container in found:
+        context = pod["securityContext"] | container["securityContext"]
+        assert context["runAsNonRoot"]
+        assert context["runAsUser"] == context["runAsGroup"] == RUNS_AS
+        assert context["readOnlyRootFilesystem"]
+        assert not context["allowPrivilegeEscalation"]
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert ports == {"http": 8080, "metrics": 9902}
+        for probe, path in (("startup", "ready"), ("readiness", "ready"), ("liveness", "live")):
+            assert container[f"{probe}Probe"]["httpGet"] == {"path": f"/health/{path}", "port": "metrics"}
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        assert pod["terminationGracePeriodSeconds"] > 30 + container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        assert "subPath" not in mounts["/etc/sluicegate"], "a changed ConfigMap would never arrive"
+        assert {"/var/lib/sluicegate", "/tmp"} <= mounts.keys()
+        assert set(mounts) >= {"/etc/sluicegate"}
+        assert {mount["name"] for mount in mounts.values()} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_selectors_find_what_they_are_for() -> None:
+    """Services, disruption budgets and network policies select pods that there are, by ports that they have."""
+    pods = [one["spec"]["template"] for _, one in everything() if one["kind"] == "Deployment"]
+
+    def selected(labels: dict[str, str]) -> list[dict[str, Any]]:
+        return [pod for pod in pods if labels.items() <= pod["metadata"]["labels"].items()]
+
+    for name, one in everything():
+        spec = one.get("spec", {})
+        match one["kind"]:
+            case "Service":
+                (pod,) = selected(spec["selector"])
+                containers = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+                names = {port["name"] for container in containers for port in container.get("ports", [])}
+                assert {port["targetPort"] for port in spec["ports"]} <= names, name
+            case "PodDisruptionBudget":
+                assert selected(spec["selector"]["matchLabels"]), name
+            case "NetworkPolicy":
+                assert selected(spec["podSelector"]["matchLabels"]), name
+
+
+def test_the_service_monitor_finds_the_metrics_under_the_rules_job() -> None:
+    """Its selector, its port, and a job called as the rules have it."""
+    (monitor,) = resources(DEPLOY / "kubernetes/edge/servicemonitor.yaml")
+    labels = monitor["spec"]["selector"]["matchLabels"]
+    services = [
+        one
+        for _, one in everything()
+        if one["kind"] == "Service" and labels.items() <= one["metadata"]["labels"].items()
+    ]
+    (service,) = services
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert endpoint["path"] == "/metrics"
+    assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "sluicegate"
+
+
+def test_compose_names_what_there_is() -> None:
+    """Files that are mounted, services that are waited for, volumes; nothing but the gateway is open to the world."""
+    compose = yaml.safe_load((DEPLOY / "compose/compose.yaml").read_text("utf-8"))
+    services = compose["services"]
+    assert set(services) == {"sluicegate", "migrate", "app", "redis", "postgres", "prometheus", "grafana"}
+    used = set()
+    for name, service in services.items():
+        assert set(service.get("depends_on", {})) <= set(services)
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (DEPLOY / "compose" / source).exists(), source
+            else:
+                used.add(source)
+        for port in service.get("ports", []):
+            assert port == "8080:8080" or port.startswith("127.0.0.1:"), f"{name}: {port}"
+        assert name == "postgres" or (service["read_only"] and service["cap_drop"] == ["ALL"])
+    assert used == set(compose["volumes"])
+    assert {"--appendonly", "noeviction"} <= set(services["redis"]["command"])
+    for file in ("grafana-provisioning.yaml", "grafana-dashboards.yaml"):
+        assert yaml.safe_load((DEPLOY / "compose" / file).read_text("utf-8"))["apiVersion"] == 1
+
+
+@pytest.mark.full
+def test_systemd_finds_nothing_to_say_of_the_unit(tmp_path: Path) -> None:
+    """And takes it for hardened: an exposure below 2 of 10."""
+    text = (DEPLOY / "systemd/sluicegate.service").read_text("utf-8")
+    unit = tmp_path / "sluicegate.service"
+    unit.write_text(re.sub(r"/opt/sluicegate/bin/sluicegate \S.*", "/bin/true", text), "utf-8")
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    judged = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(unit)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert judged.returncode == 0, judged.stdout
+
+
+def test_the_image_installs_what_the_project_asks_for() -> None:
+    """One version of each dependency, within its bounds: what is not pinned would be another one tomorrow."""
+    lines = (DEPLOY / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for text in (*project["dependencies"], *project["optional-dependencies"]["postgres"]):
+        wanted = Requirement(text)
+        version = pinned[wanted.name.lower().replace("_", "-")]
+        assert wanted.specifier.contains(version), f"{text}: {version}"
+
+
+def test_the_image_is_made_of_what_it_needs_and_runs_as_nobody_much() -> None:
+    """Everything that is copied is let through to the build, and nothing else; the last stage has no build."""
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    build, _, last = dockerfile.partition("\nFROM ${PYTHON_IMAGE}\n")
+    copied = {name for line in re.findall(r"^COPY (.+) \S+$", build, re.MULTILINE) for name in line.split()}
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert "*" in ignored
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert all((ROOT / name).exists() for name in copied)
+    assert f"USER {RUNS_AS}:{RUNS_AS}" in last
+    assert "HEALTHCHECK" in last
+    assert not re.search(r"\b(pip|gcc|apt-get)\b", last)
