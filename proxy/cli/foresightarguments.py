@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from proxy.cli import diff, policytest, replay
+from proxy.cli import diff, policytest, replay, suggest
 from proxy.foresight.replayreport import ROWS
 
 
@@ -35,6 +35,26 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     compared.add_argument("new", type=Path, metavar="NEW")
     compared.add_argument("--json", action="store_true")
     compared.set_defaults(call=diff.main)
+
+    suggested = commands.add_parser("suggest", help="limits by each tier's real use, and what they would have refused")
+    suggested.add_argument("log", type=Path, nargs="+", help="Sluicegate's, nginx's or Envoy's; .gz")
+    suggested.add_argument(
+        "--config", type=Path, help="the policy whose limits to set; else one by ip, user and tenant"
+    )
+    suggested.add_argument("--percentile", type=_percentile, default=99.9, help="of use, as requests meet it (99.9)")
+    suggested.add_argument("--window", default="1m", help="without --config: what limits count over (1m)")
+    suggested.add_argument(
+        "--backtest", type=int, default=0, metavar="DAYS", help="the last days, not fitted but judged"
+    )
+    suggested.add_argument("--within", type=_share, metavar="SHARE", help="exit 1 if the backtest misses by more: 5%%")
+    suggested.set_defaults(call=suggest.main)
+
+
+def _percentile(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 100:
+        raise argparse.ArgumentTypeError("is above 0 and up to 100")
+    return number
 
 
 def _share(text: str) -> float:

@@ -59,7 +59,7 @@ def replayed(paths: Sequence[Path], unders: Sequence[Under], differences: Differ
     """Reads all, and lets each policy judge each request. Raises: OSError."""
     progress = Progress()
     files, order, own = LogFiles(paths, progress), Ordered(), 0
-    with _few_collections():
+    with few_collections():
         for entry in order.entries(files.entries()):
             if not is_judged(entry):
                 own += 1
@@ -72,7 +72,7 @@ def replayed(paths: Sequence[Path], unders: Sequence[Under], differences: Differ
 
 
 @contextmanager
-def _few_collections() -> Iterator[None]:
+def few_collections() -> Iterator[None]:
     """What a replay makes holds no cycles: looking for some takes a fifth of its time."""
     before = gc.get_threshold()
     gc.freeze()

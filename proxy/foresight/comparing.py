@@ -23,7 +23,8 @@ _HIDDEN: Final = "(not shown)"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``subject``: ``limit per-user``; ``was``, ``now``: ``NOTHING`` or words; ``callers``: whom it concerns, "" for all; ``routes``: where, empty for all."""
+    """``subject``: ``limit per-user``; ``was`` and ``now``: words, or ``NOTHING``; ``callers``: whom it concerns, ""
+    for all; ``routes``: where, empty for all."""
 
     subject: str
     what: str
@@ -316,7 +317,8 @@ def _empty(value: Any) -> bool:
 
 
 def _usual(field: "dataclasses.Field[Any]", value: Any) -> bool:
-    return _empty(value) or value == field.default
+    made = field.default_factory
+    return _empty(value) or value == (field.default if made is dataclasses.MISSING else made())
 
 
 def _bare(place: str) -> str:

@@ -37,6 +37,7 @@ class Judged:
     ruling: Ruling | None = None
     route: str = _ROUTELESS
     downgraded: bool = False
+    identity: Identity | None = None
 
 
 _ADMITTED: Final = Judged(True)
@@ -175,6 +176,7 @@ class Replay:
             ruling,
             route.name,
             ruling.downgrade_to is not None,
+            identity,
         )
 
     def notes(self) -> list[str]:

@@ -48,7 +48,10 @@ CHANGED = {
         ("path: /health}", "path: /health}, timeouts: {idle: 2m}"),
         "route health: timeouts: connect 2s, first_byte 30s, idle 2m is new",
     ),
-    "what is kept": (("path: /health}", "path: /health}, cache: {scope: public, ttl: 5m}"), "caching: scope public, ttl 5m is new"),
+    "what is kept": (
+        ("path: /health}", "path: /health}, cache: {scope: public, ttl: 5m}"),
+        "caching: scope public, ttl 5m is new",
+    ),
     "the caps of calls": (("max_output_tokens: 100", "max_output_tokens: 50"), "calls.max_output_tokens: 100 → 50"),
     "addresses": (("203.0.113.0/24", "198.51.100.0/24"), "deny: 203.0.113.0/24 → 198.51.100.0/24"),
     "unknown tiers": (("unknown_tier: trial", "unknown_tier: enterprise"), "unknown_tier: trial → enterprise"),

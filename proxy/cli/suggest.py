@@ -1,0 +1,121 @@
+"""`sluicegate suggest`: limits by real use, as a policy that `check` accepts; what it would refuse stands before it.
+
+Exit codes: 0 told, 1 the backtest missed by more than `--within`, 2 a wrong call, or a file that is not there or is
+wrong.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from proxy.cli.progress import Progress
+from proxy.cli.replay import WRONG, few_collections
+from proxy.cli.tables import aligned, printable
+from proxy.core.units import UnitError, format_duration, parse_duration_ms
+from proxy.foresight.logfile import STANDARD_INPUT, LogFiles
+from proxy.foresight.loglines import Entry
+from proxy.foresight.order import Ordered
+from proxy.foresight.replaying import Replay, is_judged
+from proxy.foresight.rewriting import NotFound, plain_policy, with_rates
+from proxy.foresight.suggesting import (
+    MEASURED,
+    Backtest,
+    Demand,
+    later_from,
+    rates_text,
+    suggested_rates,
+)
+from proxy.foresight.wording import rate_text, share_text, written_rate
+from proxy.policy.compiler import compile_text
+from proxy.policy.model import Policy
+from proxy.policy.problems import PolicyError
+
+
+def main(args: argparse.Namespace) -> int:
+    if STANDARD_INPUT in args.log:
+        print("sluicegate: the log is read more than once: standard input will not do", file=sys.stderr)
+        return WRONG
+    try:
+        with few_collections():
+            return _suggest(args)
+    except PolicyError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or 'is no gzip file'}", file=sys.stderr)
+    except (NotFound, UnitError) as error:
+        print(f"sluicegate: {error}", file=sys.stderr)
+    return WRONG
+
+
+def _suggest(args: argparse.Namespace) -> int:
+    """Raises: OSError, PolicyError, NotFound, UnitError."""
+    name = str(args.config or "policy.yaml")
+    if args.config is not None:
+        text = args.config.read_text(encoding="utf-8")
+    else:
+        window = format_duration(parse_duration_ms(args.window))
+        text = plain_policy(sorted({entry.tier for entry in _entries(args.log)}), window)
+    policy = _compiled(text, name)
+    demand = Demand(policy)
+    for entry in _entries(args.log):
+        demand.add(entry)
+    if len(demand.days) <= args.backtest:
+        days = len(demand.days)
+        print(f"sluicegate: the log has {days} days; --backtest {args.backtest} leaves none to fit", file=sys.stderr)
+        return WRONG
+    rates = suggested_rates(policy, demand.fitted(args.percentile, args.backtest))
+    text = with_rates(text, {limit: rates_text(by_tier) for limit, by_tier in rates.items()})
+    suggested = _compiled(text, name)
+    backtest = Backtest(Replay(suggested), later_from(demand.days, args.backtest))
+    for entry in _entries(args.log):
+        backtest.add(entry)
+    told = _told(args, policy, suggested, backtest, len(demand.days))
+    print("\n".join(f"# {line}".rstrip() for line in told))
+    print(text, end="")
+    error = backtest.error()
+    return int(args.within is not None and error is not None and error > args.within)
+
+
+def _compiled(text: str, name: str) -> Policy:
+    return compile_text(text, name, os.environ, base=Path(name).parent, allow_missing_secrets=True).policy
+
+
+def _entries(paths: Sequence[Path]) -> Iterator[Entry]:
+    """Raises: OSError."""
+    progress = Progress()
+    for entry in Ordered().entries(LogFiles(paths, progress).entries()):
+        if is_judged(entry):
+            yield entry
+    progress.close()
+
+
+def _told(args: argparse.Namespace, old: Policy, new: Policy, backtest: Backtest, days: int) -> list[str]:
+    fitted = days - args.backtest
+    lines = [f"Limits at the {args.percentile:g}th percentile of each tier's use on {fitted} days."]
+    head = ["limit", "tier", "now", "suggested", "requests", "refused", "share"]
+    if args.backtest:
+        head += ["later: requests", "predicted", "refused"]
+    rows: list[list[str | None]] = []
+    for (limit, tier), found in sorted(backtest.by.items(), key=lambda one: (new.limits[one[0][0]].index, one[0][1])):
+        was, now = (rate_text(written_rate(policy.limits[limit].rates[tier])) for policy in (old, new))
+        share = share_text(found.refused, found.requests)
+        rows.append(
+            [limit, tier, was if args.config else None, now, f"{found.requests:,}", f"{found.refused:,}", share]
+        )
+        if args.backtest:
+            rows[-1] += [f"{found.later_requests:,}", f"{found.predicted:,.0f}", f"{found.later_refused:,}"]
+    lines += aligned(head, rows, 4).splitlines()
+    if args.backtest:
+        whole, error = backtest.total(), backtest.error()
+        missed = "" if error is None else f", off by {error:.1%}"
+        lines.append(
+            f"On {args.backtest} later days it refuses {whole.later_refused:,}; predicted were "
+            f"{whole.predicted:,.0f}{missed}."
+        )
+    left = [limit.name for limit in old.limits.values() if limit.kind not in MEASURED or limit.tokens]
+    if left:
+        lines.append(f"As they were, since requests alone do not tell their use: {', '.join(left)}.")
+    lines += [f"note: {printable(note)}" for note in backtest.replay.notes()]
+    return lines

@@ -1,0 +1,193 @@
+"""Limits at a chosen percentile of each tier's real use, and what they would have refused. Pure.
+
+A caller's use, as a request comes, is what the limit would count then: the request and those before it in its window,
+its calendar period, or under way. A limit at the 99.9th percentile is not below the use that 99.9% of a tier's requests
+met. It refuses less than the rest, since what it refuses it does not count; how much less is found by a replay.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from proxy.foresight.loglines import Entry
+from proxy.foresight.replaying import Judged, Replay
+from proxy.foresight.wording import rate_text
+from proxy.policy.model import MILLI, Limit, MeterKind, Policy, Rate
+from proxy.policy.words import WrittenRate
+
+DAY_MS: Final = 86_400_000
+OPEN: Final = 2**30 * MILLI  # a capacity that nobody reaches, and a window's entries can hold
+MEASURED: Final = frozenset({MeterKind.WINDOW, MeterKind.CALENDAR, MeterKind.CONCURRENCY})
+_FINE: Final = 1000  # use above it is told apart by a thousandth
+
+LimitTier = tuple[str, str]
+
+
+def open_policy(policy: Policy) -> Policy:
+    """The same, with limits that count and never refuse, and without budgets."""
+    limits = {name: _open(limit) for name, limit in policy.limits.items()}
+    routes = tuple(
+        replace(route, limits=tuple(limits[limit.name] for limit in route.limits), spending=None)
+        for route in policy.routes
+    )
+    return replace(policy, version=f"{policy.version}-open", limits=limits, routes=routes, maintenance=None)
+
+
+def _open(limit: Limit) -> Limit:
+    rates: Mapping[str, Rate] = {
+        tier: replace(rate, capacity=OPEN, burst=OPEN if rate.burst else 0) for tier, rate in limit.rates.items()
+    }
+    return replace(limit, rates=rates, tenants={}, shadow=False)
+
+
+@dataclass(slots=True)
+class Demand:
+    """What callers ask for where nothing refuses them, by UTC day."""
+
+    policy: Policy
+    days: dict[int, dict[LimitTier, Counter[int]]] = field(default_factory=dict)
+    replay: Replay = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.replay = Replay(open_policy(self.policy))
+
+    def add(self, entry: Entry) -> None:
+        judged = self.replay.judged(entry)
+        if judged.ruling is None or judged.identity is None:
+            return
+        tenant, tier = judged.identity.tenant, judged.identity.tier
+        day = self.days.setdefault(entry.start_ms // DAY_MS, {})
+        meters = judged.ruling.answer.meters
+        for place, limit in enumerate(judged.ruling.plan.limits):
+            if limit.kind in MEASURED and tenant not in self.policy.limits[limit.name].tenants:
+                use = -(-(OPEN - int(meters[3 * place + 1])) // MILLI)
+                found = day.get((limit.name, tier))
+                if found is None:
+                    found = day[limit.name, tier] = Counter()
+                found[use if use < _FINE else _coarse(use)] += 1
+
+    def fitted(self, percentile: float, holdout: int) -> dict[LimitTier, int]:
+        """The use at the percentile (0 to 100) over all days but the last ``holdout``, by limit and tier."""
+        days = sorted(self.days)
+        uses: dict[LimitTier, Counter[int]] = {}
+        for day in days[: len(days) - holdout]:
+            for key, counts in self.days[day].items():
+                uses.setdefault(key, Counter()).update(counts)
+        return {key: _at(percentile, counts) for key, counts in uses.items()}
+
+
+def _coarse(use: int) -> int:
+    step: int = 10 ** (len(str(use)) - 3)
+    return -(-use // step) * step
+
+
+def _at(percentile: float, counts: Counter[int]) -> int:
+    wanted = math.ceil(percentile / 100 * counts.total())
+    seen = 0
+    for use in sorted(counts):
+        seen += counts[use]
+        if seen >= wanted:
+            return use
+    return max(counts)
+
+
+def round_up(use: int) -> int:
+    """To two digits: 1, 12, 130, 4700."""
+    step: int = 10 ** max(0, len(str(use)) - 2)
+    return max(1, -(-use // step) * step)
+
+
+def suggested_rates(policy: Policy, uses: Mapping[LimitTier, int]) -> dict[str, dict[str, WrittenRate]]:
+    """By limit and tier; a tier that nobody came in keeps what it has. Limits that nobody met are left out."""
+    found: dict[str, dict[str, WrittenRate]] = {}
+    for name, limit in policy.limits.items():
+        if limit.kind not in MEASURED or limit.tokens or not any(key[0] == name for key in uses):
+            continue
+        found[name] = {
+            tier: WrittenRate(
+                round_up(uses[name, tier]) if (name, tier) in uses else rate.capacity // MILLI,
+                rate.window_ms,
+                rate.period,
+            )
+            for tier, rate in limit.rates.items()
+        }
+    return found
+
+
+def rates_text(rates: Mapping[str, WrittenRate]) -> str:
+    """As a value in a policy: one for all, or a map by tier."""
+    texts = {tier: rate_text(rate) for tier, rate in rates.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "{" + ", ".join(f"{tier}: {text}" for tier, text in texts.items()) + "}"
+
+
+# --- what they would have refused --------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Found:
+    """Of one limit and tier: on the days that were fitted, and on those that were not looked at."""
+
+    requests: int = 0
+    refused: int = 0
+    later_requests: int = 0
+    later_refused: int = 0
+
+    @property
+    def predicted(self) -> float:
+        """Refusals on the later days, at the share of the earlier ones."""
+        return self.later_requests * self.refused / self.requests if self.requests else 0.0
+
+    def add(self, other: "Found") -> None:
+        self.requests += other.requests
+        self.refused += other.refused
+        self.later_requests += other.later_requests
+        self.later_refused += other.later_refused
+
+
+@dataclass(slots=True)
+class Backtest:
+    """A suggested policy over the whole log. ``later_ms``: where the days begin that it has not seen."""
+
+    replay: Replay
+    later_ms: int
+    by: dict[LimitTier, Found] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        judged: Judged = self.replay.judged(entry)
+        if judged.ruling is None or judged.identity is None:
+            return
+        later = entry.start_ms >= self.later_ms
+        tier = judged.identity.tier
+        for limit in judged.ruling.plan.limits:
+            found = self.by.get((limit.name, tier))
+            if found is None:
+                found = self.by[limit.name, tier] = Found()
+            refused = limit.name in judged.by
+            if later:
+                found.later_requests += 1
+                found.later_refused += refused
+            else:
+                found.requests += 1
+                found.refused += refused
+
+    def total(self) -> Found:
+        """Of all limits and tiers together."""
+        whole = Found()
+        for found in self.by.values():
+            whole.add(found)
+        return whole
+
+    def error(self) -> float | None:
+        """By how much the prediction missed, as a share of what was found; None where nothing was."""
+        whole = self.total()
+        return abs(whole.predicted - whole.later_refused) / whole.later_refused if whole.later_refused else None
+
+
+def later_from(days: Mapping[int, object], holdout: int) -> int:
+    """Where the last ``holdout`` days begin, epoch ms; after all of them for none."""
+    ordered = sorted(days)
+    return ordered[len(ordered) - holdout] * DAY_MS if holdout else (ordered[-1] + 1) * DAY_MS

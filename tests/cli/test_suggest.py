@@ -1,0 +1,73 @@
+"""`sluicegate suggest` and its exit codes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.cli.main import main
+from tests.foresight.policies import TEXT
+from tests.foresight.traffic import lines_of
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "config.yaml").write_text(TEXT)
+    (tmp_path / "a.log").write_bytes(b"".join(lines_of(4, users=9, sessions=3, seed=1)))
+    return tmp_path / "a.log"
+
+
+def checked(file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What was suggested, once `check` accepts it."""
+    out = capsys.readouterr().out
+    file.write_text(out)
+    assert main(["check", str(file)]) == 0
+    capsys.readouterr()
+    return out
+
+
+def test_without_a_policy_one_is_made(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["suggest", str(log), "--percentile", "99", "--window", "5m"]) == 0
+    out = checked(log.with_name("s.yaml"), capsys)
+    policy = yaml.safe_load(out)
+    assert policy["tiers"] == ["enterprise", "growth", "trial", "anonymous"]
+    rates = policy["limits"]["per-user"]["rate"]
+    assert all(rate.endswith("/5m") for rate in rates.values())
+    assert int(rates["enterprise"].split("/")[0]) > int(rates["trial"].split("/")[0])
+    assert out.startswith("# Limits at the 99th percentile of each tier's use on 4 days.\n")
+
+
+def test_a_policys_own_limits_get_other_rates(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["suggest", str(log), "--config", str(log.with_name("config.yaml")), "--backtest", "1"]) == 0
+    out = checked(log.with_name("s.yaml"), capsys)
+    comments = [text for text in out.splitlines() if text.startswith("#")]
+    assert "later: requests" in comments[1]
+    assert any(text.startswith("# On 1 later days it refuses ") for text in comments)
+    assert "# As they were, since requests alone do not tell their use: paced, ai-tokens." in comments
+    unchanged = [text for text in TEXT.splitlines() if "rate:" not in text and "concurrent:" not in text]
+    assert set(unchanged) <= set(out.splitlines())
+
+
+def test_ci_may_bound_what_the_backtest_misses_by(log: Path) -> None:
+    arguments = ["suggest", str(log), "--percentile", "70", "--backtest", "2"]
+    assert main([*arguments, "--within", "100%"]) == 0
+    assert main([*arguments, "--within", "0.0001%"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["-"], "standard input will not do"),
+        (["a.log", "--backtest", "4"], "leaves none to fit"),
+        (["none.log"], "No such file"),
+        (["a.log", "--config", "none.yaml"], "No such file"),
+        (["a.log", "--config", "a.log"], "not YAML"),
+        (["a.log", "--window", "5"], "a unit is missing"),
+    ],
+)
+def test_a_wrong_call_is_2(
+    log: Path, arguments: list[str], why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(log.parent)
+    assert main(["suggest", *arguments]) == 2
+    assert why in capsys.readouterr().err

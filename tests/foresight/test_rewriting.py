@@ -1,0 +1,57 @@
+"""Other rates in a policy's text, and nothing else changed."""
+
+import pytest
+
+from proxy.foresight.rewriting import NotFound, plain_policy, with_rates
+from proxy.policy.compiler import compile_text
+from tests.foresight.policies import TEXT, compiled
+
+BLOCK = """\
+limits:
+  a:            # by address
+    scope: ip
+    rate:
+      trial: 5/1m   # few
+      default: 9/1m
+
+  # the next one
+  b: {scope: user, concurrent: 3}  # in flight
+routes: []
+"""
+
+
+def test_only_the_rate_changes() -> None:
+    assert with_rates(BLOCK, {"a": "{trial: 6/1m, default: 8/1m}", "b": "4"}) == (
+        BLOCK.replace("trial: 5/1m   # few\n      default: 9/1m", "{trial: 6/1m, default: 8/1m}").replace(
+            ": 3}", ": 4}"
+        )
+    )
+
+
+def test_a_whole_policy_is_still_one() -> None:
+    text = with_rates(TEXT, {"per-user": "{enterprise: 21/1m, default: 6/1m}", "per-ip": "7/1m", "in-flight": "9"})
+    limits = compiled(text).limits
+    assert limits["per-user"].rates["enterprise"].capacity == 21_000
+    assert limits["per-ip"].rates["trial"].capacity == 7_000
+    assert limits["in-flight"].rates["trial"].capacity == 9_000
+    assert compiled(text).routes[0] == compiled().routes[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x-a: &r 5/1m\nlimits: {a: {scope: ip, rate: *r}}",
+        "x-a: &l {scope: ip, rate: 5/1m}\nlimits: {a: {<<: *l}}",
+        "limits: {b: {}}",
+    ],
+)
+def test_what_stands_elsewhere_is_not_changed_there(text: str) -> None:
+    with pytest.raises(NotFound, match="the rate of a does not stand in the limit itself"):
+        with_rates(text, {"a": "6/1m"})
+
+
+@pytest.mark.parametrize("tiers", [["trial", "enterprise", "none", "anonymous"], []])
+def test_a_policy_for_a_log_without_one_is_a_policy(tiers: list[str]) -> None:
+    policy = compile_text(plain_policy(tiers, "5m"), "policy.yaml", {"HOME": "/nowhere"}).policy
+    assert policy.tiers == (*(tier for tier in tiers if tier in ("trial", "enterprise")), "anonymous")
+    assert policy.limits["per-user"].rates["anonymous"].window_ms == 300_000
