@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from proxy.cli import diff, policytest, replay, suggest
+from proxy.cli import diff, policytest, replay, suggest, why
 from proxy.foresight.replayreport import ROWS
 
 
@@ -48,6 +48,13 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     suggested.add_argument("--within", type=_share, metavar="SHARE", help="exit 1 if the backtest misses by more: 5%%")
     suggested.set_defaults(call=suggest.main)
+
+    traced = commands.add_parser("why", help="why a request got what it got, from the gateway's own log")
+    traced.add_argument("request_id", metavar="REQUEST_ID", help="as X-Request-ID and the log have it")
+    traced.add_argument("--log", type=Path, nargs="+", required=True, metavar="FILE", help="the log; .gz")
+    traced.add_argument("--config", type=Path, help="the policy: the log up to the request is replayed for its meters")
+    traced.add_argument("--json", action="store_true")
+    traced.set_defaults(call=why.main)
 
 
 def _percentile(text: str) -> float:

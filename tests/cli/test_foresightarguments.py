@@ -5,7 +5,7 @@ import pytest
 from proxy.cli.main import main
 
 
-@pytest.mark.parametrize("command", ["test", "replay", "diff", "suggest"])
+@pytest.mark.parametrize("command", ["test", "replay", "diff", "suggest", "why"])
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main([command, "--help"])

@@ -1,0 +1,126 @@
+"""Why one request got what it got: all that its log line says, what a replay adds, and what neither knows. Pure.
+
+A line has no meters. Where the policy is at hand, the log before it is replayed: then each limit's count is known, as
+far as this log tells of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.core.errors import ERRORS, Reason
+from proxy.foresight.replaying import Judged
+from proxy.foresight.wording import moment_text, rate_text, written_rate
+from proxy.metering.takes import Outcome, Verdict
+from proxy.policy.model import MILLI
+
+Fact = tuple[str, str]
+
+_OUTCOMES: Final = {
+    "forwarded": "the upstream's answer was relayed whole",
+    "refused": "refused by the policy",
+    "cached": "answered by what was stored",
+    "answered": "answered by the gateway itself, as asked",
+    "failed": "the upstream or the gateway did not manage",
+    "cut": "the upstream's answer broke off after its head was sent",
+    "client_gone": "the client left before the answer was complete",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One limit as it stood when the request came; amounts in requests, as far as the log tells."""
+
+    limit: str
+    rate: str
+    before: float
+    takes: float
+    verdict: str
+    shadow: bool
+
+
+def facts(line: Mapping[str, Any]) -> list[Fact]:
+    """What a line of ours says, in the order of the request's way; only what is there."""
+    get = line.get
+    found: list[Fact] = [("request", f"{get('method', '?')} {get('host', '')}{get('path', '')}")]
+    if "ts" in line:
+        found.append(("when", f"{moment_text(int(line['ts'] * 1000))} UTC, at its end; it took {get('ms', 0):g} ms"))
+    found.append(("identity", _identity(line)))
+    found.append(("route", str(get("route", "none"))))
+    found.append(("policy", str(get("policy", "the line names none"))))
+    if "limits" in line:
+        found.append(("limits", f"refused by {', '.join(map(str, line['limits']))}"))
+    if "cache" in line:
+        found.append(("cache", str(line["cache"]) + (f": {line['cache_why']}" if "cache_why" in line else "")))
+    if "upstream" in line:
+        retries = get("retries", 0)
+        again = f", after {retries} that failed" if retries else ", at the first attempt"
+        found.append(("upstream", f"{line['upstream']}, {get('upstream_ms', 0):g} ms{again}"))
+    if "redis_ms" in line:
+        found.append(("redis", f"{line['redis_ms']:g} ms"))
+    if "cost_usd" in line:
+        found.append(("call", _call(line)))
+    if "trace" in line:
+        found.append(("trace", str(line["trace"])))
+    outcome = str(get("outcome", "?"))
+    found.append(("outcome", f"{get('status', '?')}, {outcome}: {_OUTCOMES.get(outcome, 'not known here')}"))
+    if "reason" in line:
+        found.append(("reason", _reason(str(line["reason"]))))
+    return found
+
+
+def _identity(line: Mapping[str, Any]) -> str:
+    parts = [f"{name} {line[name]}" for name in ("tenant", "user", "key") if name in line]
+    return ", ".join(
+        [*(parts or ["nobody in particular"]), f"tier {line.get('tier', 'none')}", f"from {line.get('ip')}"]
+    )
+
+
+def _call(line: Mapping[str, Any]) -> str:
+    if "saved_usd" in line:
+        return f"none: a stored answer spared ${line['saved_usd']:.9f}"
+    told = f"${line['cost_usd']:.9f}, {line.get('tokens_in', 0)} tokens in, {line.get('tokens_out', 0)} out"
+    return told + (", estimated" if line.get("estimated") else "")
+
+
+def _reason(word: str) -> str:
+    try:
+        return f"{word}: {ERRORS[Reason(word)].title}"
+    except ValueError:
+        return word
+
+
+def unsaid(line: Mapping[str, Any], *, replayed: bool) -> list[str]:
+    """What one might look for in a line and will not find, and where it is."""
+    found = []
+    if not replayed:
+        found.append(
+            "each limit before and after: a line names those that refused alone; say --config to replay the log"
+        )
+    if "cache" not in line:
+        found.append("a decision of the cache: the route has none, or the request did not come so far")
+    if "upstream" not in line:
+        found.append("an upstream: the request reached none")
+    elif line.get("retries"):
+        found.append("which origins failed before: a line has their number alone")
+    found.append("query, fields, claims and bodies: they are in no line")
+    return found
+
+
+def meters(judged: Judged) -> list[Meter]:
+    """Each limit as a replay met it; none where the request was refused before its limits."""
+    ruling = judged.ruling
+    if ruling is None:
+        return []
+    found = []
+    admitted = ruling.answer.outcome is Outcome.ADMITTED
+    for place, (limit, rate, take) in enumerate(
+        zip(ruling.plan.limits, ruling.plan.rates, ruling.plan.takes, strict=True)
+    ):
+        verdict, left = ruling.answer.meters[3 * place], ruling.answer.meters[3 * place + 1]
+        took = take.amount if admitted and verdict == Verdict.FITS else 0
+        before = take.capacity - left - took
+        words = {Verdict.FITS: "fits", Verdict.NOT_NOW: "full", Verdict.NEVER: "never fits"}[Verdict(int(verdict))]
+        text = rate_text(written_rate(rate))
+        found.append(Meter(limit.name, text, before / MILLI, take.amount / MILLI, words, take.shadow))
+    return found

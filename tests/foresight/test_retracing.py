@@ -1,0 +1,77 @@
+"""What a line says of its request, and what it does not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.foresight.replaying import Judged, Replay
+from proxy.foresight.retracing import Meter, facts, meters, unsaid
+from tests.foresight.lines import entry, line
+from tests.foresight.policies import compiled
+
+
+def told(**fields: Any) -> dict[str, str]:
+    return dict(facts(json.loads(line(**fields))))
+
+
+def test_what_every_line_says() -> None:
+    said = told(ms=12.5)
+    assert said == {
+        "request": "GET app.example.com/api/x",
+        "when": "2026-11-23 12:00:00 UTC, at its end; it took 12.5 ms",
+        "identity": "tenant initech, user ada, tier trial, from 192.0.2.1",
+        "route": "api",
+        "policy": "0123456789ab",
+        "outcome": "200, forwarded: the upstream's answer was relayed whole",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "words"),
+    [
+        ({"limits": ["per-user", "per-ip"]}, "limits", "refused by per-user, per-ip"),
+        ({"reason": "quota_exceeded"}, "reason", "quota_exceeded: Quota exceeded"),
+        ({"reason": "of-tomorrow"}, "reason", "of-tomorrow"),
+        ({"cache": "miss", "cache_why": "expired"}, "cache", "miss: expired"),
+        ({"upstream": "a:1", "upstream_ms": 3.0}, "upstream", "a:1, 3 ms, at the first attempt"),
+        ({"upstream": "a:1", "upstream_ms": 3.0, "retries": 2}, "upstream", "a:1, 3 ms, after 2 that failed"),
+        ({"cost_usd": 0.5, "tokens_in": 1, "estimated": True}, "call", "$0.500000000, 1 tokens in, 0 out, estimated"),
+        ({"cost_usd": 0, "saved_usd": 0.25}, "call", "none: a stored answer spared $0.250000000"),
+        ({"redis_ms": 0.4}, "redis", "0.4 ms"),
+        ({"trace": "abc"}, "trace", "abc"),
+        ({"tenant": None, "user": None}, "identity", "nobody in particular, tier trial, from 192.0.2.1"),
+        ({"key": "robot"}, "identity", "tenant initech, user ada, key robot, tier trial, from 192.0.2.1"),
+    ],
+)
+def test_what_some_lines_say(fields: dict[str, Any], name: str, words: str) -> None:
+    assert told(**fields)[name] == words
+
+
+def test_what_a_line_does_not_hold_is_said() -> None:
+    bare = unsaid(json.loads(line()), replayed=False)
+    assert [one.split(":")[0] for one in bare] == [
+        "each limit before and after",
+        "a decision of the cache",
+        "an upstream",
+        "query, fields, claims and bodies",
+    ]
+    full = json.loads(line(cache="hit", upstream="a:1", retries=1))
+    assert [one.split(":")[0] for one in unsaid(full, replayed=True)] == [
+        "which origins failed before",
+        "query, fields, claims and bodies",
+    ]
+
+
+def test_a_replay_adds_each_limit_before_the_request() -> None:
+    replay = Replay(compiled())
+    judged = [replay.judged(entry(n)) for n in range(6)]
+    assert meters(judged[4])[:2] == [
+        Meter("per-ip", "100/1m", 4, 1, "fits", False),
+        Meter("per-user", "5/1m", 4, 1, "fits", False),
+    ]
+    assert meters(judged[5])[:2] == [
+        Meter("per-ip", "100/1m", 5, 1, "fits", False),
+        Meter("per-user", "5/1m", 5, 1, "full", False),
+    ]
+    assert meters(Judged(False, ("(no_route)",))) == []
