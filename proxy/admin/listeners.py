@@ -20,6 +20,7 @@ from proxy.core.clock import SystemClock
 from proxy.core.units import UnitError, parse_duration_ms
 from proxy.gateway.sockets import CannotListen
 from proxy.policy.model import Address, Maintenance
+from proxy.telemetry.slow import slow_routes
 
 DEFAULT_RETRY_AFTER_MS: Final = 600_000
 
@@ -60,6 +61,7 @@ class Controls:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/status", self.status),
+            web.get("/slow", self.slow),
             web.post("/reload", self._guard.changing(self.reload)),
             web.put("/maintenance", self._guard.changing(self.maintenance_on)),
             web.delete("/maintenance", self._guard.changing(self.maintenance_off)),
@@ -78,6 +80,9 @@ class Controls:
                 "upstreams": list(policy.upstreams),
             }
         )
+
+    async def slow(self, _: web.Request) -> web.Response:
+        return as_json({"routes": slow_routes(self._gateway.exposition.totals())})
 
     async def reload(self, _: web.Request) -> web.Response:
         applied = await self._gateway.reload()

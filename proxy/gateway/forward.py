@@ -8,6 +8,7 @@ from proxy.ai.dialects.fields import PREFIXES, sent
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.relay import body_length, request_body, send_answer, send_interim, whole_body
+from proxy.gateway.servertiming import ServerTimings
 from proxy.identity.forwarding import STRIPPED_PREFIX
 from proxy.policy.model import AuthMode, HostMode, Origin, RetryMode, Route, Timeouts, Upstream
 from proxy.policy.target import rewritten_target
@@ -30,9 +31,12 @@ class Target:
     preserve_host: bool
     strip_prefix: str
     add_prefix: str
+    timings: ServerTimings | None = None  # where the policy lists names of Server-Timing
 
     @classmethod
-    def of(cls, route: Route, upstream: Upstream, stripped: frozenset[bytes]) -> "Target":
+    def of(
+        cls, route: Route, upstream: Upstream, stripped: frozenset[bytes], timings: ServerTimings | None = None
+    ) -> "Target":
         headers = tuple((name.encode(), value.encode()) for name, value in upstream.headers)
         drop = stripped | {name.lower() for name, _ in headers} | {b"x-request-id"}
         return cls(
@@ -44,6 +48,7 @@ class Target:
             preserve_host=upstream.host is HostMode.PRESERVE,
             strip_prefix=route.strip_prefix,
             add_prefix=route.add_prefix,
+            timings=timings,
         )
 
     def rewritten(self, exchange: Exchange) -> str:
@@ -134,7 +139,7 @@ async def send(
     attempt = exchange.attempt = Attempt()
     started_s = monotonic()
     try:
-        return await upstreams.send(
+        response = await upstreams.send(
             target.upstream,
             method,
             head_for,
@@ -147,3 +152,6 @@ async def send(
         )
     finally:
         exchange.upstream_s = monotonic() - started_s
+    if target.timings is not None:
+        target.timings.observe(response.headers)
+    return response

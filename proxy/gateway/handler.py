@@ -18,6 +18,7 @@ from proxy.gateway import cors
 from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
 from proxy.gateway.batch import body_bound, calls
+from proxy.gateway.beacons import PATHS, Beacons
 from proxy.gateway.cachepost import Posted
 from proxy.gateway.cacheway import answer_cached
 from proxy.gateway.calls import Calls
@@ -81,6 +82,7 @@ class Handler:
     def _watch(self, policy: Policy) -> None:
         self.watch.follow(policy)
         self.recall.tracer = self.watch.tracer
+        self._beacons = Beacons(policy.watching, self.watch.witness)
 
     async def close(self) -> None:
         self.watch.flush()
@@ -121,6 +123,10 @@ class Handler:
         runtime.locate(exchange)
         if ends_here(exchange):
             self._send(exchange, 204, [(b"Allow", ALLOWED_METHODS)])
+            return
+        if exchange.path in PATHS:
+            told = await self._beacons.answer(exchange, runtime)
+            self._send(exchange, told.status, told.fields, told.body)
             return
         if exchange.path.startswith(OWN_PREFIX):
             self._send(exchange, 200, OWN_FIELDS, await own_answer(exchange, runtime))

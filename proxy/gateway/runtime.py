@@ -19,6 +19,7 @@ from proxy.gateway.exchange import Exchange
 from proxy.gateway.forward import Target
 from proxy.gateway.invalidation import Invalidation
 from proxy.gateway.pricing import Pricing
+from proxy.gateway.servertiming import ServerTimings
 from proxy.identity.address import CallerFinder
 from proxy.identity.address import is_trusted as is_inside
 from proxy.identity.attempts import AttemptMeter
@@ -147,7 +148,16 @@ class Runtime:
         sources = (source.header for source in policy.identity.token_from)
         self._token_fields = (b"authorization", *(name.encode() for name in sources if name is not None))
         stripped = stripped_fields(policy.identity)
-        self._targets = tuple(Target.of(route, policy.upstreams[route.upstream], stripped) for route in policy.routes)
+        timed = policy.watching.server_timing
+        self._targets = tuple(
+            Target.of(
+                route,
+                policy.upstreams[route.upstream],
+                stripped,
+                ServerTimings(route.name, timed, shared.metrics) if timed else None,
+            )
+            for route in policy.routes
+        )
         self.counters = tuple(LimitCounters.of(route, shared.metrics) for route in policy.routes)
         self._has_ip_rules = bool(policy.ip.deny or policy.ip.allow)
 

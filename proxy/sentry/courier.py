@@ -83,31 +83,32 @@ class Courier:
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """While this lasts; at its end it tries once more, for a moment."""
-        task = asyncio.create_task(self._work(), name="sentry courier")
+        ending = asyncio.Event()
+        task = asyncio.create_task(self._work(ending), name="sentry courier")
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            ending.set()
+            _, late = await asyncio.wait({task}, timeout=LAST_ROUND_S)
+            if late:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
-    async def _work(self) -> None:
+    async def _work(self, ending: asyncio.Event) -> None:
         lock: int | None = None
         connector = TCPConnector(limit=AT_ONCE)
         async with ClientSession(timeout=ClientTimeout(total=ANSWER_S), connector=connector) as session:
             try:
-                while True:
+                last = False
+                while not last:
+                    last = ending.is_set()
                     lock = lock if lock is not None else await asyncio.to_thread(self._lock)
                     if lock is not None:
                         await self._round_or_report(session)
-                    await asyncio.sleep(POLL_S)
-            except asyncio.CancelledError:
-                lock = lock if lock is not None else await asyncio.to_thread(self._lock)
-                if lock is not None:
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(LAST_ROUND_S):
-                            await self._round_or_report(session)
-                raise
+                        async with asyncio.timeout(POLL_S):
+                            await ending.wait()
             finally:
                 if lock is not None:
                     os.close(lock)

@@ -27,11 +27,13 @@ log = logging.getLogger("sluicegate.sentry")
 ABOUT: Final = "about"  # in a record: of what request it speaks
 REPORT: Final = "report"  # in a record without an exception: it is told all the same
 MOST_QUEUED: Final = 4_096  # files that wait for the disk
+MOST_QUEUED_BYTES: Final = 32 << 20  # of those whose size is known before they are made
 TRIM_S: Final = 1.0
+TRIM_BYTES: Final = 8 << 20
 CLOSE_S: Final = 2.0
 _CONSTANT: Final = ("sluicegate", "asyncio")  # loggers whose first line holds words of code alone
 
-Item = tuple[Kind, Callable[[], Sequence[bytes]]]
+Item = tuple[Kind, Callable[[], Sequence[bytes]], int]
 
 
 class Witness:
@@ -48,6 +50,9 @@ class Witness:
         self._thread: threading.Thread | None = None
         self._listener = Listener(self)
         self._trimmed_s = 0.0
+        self._untrimmed_bytes = 0
+        self._queued_bytes = 0  # ever; written by the loop alone
+        self._written_bytes = 0  # ever; written by the thread alone
         self._dropped: dict[Kind, int] = {}  # slots, bound before the thread counts in them
 
     def follow(self, policy: Policy) -> None:
@@ -92,14 +97,18 @@ class Witness:
         finally:
             self.close()
 
-    def put(self, kind: Kind, envelopes: Callable[[], Sequence[bytes]]) -> bool:
-        """Writes envelopes, which are made in the thread. False: the disk is too far behind."""
-        if self._queue.qsize() >= MOST_QUEUED:
+    def put(self, kind: Kind, envelopes: Callable[[], Sequence[bytes]], size: int = 0) -> bool:
+        """Writes envelopes, which are made in the thread; ``size``: their bytes, where they are large.
+
+        False: the disk is too far behind.
+        """
+        if self._queue.qsize() >= MOST_QUEUED or self._queued_bytes - self._written_bytes > MOST_QUEUED_BYTES:
             return False
         if self._thread is None:
             self._thread = threading.Thread(target=self._write, name="sentry", daemon=True)
             self._thread.start()
-        self._queue.put((kind, envelopes))
+        self._queued_bytes += size
+        self._queue.put((kind, envelopes, size))
         return True
 
     def _tell(self, event: Event) -> None:
@@ -124,13 +133,14 @@ class Witness:
     def _write(self) -> None:
         failed = False
         while (item := self._queue.get()) is not None:
-            kind, envelopes = item
+            kind, envelopes, size = item
             spool = self._spool
             assert spool is not None
             try:
                 spool.write(kind, envelopes())
-                if time.monotonic() - self._trimmed_s > TRIM_S:
-                    self._trimmed_s = time.monotonic()
+                self._untrimmed_bytes += size
+                if time.monotonic() - self._trimmed_s > TRIM_S or self._untrimmed_bytes > TRIM_BYTES:
+                    self._trimmed_s, self._untrimmed_bytes = time.monotonic(), 0
                     for dropped, count in spool.trim().items():
                         self._metrics.values[self._dropped[dropped]] += count
                 failed = False
@@ -138,6 +148,8 @@ class Witness:
                 if not failed:
                     log.error("what Sentry should hear cannot be kept", extra={"fields": {"error": error.strerror}})
                 failed = True
+            finally:
+                self._written_bytes += size
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Writes what is queued, and waits for that."""
