@@ -39,7 +39,8 @@ _OF_CONTENT: Final = frozenset(
 )
 _OF_ONE_PART: Final = frozenset({b"content-length", b"content-range", b"content-md5", b"content-digest"})
 _FOR_SHARED: Final = frozenset({b"public", b"s-maxage", b"proxy-revalidate", b"private"})
-_TARGETED: Final = frozenset({b"cdn-cache-control", b"surrogate-control"})
+# What caches of other makes put before Cache-Control, beside all that end in -cache-control (RFC 9213 §2.1).
+_TARGETED: Final = frozenset({b"surrogate-control", b"edge-control", b"x-accel-expires"})
 _TAGS: Final = frozenset({b"cache-tag", b"surrogate-key"})
 
 
@@ -92,8 +93,12 @@ def private_for_downstream(headers: RawHeaders) -> RawHeaders:
     for name, argument in parse(get_all(headers, b"cache-control")).items():
         if name not in _FOR_SHARED:
             kept.append(name if argument is None else name + b"=" + _written(argument))
-    less = [field for field in headers if field[0].lower() not in _TARGETED and field[0].lower() != b"cache-control"]
+    less = [field for field in headers if not _speaks_to_caches(field[0].lower())]
     return [*less, (b"Cache-Control", b", ".join([b"private", *kept]))]
+
+
+def _speaks_to_caches(name: bytes) -> bool:
+    return name == b"cache-control" or name.endswith(b"-cache-control") or name in _TARGETED
 
 
 def _part(stored: Stored, wish: Wish, age_s: int) -> Answer:

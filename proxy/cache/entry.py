@@ -30,7 +30,7 @@ class Terms:
         return self.initial_age_ms + max(now_ms - self.received_ms, 0)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Stored:
     """One response, as it is kept. Immutable but for ``checked``, ``seen`` and ``ready``.
 
@@ -58,4 +58,6 @@ class Stored:
     @property
     def weight(self) -> int:
         """Bytes that it takes in memory, about: its fields twice, since they are in ``ready`` once more."""
-        return 700 + len(self.body) + len(self.key) + sum(2 * (len(n) + len(v)) + 144 for n, v in self.headers)
+        fields = sum(2 * (len(n) + len(v)) + 144 for n, v in self.headers)
+        selecting = sum(len(n) + len(v) + 160 for n, v in self.vary)
+        return 700 + len(self.body) + len(self.key) + fields + selecting + 44 * len(self.tags)

@@ -53,7 +53,7 @@ class Flights:
 
     def __init__(self) -> None:
         self._open: dict[bytes, Flight] = {}
-        self._marks: OrderedDict[bytes, float] = OrderedDict()
+        self._marks: OrderedDict[int, float] = OrderedDict()  # by hash: of two keys with one, the other goes alone too
 
     def __len__(self) -> int:
         return len(self._open)
@@ -76,19 +76,20 @@ class Flights:
 
     def mark(self, key: bytes, now_ms: float) -> None:
         """Answers under this key can't be stored. ``now_ms`` is monotonic."""
-        self._marks[key] = now_ms + MARK_MS
-        self._marks.move_to_end(key)
+        name = hash(key)
+        self._marks[name] = now_ms + MARK_MS
+        self._marks.move_to_end(name)
         if len(self._marks) > MARKS:
             self._marks.popitem(last=False)
 
     def unmark(self, key: bytes) -> None:
-        self._marks.pop(key, None)
+        self._marks.pop(hash(key), None)
 
     def is_marked(self, key: bytes, now_ms: float) -> bool:
-        until_ms = self._marks.get(key)
+        until_ms = self._marks.get(hash(key))
         if until_ms is None:
             return False
         if now_ms < until_ms:
             return True
-        del self._marks[key]
+        del self._marks[hash(key)]
         return False

@@ -29,6 +29,7 @@ _HEURISTIC_MOST_MS: Final = 24 * 3600 * 1000
 _FIRST_ERROR: Final = 400
 _PARTIAL: Final = 206
 _NOT_MODIFIED: Final = 304
+_UNSATISFIABLE: Final = 416
 _COOKIES: Final = frozenset({b"set-cookie", b"set-cookie2"})
 _CUTTING: Final = b"\r\n\0"
 
@@ -154,7 +155,8 @@ def _storable_method(asked: Asked, headers: RawHeaders, caching: Caching) -> boo
 
 
 def _storable_status(status: int, caching: Caching) -> bool:
-    if status < 200 or status == _NOT_MODIFIED:
+    # A 304 is for who asked on a condition, a 416 for who asked for a range: neither is in a key.
+    if status < 200 or status in (_NOT_MODIFIED, _UNSATISFIABLE):
         return False
     if caching.statuses:
         return status in caching.statuses

@@ -6,6 +6,7 @@ members in order. Calls that bring something else along (a conversation, a store
 answered so: what they would get is not decided by their words alone.
 """
 
+import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
@@ -17,6 +18,7 @@ from proxy.ai.dialects.fields import reaches_provider
 from proxy.cache import cachestatus
 from proxy.cache.answers import answer
 from proxy.cache.digests import canonical_key, of_tenant, owner_prefix, tags_of
+from proxy.cache.directives import parse
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.reuse import PLAIN
 from proxy.core.identity import Identity
@@ -33,7 +35,15 @@ from proxy.upstream.response import Response
 
 _KINDS: Final = frozenset({Kind.CHAT, Kind.RESPONSES, Kind.EMBEDDINGS, Kind.MESSAGES, Kind.GENERATE})
 # They reach the provider, and change nothing of what it says.
-_WITHOUT_MEANING: Final = ("user-agent", "idempotency-key", "x-stainless-", "content-length", "x-request-id")
+_WITHOUT_MEANING: Final = (
+    "user-agent",
+    "idempotency-key",
+    "x-stainless-",
+    "x-client-request-id",
+    "x-ms-client-request-id",
+    "x-goog-api-client",
+)
+_WANTS_ITS_OWN: Final = frozenset({b"no-store", b"no-cache"})
 _KEPT: Final = frozenset({b"content-type", b"openai-version", b"openai-model", b"anthropic-version"})
 _OK: Final = 200
 
@@ -46,6 +56,7 @@ class Repeated:
         "_caching",
         "_exchange",
         "_identity",
+        "_kind",
         "_parts",
         "_policy",
         "_requested_ms",
@@ -57,8 +68,16 @@ class Repeated:
     )
 
     def __init__(
-        self, exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, policy: AnswerCaching, key: bytes
+        self,
+        exchange: Exchange,
+        runtime: Runtime,
+        route: Route,
+        identity: Identity,
+        policy: AnswerCaching,
+        kind: Kind,
+        key: bytes,
     ) -> None:
+        self._kind = kind
         self._exchange = exchange
         self._runtime = runtime
         self._route = route
@@ -127,10 +146,10 @@ class Repeated:
 
     def keep(self, response: Response, nanousd: int) -> None:
         """Stores what has passed: the whole answer of a call that was settled exactly."""
-        if response.status != _OK or self._parts is None:
-            self._runtime.shared.metrics.inc(
-                CACHE_STORES, self._route.name, "too-large" if self._parts is None else "status"
-            )
+        body = None if self._parts is None else b"".join(self._parts)
+        if body is None or response.status != _OK or not _is_answer(self._kind, body):
+            why = "too-large" if body is None else "status"
+            self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, why)
             return
         caches = self._caches
         now_ms = caches.clock.now_ms()
@@ -139,7 +158,7 @@ class Repeated:
             status=_OK,
             reason=response.reason,
             headers=[field for field in response.headers if field[0].lower() in _KEPT],
-            body=b"".join(self._parts),
+            body=body,
             terms=Terms(now_ms, 0, self._policy.ttl_ms),
             key=self.key,
             tags=tags_of(of_tenant(self._identity.tenant or ""), host, self._exchange.target, ()),
@@ -178,11 +197,14 @@ def repeated(
     """The call as one that may have been made before; None: its route or its kind knows none."""
     assert route.spending is not None
     policy = route.spending.answers
+    if policy is not None and not _WANTS_ITS_OWN.isdisjoint(parse([headers.get("cache-control", "").encode()])):
+        exchange.cache, exchange.cache_why = CacheResult.BYPASS, "request"
+        return None
     if policy is None or call.kind not in _KINDS or call.external or call.unbounded or call.surcharges:
         return None
     try:
         owner = owner_prefix(policy.scope, identity.tenant, identity.issuer, identity.user, route.name)
-        canonical = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+        canonical = _canonical(body)
     except ValueError:  # nobody's, or no JSON of which only one reading is possible
         exchange.cache, exchange.cache_why = CacheResult.BYPASS, "request"
         return None
@@ -196,4 +218,27 @@ def repeated(
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     key = canonical_key(owner, "call", call.model, digest.hexdigest())
-    return Repeated(exchange, runtime, route, identity, policy, key)
+    return Repeated(exchange, runtime, route, identity, policy, call.kind, key)
+
+
+def _canonical(body: bytes) -> bytes:
+    """JSON with its members in order, numbers of any length as they are. Raises: ValueError."""
+    value = json.loads(body, parse_constant=_refuse_constant)
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _is_answer(kind: Kind, body: bytes) -> bool:
+    """Whether it says what was asked for, and not that this failed: both may come with 200 and a whole usage."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:  # a stream
+        if kind is not Kind.RESPONSES:
+            return True
+        return any(line.removeprefix(b"event:").strip() == b"response.completed" for line in body.splitlines())
+    if not isinstance(found, dict) or found.get("error") is not None:
+        return False
+    return kind is not Kind.RESPONSES or found.get("status") == "completed"

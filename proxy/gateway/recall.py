@@ -7,6 +7,7 @@ whatever holds no longer, goes the ordinary way. Measured in tests/bench/README.
 """
 
 import asyncio
+import weakref
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -57,21 +58,21 @@ class Known:
         self.identity = exchange.identity
         self.address = exchange.address
         self.key = resource.key
-        self.stored = stored
+        self.stored = weakref.ref(stored)  # what memory has let go of is not held here
         self.place = resource.variants.index(stored)
         self.variants = len(resource.variants)
         self.line = line
         self.entry = runtime.authenticator.entry_of(exchange.headers)  # type: ignore[arg-type]
         self.fields = b"".join(b"%b: %b\r\n" % field for field in exchange.fields if field not in exchange.metered)
 
-    def holds(self, resource: Resource, now_ms: int) -> bool:
-        """Whether the same credential still opens the same, and the same answer is the one that it selects."""
+    def holds(self, resource: Resource, stored: Stored, now_ms: int) -> bool:
+        """Whether the same credential still opens the same, and ``stored`` is the answer that it selects."""
         if self.entry is not None:
             if now_ms >= self.entry.until_ms or not self.entry.verified.key.trusted:
                 return False
             self.entry.used = True
         variants = resource.variants
-        return len(variants) == self.variants and variants[self.place] is self.stored
+        return len(variants) == self.variants and variants[self.place] is stored
 
 
 class Recall:
@@ -124,11 +125,12 @@ class Recall:
         caches = self._caches
         now_ms = caches.clock.now_ms()
         resource = caches.memory.get(known.key)
-        stored = known.stored
+        stored = known.stored()
+        if resource is None or stored is None or not known.holds(resource, stored, now_ms):
+            del self._known[connection.peer, data]
+            return False
         if (
-            resource is None
-            or not known.holds(resource, now_ms)
-            or reuse(stored, PLAIN, now_ms) is not Use.FRESH
+            reuse(stored, PLAIN, now_ms) is not Use.FRESH
             or not caches.log.may_reuse(stored, now_ms, started_s * 1000)
             or (known.caching.early and early(stored, now_ms, 1.0 - caches.random.random()))
         ):
@@ -138,7 +140,7 @@ class Recall:
         share = known.caching.hits_pay
         if not share or not known.route.limits:
             connection.served += 1
-            self._answer(connection, known, now_ms, started_s, b"", 0.0)
+            self._answer(connection, known, stored, now_ms, started_s, b"", 0.0)
             connection.idle_since = connection.loop.time()
             return True
         runtime = known.runtime
@@ -147,13 +149,14 @@ class Recall:
             return False
         connection.hold()
         deciding = asyncio.ensure_future(runtime.shared.meters.admit(plan))
-        deciding.add_done_callback(partial(self._decided, connection, known, data, now_ms, started_s))
+        deciding.add_done_callback(partial(self._decided, connection, known, stored, data, now_ms, started_s))
         return True
 
     def _decided(
         self,
         connection: Connection,
         known: Known,
+        stored: Stored,
         data: bytes,
         now_ms: int,
         started_s: float,
@@ -171,7 +174,7 @@ class Recall:
         count_decision(known.runtime, known.route, decision)
         fields = b"".join([b"%b: %b\r\n" % field for field in decision.fields(now_ms)])
         connection.served += 1
-        self._answer(connection, known, now_ms, started_s, fields, monotonic() - started_s)
+        self._answer(connection, known, stored, now_ms, started_s, fields, monotonic() - started_s)
         if connection.draining:
             connection.end_soon()
         else:
@@ -181,9 +184,15 @@ class Recall:
         return b"%br%09x" % (self._prefix, next(self._ids))
 
     def _answer(
-        self, connection: Connection, known: Known, now_ms: int, started_s: float, fields: bytes, redis_s: float
+        self,
+        connection: Connection,
+        known: Known,
+        stored: Stored,
+        now_ms: int,
+        started_s: float,
+        fields: bytes,
+        redis_s: float,
     ) -> None:
-        stored = known.stored
         assert stored.ready is not None
         terms = stored.terms
         age_ms = terms.age_ms(now_ms)

@@ -140,6 +140,7 @@ def test_any_range_is_the_bodys(first: Any, last: Any) -> None:
         (["Cache-Control: max-age=x y"], b'private, max-age=""'),
         ([r'Cache-Control: a="\"\\"'], rb'private, a="\"\\"'),
         (["CDN-Cache-Control: max-age=60", "Surrogate-Control: max-age=60", "Cache-Control: a=b"], b"private, a=b"),
+        (["Cloudflare-CDN-Cache-Control: max-age=60", "Edge-Control: max-age=60", "X-Accel-Expires: 60"], b"private"),
     ],
 )
 def test_what_caches_behind_the_gateway_are_told(lines: Any, written: Any) -> None:

@@ -15,4 +15,6 @@ def test_what_is_larger_weighs_more():
     terms = Terms(0, 0, 1)
     small = Stored(200, b"OK", [], b"", terms, b"key")
     assert Stored(200, b"OK", [], b"x" * 1000, terms, b"key").weight >= small.weight + 1000
+    assert Stored(200, b"OK", [], b"", terms, b"key", tags=tuple(range(100))).weight >= small.weight + 4000
+    assert Stored(200, b"OK", [], b"", terms, b"key", vary=(("cookie", "x" * 500),)).weight >= small.weight + 600
     assert Stored(200, b"OK", [(b"X", b"y" * 500)], b"", terms, b"key").weight >= small.weight + 500

@@ -59,3 +59,11 @@ async def test_marks_end_and_are_bounded():
     assert flights.is_marked(b"1", 1)
     flights.unmark(b"1")
     assert not flights.is_marked(b"1", 1)
+
+
+async def test_a_mark_does_not_hold_its_key():
+    """Keys are as long as clients like."""
+    flights = Flights()
+    flights.mark(b"k" * 100_000, 0)
+    assert all(isinstance(name, int) for name in flights._marks)
+    assert flights.is_marked(b"k" * 100_000, 1)

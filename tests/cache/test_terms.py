@@ -167,6 +167,14 @@ def test_any_final_status_with_a_lifetime(status: Any) -> None:
     assert terms(fields("Cache-Control: max-age=60"), status=status).lifetime_ms == 60 * S
 
 
+@pytest.mark.parametrize("status", [304, 416])
+def test_what_answers_a_condition_or_a_range_is_no_answer_to_others(status: Any) -> None:
+    """Whatever lifetime it has: neither is in a key."""
+    lines = fields("Cache-Control: public, max-age=60", 'ETag: "a"')
+    assert judged(lines, status=status) is NotStored.STATUS
+    assert judged(lines, SAFE, status=status) is NotStored.STATUS
+
+
 def test_must_understand() -> None:
     """no-store is then for those who do not understand the status (§5.2.2.3)."""
     assert terms(fields("Cache-Control: max-age=60, no-store, must-understand")).lifetime_ms == 60 * S

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from proxy.ai.dialects.call import Kind
+from proxy.gateway.answers import _is_answer
 from tests.e2e.gateway import Answer, Gateway, once, reached, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
@@ -159,5 +161,44 @@ async def test_fields_that_reach_the_provider_count_and_others_do_not(stand: Sta
         return stand.provider.calls > before
 
     assert await with_fields("User-Agent: one", "X-Other: a")
-    assert not await with_fields("User-Agent: two", "X-Other: b", "Idempotency-Key: k")
+    assert not await with_fields("User-Agent: two", "X-Other: b", "Idempotency-Key: k", "X-Client-Request-Id: 7")
     assert await with_fields("OpenAI-Beta: assistants=v2")
+
+
+@pytest.mark.parametrize("word", ["no-store", "no-cache"])
+async def test_who_wants_an_answer_of_its_own_gets_one(stand: Stand, word: str) -> None:
+    """And it is not kept for others."""
+    data = json.dumps(call(prompt=40)).encode()
+    bearer = f"Authorization: Bearer {token(user=word)}"
+    for _ in range(2):
+        before = stand.provider.calls
+        request = get(f"/mine{CHAT}", bearer, f"Cache-Control: {word}", method="POST", body=data)
+        assert (await once(stand.gateway, request)).status == 200
+        assert stand.provider.calls == before + 1
+    assert (await made(stand, "mine", data, user=word))[1]
+
+
+async def test_large_numbers_are_not_rounded_into_one(stand: Stand) -> None:
+    one, other = (call(prompt=41) | {"seed": 2**64 + number} for number in (0, 1))
+    assert (await made(stand, "mine", one, user="seeds"))[1]
+    assert (await made(stand, "mine", other, user="seeds"))[1]
+    assert not (await made(stand, "mine", other, user="seeds"))[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "kept"),
+    [
+        (Kind.RESPONSES, b'{"status": "completed", "error": null}', True),
+        (Kind.RESPONSES, b'{"status": "failed", "error": {"code": "x"}}', False),
+        (Kind.RESPONSES, b'{"status": "incomplete"}', False),
+        (Kind.RESPONSES, b"event: response.created\ndata: {}\n\nevent: response.completed\ndata: {}\n\n", True),
+        (Kind.RESPONSES, b'event: response.failed\ndata: {"x": "response.completed"}\n\n', False),
+        (Kind.CHAT, b'{"choices": []}', True),
+        (Kind.CHAT, b'{"error": {"message": "x"}}', False),
+        (Kind.CHAT, b"[]", False),
+        (Kind.CHAT, b"data: {}\n\ndata: [DONE]\n\n", True),
+    ],
+)
+def test_what_says_that_it_failed_is_no_answer(kind: Kind, body: bytes, kept: bool) -> None:
+    """Though it comes with 200 and says what it used."""
+    assert _is_answer(kind, body) is kept

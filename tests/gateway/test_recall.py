@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import os
 import random
 import time
+from pathlib import Path
 
 import pytest
 
@@ -226,3 +228,28 @@ async def test_a_slow_reader_gets_all_of_it(gateway, origin):
             await client.send(request)
         for _ in range(40):
             assert (await client.answer()).body == body
+
+
+async def test_what_memory_has_let_go_of_is_not_held(origin):
+    """Requests are remembered, answers are not: memory's budget is one."""
+    body = random.Random(2).randbytes(500_000)
+
+    async def large(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    routes = f"cache: {{memory: 4MiB}}\n{ROUTES}"
+    with running(policy(origin.port, routes, workers=1)) as small:
+        (pid,) = small.worker_pids()
+        user, before = fresh(), 0
+        for number in range(120):
+            origin.answers[f"/pays/big/{number}"] = large
+            request = get(f"/pays/big/{number}", user)
+            for answer in await answers(small, request, 3):
+                assert len(answer.body) == len(body)
+            if number == 19:
+                before = _resident(pid)
+        assert _resident(pid) - before < 25 * 2**20  # a hundred of them are 50 MB
+
+
+def _resident(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
