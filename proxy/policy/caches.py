@@ -39,6 +39,7 @@ def compile_caching(config: schema.Config, index: int, findings: Findings) -> Ca
         findings.error((*path, "force"), "without a ttl there is no lifetime to force", (*path, "ttl"))
     if written.only_query is not None and written.ignore_query:
         findings.error((*path, "ignore_query"), "only_query says all already", (*path, "only_query"))
+    _check_shared(config, index, written, findings)
     for n, tier in enumerate(written.bypass.tiers):
         if tier not in config.tiers:
             findings.error((*path, "bypass", "tiers", n), f"unknown tier {tier!r}", ("tiers",))
@@ -103,6 +104,15 @@ def _check_known(config: schema.Config, index: int, scope: CacheScope, findings:
     if (route.auth or config.defaults.auth) is AuthMode.NONE and scope is not CacheScope.PUBLIC:
         message = f"auth is none here: no {scope.value} is known, and nothing would be stored; say scope: public"
         findings.error(("routes", index, "cache", "scope"), message, ("routes", index, "auth"), ("defaults", "auth"))
+
+
+def _check_shared(config: schema.Config, index: int, written: Cache, findings: Findings) -> None:
+    """What one caller has got, everybody gets."""
+    route = config.routes[index]
+    asks = (route.auth or config.defaults.auth) is AuthMode.REQUIRED
+    if written.scope is CacheScope.PUBLIC and written.ttl is not None and asks:
+        message = "callers are identified here, and what the first of them gets, all get for the ttl; say scope: tenant"
+        findings.warn(("routes", index, "cache", "scope"), f"{message}, or user, unless that is meant")
 
 
 def _bypass(written: Cache) -> Bypass:
