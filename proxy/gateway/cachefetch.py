@@ -228,7 +228,7 @@ class Fetch:
     async def _revalidated(self, best: Stored, fetched: Fetched) -> bool:
         """The stored answer is still current. False: the 304 speaks of another."""
         request = self._request
-        refuse_another(request, self._runtime, self._route, fetched)
+        refuse_another(request.exchange, request.owner, self._runtime, self._route, fetched.response)
         found = freshen(
             best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, self._caching
         )
@@ -363,9 +363,13 @@ class Fetch:
             fetched.response.close()
 
     async def _answer_head(self) -> None:
-        """A HEAD stores nothing; it tells whether what is stored for GET is current (RFC 9111 §4.3.5)."""
+        """A HEAD stores nothing; it tells whether what is stored for GET is current (RFC 9111 §4.3.5).
+
+        One that does not say whose it is tells only that it is not: its fields are not taken over.
+        """
         request, best = self._request, self._best
         fetched = await self._ask([], ())
+        proven = refuse_another(request.exchange, request.owner, self._runtime, self._route, fetched.response)
         if best is not None and request.wish.stores:
             found = freshen_by_head(
                 best,
@@ -379,7 +383,7 @@ class Fetch:
             if found is None or found.refused is not None:
                 self._caches.memory.remove(request.key, best)
                 self._caches.besides(self._discarded())
-            elif found.stored is not best:
+            elif found.stored is not best and proven:
                 found.stored.seen = fetched.seen
                 keep(request, self._caches, found.stored, self._caches.clock.now_ms())
                 self._caches.besides(self._caches.share(found.stored))

@@ -15,6 +15,7 @@ from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import RawHeaders, get_all, list_members
 from proxy.gateway.cachedrequest import CachedRequest
 from proxy.gateway.control import IsolationViolated
+from proxy.gateway.exchange import Exchange
 from proxy.gateway.forward import send
 from proxy.gateway.runtime import Runtime
 from proxy.policy.model import Route
@@ -75,18 +76,22 @@ async def fetch(
 def verdict(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fetched) -> Terms | str:
     """On what terms the answer is stored, or why it is not. Raises: GatewayError TENANT_MISMATCH."""
     found: Terms | str = _verdict(request, runtime, fetched)
-    belongs = _by_fields(request, fetched)
+    proven = refuse_another(request.exchange, request.owner, runtime, route, fetched.response)
+    return UNPROVEN if isinstance(found, Terms) and not proven else found
+
+
+def refuse_another(exchange: Exchange, tenant: str | None, runtime: Runtime, route: Route, response: Response) -> bool:
+    """Refuses an answer whose fields name another tenant than the caller's, by whichever way it came.
+
+    Whether they prove it this one's; no: they should, and say nothing. Raises: GatewayError TENANT_MISMATCH.
+    """
+    assertion = route.caching.assert_tenant if route.caching is not None else None
+    if assertion is None or assertion.header is None or tenant is None:
+        return True
+    belongs = by_fields(assertion, response.headers, tenant)
     if belongs is Belongs.TO_ANOTHER:
-        refuse_for_tenant(request, runtime, route, fetched.response)
-    if belongs is Belongs.UNPROVEN and isinstance(found, Terms):
-        found = UNPROVEN
-    return found
-
-
-def refuse_another(request: CachedRequest, runtime: Runtime, route: Route, fetched: Fetched) -> None:
-    """A 304 that names another tenant. Raises: GatewayError TENANT_MISMATCH."""
-    if _by_fields(request, fetched) is Belongs.TO_ANOTHER:
-        refuse_for_tenant(request, runtime, route, fetched.response)
+        _refuse_for_tenant(exchange, tenant, runtime, route, response)
+    return belongs is Belongs.TO_IT
 
 
 def _verdict(request: CachedRequest, runtime: Runtime, fetched: Fetched) -> Terms | str:
@@ -106,13 +111,6 @@ def _verdict(request: CachedRequest, runtime: Runtime, fetched: Fetched) -> Term
     return found
 
 
-def _by_fields(request: CachedRequest, fetched: Fetched) -> Belongs:
-    assertion = request.caching.assert_tenant
-    if assertion is None or assertion.header is None or request.owner is None:
-        return Belongs.TO_IT
-    return by_fields(assertion, fetched.headers, request.owner)
-
-
 def looks_into_bodies(request: CachedRequest) -> bool:
     """Whether a whole body has to be there before its client may get any of it."""
     assertion = request.caching.assert_tenant
@@ -128,16 +126,16 @@ def belongs_by_body(request: CachedRequest, runtime: Runtime, route: Route, fetc
     plain = uncoded(body, codings, request.caching.max_body)
     belongs = Belongs.UNPROVEN if plain is None else by_body(assertion, plain, request.owner)
     if belongs is Belongs.TO_ANOTHER:
-        refuse_for_tenant(request, runtime, route, fetched.response)
+        _refuse_for_tenant(request.exchange, request.owner, runtime, route, fetched.response)
     return belongs is Belongs.TO_IT
 
 
-def refuse_for_tenant(request: CachedRequest, runtime: Runtime, route: Route, response: Response) -> None:
+def _refuse_for_tenant(exchange: Exchange, tenant: str, runtime: Runtime, route: Route, response: Response) -> None:
     """Another tenant's answer: nobody gets it, and ops hear of it. Raises: GatewayError TENANT_MISMATCH."""
     response.close()
-    shared, tenant = runtime.shared, request.owner or ""
+    shared = runtime.shared
     shared.metrics.inc(ISOLATION, route.name)
-    fields = {"route": route.name, "tenant": tenant, "path": request.exchange.path[:MOST_PATH]}
+    fields = {"route": route.name, "tenant": tenant, "path": exchange.path[:MOST_PATH]}
     log.error("tenant isolation violated", extra={"fields": fields})
     shared.calls.link.violated(IsolationViolated(route.name, tenant), shared.clock.now_ms())
     raise GatewayError(Reason.TENANT_MISMATCH)

@@ -98,7 +98,7 @@ async def _renewed(
 ) -> Stored | None:
     try:
         if fetched.status == _NOT_MODIFIED and conditional:
-            refuse_another(request, runtime, route, fetched)
+            refuse_another(request.exchange, request.owner, runtime, route, fetched.response)
             found = freshen(
                 best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching
             )

@@ -19,6 +19,7 @@ from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
 from proxy.gateway.batch import body_bound, calls
 from proxy.gateway.beacons import PATHS, Beacons
+from proxy.gateway.cachefill import refuse_another
 from proxy.gateway.cachepost import Posted
 from proxy.gateway.cacheway import answer_cached
 from proxy.gateway.calls import Calls
@@ -35,6 +36,7 @@ from proxy.gateway.runtime import Runtime, Shared
 from proxy.gateway.spending import spend
 from proxy.gateway.watch import Watch, about
 from proxy.metering.budgets import Grants
+from proxy.policy.caching import CacheScope
 from proxy.policy.model import BatchKind, Policy, Route
 from proxy.sentry.witness import ABOUT, Witness
 from proxy.telemetry.log import LineWriter
@@ -175,12 +177,17 @@ class Handler:
     def _heard(
         self, exchange: Exchange, runtime: Runtime, route: Route, identity: Identity, response: Response
     ) -> tuple[int, ...]:
-        """What an answer that did not come through the cache does to what is stored: what it purges."""
+        """What an answer that did not come through the cache does to what is stored: what it purges.
+
+        Raises: GatewayError TENANT_MISMATCH where it names another tenant than its caller's.
+        """
         purged: tuple[int, ...] = ()
         if runtime.invalidation.concerns(exchange.method):
             caches = runtime.shared.caches
             purged = runtime.invalidation.heard(exchange, identity, response.status, response.headers, caches)
         if route.caching is not None:
+            if route.caching.scope is not CacheScope.PUBLIC:
+                refuse_another(exchange, identity.tenant, runtime, route, response)
             response.headers = for_downstream(response.headers, route.caching)
         return purged
 

@@ -47,7 +47,9 @@ class Runtime:
         return self._untold
 
 
-ROUTE = SimpleNamespace(name="route")
+ROUTE = SimpleNamespace(name="route", caching=None)
+BY_FIELD = Caching(CacheScope.TENANT, assert_tenant=AssertTenant(header="x-company"))
+ASSERTING = SimpleNamespace(name="route", caching=BY_FIELD)
 
 
 def request(**caching):
@@ -93,31 +95,36 @@ def test_an_answer_without_a_body_needs_no_end():
 
 
 def test_an_answer_that_names_another_tenant_is_refused_and_counted():
-    runtime, one = Runtime(), request(assert_tenant=AssertTenant(header="x-company"))
+    runtime, one = Runtime(), request()
     with pytest.raises(GatewayError) as error:
-        verdict(one, runtime, ROUTE, fetched([*FRESH, (b"X-Company", b"umbrella")]))
+        verdict(one, runtime, ASSERTING, fetched([*FRESH, (b"X-Company", b"umbrella")]))
     assert error.value.reason is Reason.TENANT_MISMATCH
     assert runtime.counted == [("sluicegate_tenant_isolation_violations", "route")]
     assert [(told.route, told.tenant) for told in runtime.told] == [("route", "acme")]
-    assert isinstance(verdict(one, runtime, ROUTE, fetched([*FRESH, (b"X-Company", b"acme")])), Terms)
-    assert verdict(one, runtime, ROUTE, fetched()) == cachefill.UNPROVEN
+    assert isinstance(verdict(one, runtime, ASSERTING, fetched([*FRESH, (b"X-Company", b"acme")])), Terms)
+    assert verdict(one, runtime, ASSERTING, fetched()) == cachefill.UNPROVEN
 
 
-def test_a_304_that_names_another_tenant_is_refused_and_one_that_names_none_is_not():
-    runtime, one = Runtime(), request(assert_tenant=AssertTenant(header="x-company"))
-    refuse_another(one, runtime, ROUTE, fetched([], 304))
-    refuse_another(one, runtime, ROUTE, fetched([(b"X-Company", b"acme")], 304))
+def test_a_304_that_names_another_tenant_is_refused_and_one_that_names_none_proves_nothing():
+    runtime = Runtime()
+
+    def proven(*headers, tenant="acme"):
+        return refuse_another(request().exchange, tenant, runtime, ASSERTING, fetched(headers, 304).response)
+
+    assert not proven()
+    assert proven((b"X-Company", b"acme"))
+    assert proven((b"X-Company", b"umbrella"), tenant=None)  # of a caller without one nobody is another
     assert not runtime.counted
     with pytest.raises(GatewayError):
-        refuse_another(one, runtime, ROUTE, fetched([(b"X-Company", b"umbrella")], 304))
+        proven((b"X-Company", b"umbrella"))
     assert runtime.counted
 
 
 def test_another_tenants_error_is_refused_as_well():
     """What is not stored would leak just the same."""
-    one = request(assert_tenant=AssertTenant(header="x-company"))
+    one = request()
     with pytest.raises(GatewayError):
-        verdict(one, Runtime(), ROUTE, fetched([(b"X-Company", b"umbrella")], 500))
+        verdict(one, Runtime(), ASSERTING, fetched([(b"X-Company", b"umbrella")], 500))
 
 
 def test_a_body_is_looked_into():

@@ -1,5 +1,6 @@
 """Whose a stored answer is, and what leaves with it: scopes, cookies, tags, ``assert_tenant``."""
 
+import asyncio
 import gzip
 import json
 from itertools import count
@@ -191,3 +192,51 @@ async def test_a_304_that_names_another_tenant_is_refused(gateway: Gateway, orig
     before = gateway.metric(ISOLATION)
     assert (await ask(gateway, path)).status == 502
     assert gateway.metric(ISOLATION) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("method", "lines"),
+    [
+        ("HEAD", ()),
+        ("GET", ("If-Match: *",)),
+        ("GET", ("X-Rewrite-URL: /",)),
+        ("GET", ("Cache-Control: no-store",)),
+        ("POST", ()),
+        ("DELETE", ()),
+    ],
+)
+async def test_nobody_gets_another_tenants_answer_by_another_way(
+    gateway: Gateway, origin: Origin, method: str, lines: tuple[str, ...]
+) -> None:
+    """What passes by the cache is looked at as well; and one's own passes as it came."""
+    for tenant, status in (("evil", 502), ("acme", 200)):
+        path = says(origin, "/by-field", f"X-Tenant: {tenant}", "X-Secret: 1")
+        before = gateway.metric(ISOLATION)
+        body = b"x" if method == "POST" else b""
+        answer = await once(gateway, get(path, bearer(), *lines, method=method, body=body), head=method == "HEAD")
+        assert (answer.status, answer.get("X-Secret")) == (status, "1" if status == 200 else None)
+        assert gateway.metric(ISOLATION) == before + (status == 502)
+
+
+async def test_a_write_that_is_answered_with_another_tenants_answer_has_written_all_the_same(
+    gateway: Gateway, origin: Origin
+) -> None:
+    path = says(origin, "/by-field", "X-Tenant: acme")
+    assert [is_hit(await ask(gateway, path)) for _ in range(2)] == [False, True]
+    origin.answers[path] = b"HTTP/1.1 200 OK\r\nX-Tenant: evil\r\nContent-Length: 0\r\n\r\n"
+    assert (await once(gateway, get(path, bearer(), method="PUT", body=b"x"))).status == 502
+    assert (await ask(gateway, path)).status == 502  # not from the cache
+
+
+@pytest.mark.parametrize("said", ["X-Tenant: evil", "X-Tenant: acme", "X-Nothing: 1"])
+async def test_a_head_freshens_by_its_own_tenants_fields_alone(gateway: Gateway, origin: Origin, said: str) -> None:
+    path = says(origin, "/by-field-short", "X-Tenant: acme", 'ETag: "a"', "Cache-Control: public, max-age=1")
+    assert (await ask(gateway, path)).status == 200
+    await asyncio.sleep(1.1)
+    lines = ["HTTP/1.1 200 OK", said, 'ETag: "a"', "Content-Length: 2", "Cache-Control: public, max-age=60", "X-New: 1"]
+    origin.answers[path] = "\r\n".join([*lines, "", ""]).encode()
+    await once(gateway, get(path, bearer(), method="HEAD"), head=True)
+    origin.answers[path] = b"HTTP/1.1 200 OK\r\nX-Tenant: acme\r\nContent-Length: 2\r\n\r\nok"
+    answer = await ask(gateway, path)
+    assert (answer.status, answer.body, is_hit(answer)) == (200, b"ok", said == "X-Tenant: acme")
+    assert (answer.get("X-New") is not None) == (said == "X-Tenant: acme")
