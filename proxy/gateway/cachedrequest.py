@@ -3,18 +3,40 @@
 import copy
 from typing import Final
 
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, istr
 
 from proxy.cache.digests import PUBLIC, Partition, canonical_key, of_tenant, owner_prefix
 from proxy.cache.query import normalised_target
 from proxy.cache.reuse import Wish
 from proxy.cache.terms import Asked
 from proxy.cache.vary import compared
+from proxy.core.headers import HOP_BY_HOP, list_members
 from proxy.core.identity import Identity, IdentityKind, claim_at
 from proxy.gateway.exchange import Exchange
 from proxy.policy.caching import Bypass, CacheScope, Caching
 
 _MEMO: Final = "gateway.cache"
+
+_CONNECTION: Final = istr("Connection")
+_OPTIONS: Final = HOP_BY_HOP | {b"close"}  # what Connection may say without taking away a field that an app would see
+_HARMLESS: Final = (["keep-alive"], ["close"], ["Keep-Alive"], ["Close"])
+
+# Some frameworks and servers let these say what a request is, in place of its target, method and Host, which are all
+# that a key holds: what one client gets by them must not be what others get without. (X-Forwarded-* never pass here.)
+STEERING: Final = frozenset(
+    {
+        istr("X-Original-URL"),  # the target: IIS' rewriting, Symfony, Zend, ingresses
+        istr("X-Rewrite-URL"),
+        istr("X-HTTP-Method-Override"),  # the method: Rails, Symfony, Express' method-override, ASP.NET
+        istr("X-HTTP-Method"),
+        istr("X-Method-Override"),
+        istr("X-Host"),  # the host, and so the links in what is answered
+        istr("X-Original-Host"),
+        istr("X-HTTP-Host-Override"),
+        istr("X-Url-Scheme"),  # the scheme, and so where it redirects to
+        istr("Front-End-Https"),
+    }
+)
 
 
 class CachedRequest:
@@ -41,10 +63,10 @@ class CachedRequest:
         other.exchange, other.wish = exchange, wish
         return other
 
-    def selected_by(self, names: list[str]) -> bytes:
-        """What this request has in these fields, as they are compared."""
-        values = [compared(name, self.headers, self.caching.profile) for name in names]
-        return "\0".join(values).encode("utf-8", "surrogatepass")
+    def flight_key(self, vary: tuple[tuple[str, str], ...]) -> bytes:
+        """What those fetch together who select the same by these fields: the key, and what this request has in them."""
+        values = [compared(name, self.headers, self.caching.profile) for name, _ in vary]
+        return self.key + "\0".join(values).encode("utf-8", "surrogatepass")
 
     def asked(self) -> Asked:
         """For the standard's decisions."""
@@ -57,6 +79,17 @@ class CachedRequest:
             identified=self.identity.kind is not IdentityKind.ANONYMOUS,
             no_store=not self.wish.stores,
         )
+
+
+def is_steered(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether the answer may depend on what neither its key nor Vary can see: on fields by which apps override the
+    target, or on the lack of those that Connection takes away before the app sees them (RFC 9110 §7.6.1)."""
+    if not headers.keys().isdisjoint(STEERING):
+        return True
+    lines = headers.getall(_CONNECTION, None)
+    if lines is None or lines in _HARMLESS:
+        return False
+    return any(not _OPTIONS.issuperset(list_members(line.encode("utf-8", "surrogateescape"))) for line in lines)
 
 
 def owner_of(caching: Caching, route: str, identity: Identity) -> bytes | None:

@@ -8,7 +8,7 @@ from typing import Final, Self
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.reuse import Wish, forbids_storing
 from proxy.core.identity import Identity
-from proxy.gateway.cachedrequest import CachedRequest, owner_of
+from proxy.gateway.cachedrequest import CachedRequest, is_steered, owner_of
 from proxy.gateway.cachefetch import keep
 from proxy.gateway.cachefill import STORED, Fetched, Keeper, count_stored, stored_of, verdict
 from proxy.gateway.exchange import Exchange
@@ -44,7 +44,8 @@ class Posted:
         if "GET" not in caching.methods or caching.assert_tenant is not None:
             return None
         owner = owner_of(caching, route.name, identity)
-        if owner is None or forbids_storing(exchange.headers):  # type: ignore[arg-type]
+        headers = exchange.headers
+        if owner is None or forbids_storing(headers) or is_steered(headers):  # type: ignore[arg-type]
             return None
         return cls(CachedRequest(exchange, caching, identity, owner, Wish(reads=False)), runtime, route)
 

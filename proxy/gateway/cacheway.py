@@ -20,7 +20,7 @@ from proxy.cache.vary import choose
 from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
 from proxy.gateway.admission import admit
-from proxy.gateway.cachedrequest import CachedRequest, may_bypass, owner_of
+from proxy.gateway.cachedrequest import CachedRequest, is_steered, may_bypass, owner_of
 from proxy.gateway.cachefetch import Fetch, Leading
 from proxy.gateway.cacherefresh import refresh
 from proxy.gateway.caches import MOST_REFRESHES, POLL_MOST_S, POLL_S
@@ -48,7 +48,7 @@ async def answer_cached(exchange: Exchange, runtime: Runtime, route: Route, iden
         return _passes(exchange, NO_OWNER)
     headers = exchange.headers
     wish = read_wish(exchange.method, headers, caching, may_bypass=may_bypass(caching.bypass, identity))  # type: ignore[arg-type]
-    if not wish.reads:
+    if not wish.reads or is_steered(headers):  # type: ignore[arg-type]
         return _passes(exchange, Forwarded.REQUEST.value)
     await _Way(CachedRequest(exchange, caching, identity, owner, wish), runtime, route).go()
     return True
@@ -168,9 +168,9 @@ class _Way:
     def _flight_key(self) -> bytes:
         """Those who select different variants do not wait for one another, once it is known what they differ by."""
         resource = self._caches.memory.get(self._request.key)
-        if resource is None or not resource.variants or not resource.variants[-1].vary:
+        if resource is None or not resource.variants:
             return self._request.key
-        return self._request.key + self._request.selected_by([name for name, _ in resource.variants[-1].vary])
+        return self._request.flight_key(resource.variants[-1].vary)
 
     async def _lead(self, flight: Flight, give_up_s: float) -> None:
         """Fetches for all who wait, unless another worker does or has."""

@@ -120,6 +120,8 @@ async def test_an_answer_to_post_that_names_its_own_target_serves_get(
         ("/rfc/post-no-store", (EXPLICIT, "Cache-Control: no-store", "Content-Location: "), ()),
         ("/rfc/asked-no-store", (EXPLICIT, "Content-Location: "), ("Cache-Control: no-store",)),
         ("/rfc/credential", (EXPLICIT, "Content-Location: "), ("Authorization: FOO",)),
+        ("/rfc/field-taken-away", (EXPLICIT, "Content-Location: "), ("Connection: Accept-Language",)),
+        ("/rfc/steered", (EXPLICIT, "Content-Location: "), ("X-Rewrite-URL: /elsewhere",)),
         ("/safe/safe-profile", ("Cache-Control: public, max-age=60", "Content-Location: "), ()),
     ],
 )

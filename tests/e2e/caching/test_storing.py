@@ -1,7 +1,8 @@
 """What is stored, and for how long: RFC 9111 §3, §4.2 and §5, RFC 9213, by answers that come through a gateway."""
 
+from proxy.gateway.cachedrequest import STEERING
 from tests.e2e.caching.cases import By, Case, Step, failures, twice
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import Gateway, get, once, reached
 from tests.e2e.origin import Origin
 
 FRESH = "Cache-Control: max-age=3600"
@@ -292,6 +293,39 @@ KEYS: dict[str, Case] = {
     "same-query": (Step(By.ORIGIN, (FRESH,), query="a=1"), Step(By.CACHE, query="a=1")),
     "empty-query": (Step(By.ORIGIN, (FRESH,)), Step(By.ORIGIN, (FRESH,), query="")),
 }
+
+
+# What neither a key nor Vary can see the effect of: stored by nobody, and answered from nothing stored.
+LANGUAGE = "Accept-Language: de"
+STEERED: dict[str, Case] = {
+    "connection-takes-a-field-away": (
+        Step(By.ORIGIN, (FRESH, "Vary: Accept-Language"), (LANGUAGE, "Connection: Accept-Language")),
+        Step(By.ORIGIN, (FRESH, "Vary: Accept-Language"), (LANGUAGE,)),
+        Step(By.ORIGIN, (FRESH,), (LANGUAGE, "Connection: keep-alive", "Connection: te, accept-language")),
+        Step(By.CACHE, asks=(LANGUAGE,), text="step 2"),
+    ),
+    "connection-takes-none-away": (
+        Step(By.ORIGIN, (FRESH,), ("Connection: Keep-Alive, TE", "TE: trailers")),
+        Step(By.CACHE, asks=("Connection: keep-alive",)),
+        Step(By.CACHE, asks=("Connection: keep-alive", "Connection: Upgrade, HTTP2-Settings")),
+    ),
+    **{
+        f"steered-by-{name}": (
+            Step(By.ORIGIN, (FRESH,), (f"{name}: /elsewhere",)),
+            Step(By.ORIGIN, (FRESH,)),
+            Step(By.ORIGIN, (FRESH,), (f"{name.lower()}: /elsewhere",)),
+            Step(By.CACHE, text="step 2"),
+        )
+        for name in STEERING
+    },
+}
+
+
+async def test_what_no_key_tells_apart_passes(gateway: Gateway, origin: Origin) -> None:
+    assert await failures(gateway, origin, STEERED) == {}
+    answer = await once(gateway, get("/rfc/steered", "X-Host: elsewhere"))
+    await reached(lambda: gateway.requests[-1]["id"] == answer.get("X-Request-ID"))
+    assert (gateway.requests[-1]["cache"], gateway.requests[-1]["cache_why"]) == ("bypass", "request")
 
 
 async def test_the_standard_section_by_section(gateway: Gateway, origin: Origin) -> None:
