@@ -39,8 +39,8 @@ async def test_a_call_that_blocks_the_loop_fails() -> None:
 
 
 def test_a_worker_never_imports_the_schema() -> None:
-    """The parent compiles the policy: pydantic and YAML would cost each worker 25 MiB."""
-    heavy = "{'pydantic', 'yaml', 'prometheus_client'}"
+    """The parent compiles the policy: pydantic and YAML would cost each worker 25 MiB. Nor what it need not send."""
+    heavy = "{'pydantic', 'yaml', 'prometheus_client', 'sentry_sdk'}"
     code = f"import sys, proxy.gateway.worker; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

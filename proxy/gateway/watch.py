@@ -10,7 +10,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any, Final
 
-from proxy.core.errors import Reason
+from proxy.core.errors import ERRORS, Fault, Reason
 from proxy.gateway.exchange import Exchange
 from proxy.policy.model import Policy
 from proxy.policy.sentry import Reported, Sentry
@@ -65,8 +65,9 @@ class Watch:
             self._trace_ended(exchange, policy)
 
     def _upstream_failed(self, exchange: Exchange, policy: Policy, reason: str) -> None:
-        upstream = exchange.route.upstream if exchange.route is not None else ""
-        self.witness.upstream(reason, upstream, exchange.status, about(exchange, policy))
+        fault = ERRORS[exchange.reason].fault if exchange.reason is not None else Fault.UPSTREAM
+        whose = exchange.route.upstream if exchange.route is not None and fault is Fault.UPSTREAM else fault.value
+        self.witness.upstream(reason, whose, exchange.status, about(exchange, policy))
 
     # --- traces ---
 

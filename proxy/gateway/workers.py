@@ -16,7 +16,8 @@ from typing import Final
 from proxy.gateway.control import STACKS_SIGNAL, Applied, Apply, Channel, Drain, Message, Ping, Pong, Ready, Start
 from proxy.gateway.watchdog import PING_S, START_S, Watchdog
 from proxy.policy.model import Policy
-from proxy.sentry.witness import REPORT
+from proxy.sentry.event import About
+from proxy.sentry.witness import ABOUT, REPORT
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.sheet import SheetFiles, SheetReader
 
@@ -127,10 +128,14 @@ class Workers:
                 reason = Restart.HUNG if worker.hung else Restart.DIED
                 self._on_restart(reason)
                 fields = {"worker": index, "reason": reason.value, "status": status}
-                log.error("worker died, starting another", extra={"fields": fields, REPORT: True})
+                told = {"fields": fields, REPORT: True, ABOUT: self._about(reason, status)}
+                log.error("worker died, starting another", extra=told)
             short_lived = loop.time() - started < STABLE_S
             backoff_s = min(max(backoff_s * 2, FIRST_BACKOFF_S), LAST_BACKOFF_S) if short_lived else 0.0
             await self._pause(backoff_s)
+
+    def _about(self, reason: Restart, status: int) -> About:
+        return About({"reason": reason.value, "status": str(status), "died": self._module.rpartition(".")[2]})
 
     async def _pause(self, pause_s: float) -> None:
         try:

@@ -91,6 +91,7 @@ async def test_each_fault_is_one_event_with_tags_and_nothing_private() -> None:
                 ids[fault] = answer.get("X-Request-ID")
             for path in ("/bad", "/slow"):
                 ids[path] = (await once(gateway, faulty("", path))).get("X-Request-ID")
+            eventually(lambda: len(events(receiver)) == 5)  # a worker that is killed loses its last milliseconds
             with pytest.raises((EOFError, ConnectionError)):
                 await once(gateway, faulty("process"))
             heard(receiver, "event", lambda one: "worker died" in one.get("message", ""))
@@ -196,5 +197,6 @@ async def test_a_killed_worker_is_told_of_and_what_the_policy_leaves_out_is_not(
             os.kill(pid, signal.SIGKILL)
             event = heard(receiver, "event", lambda one: "worker died" in one.get("message", ""))
             assert event["tags"]["process"] == "parent"
+            assert (event["tags"]["died"], event["tags"]["status"]) == ("worker", "-9")
             await asyncio.sleep(0.6)  # two rounds of the courier: nothing else comes
             assert len(events(receiver)) == 1

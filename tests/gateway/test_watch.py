@@ -10,6 +10,7 @@ from proxy.core.errors import Reason
 from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.gateway.watch import Watch, about
+from proxy.policy.sentry import Reported
 from proxy.sentry.spool import Spool
 from proxy.sentry.witness import Witness
 from proxy.telemetry.metrics import Metrics
@@ -80,6 +81,15 @@ async def test_faults_of_upstreams_are_told_as_the_policy_says(tmp_path: Path) -
     told = [item.json()["tags"] for item in await stand.items()]
     assert [(one["reason"], one["status"]) for one in told] == [("upstream_5xx", "503"), ("upstream_timeout", "504")]
     assert all(one["upstream"] == "app" and one["tenant"] == "acme" for one in told)
+
+
+async def test_a_store_that_is_away_is_no_upstreams_fault(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, report=frozenset({Reported.STORE_AWAY}))
+    exchange = stand.exchange()
+    exchange.status, exchange.reason = 503, Reason.STORE_AWAY
+    stand.watch.ended(exchange, stand.policy)
+    (item,) = await stand.items()
+    assert (item.json()["tags"]["upstream"], item.json()["message"]) == ("store", "store_away of store: 503")
 
 
 async def test_a_traced_request_is_a_transaction(tmp_path: Path) -> None:
