@@ -155,6 +155,7 @@ class Handler:
         body = await read_body(exchange, body_bound(route)) if route.batch is BatchKind.GRAPHQL else None
         decision = await admit(exchange, runtime, route, identity, calls(exchange, route, body))
         posted = Posted.begun(exchange, runtime, route, identity)
+        answered = False
         try:
             response = await send(
                 exchange,
@@ -164,6 +165,7 @@ class Handler:
                 runtime.hidden_fields(exchange),
                 body,
             )
+            answered = True
             keeps = posted is not None and posted.judged(response)
             purged = self._heard(exchange, runtime, route, identity, response)
             if posted is not None and keeps:
@@ -171,6 +173,8 @@ class Handler:
             else:
                 await send_answer(exchange, response)
         finally:
+            if not answered:
+                runtime.invalidation.unheard(exchange, identity, runtime.shared.caches)
             if decision is not None:
                 runtime.shared.meters.release(decision)
 

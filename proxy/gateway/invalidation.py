@@ -40,9 +40,25 @@ class Invalidation:
         another tenant's. Gives the digests that were purged.
         """
         origin = f"{exchange.scheme}://{exchange.forwarded_host}"
+        return self._purge(
+            invalidated(exchange.method, status, origin, exchange.target, headers), exchange, identity, caches
+        )
+
+    def unheard(self, exchange: Exchange, identity: Identity, caches: Caches) -> None:
+        """No answer has come: what was sent may have been acted on all the same, so its own URL is reused no more.
+
+        What never left here has changed nothing.
+        """
+        attempt = exchange.attempt
+        if attempt is not None and attempt.sent and self.concerns(exchange.method):
+            self._purge((exchange.target,), exchange, identity, caches)
+
+    def _purge(
+        self, targets: tuple[str, ...], exchange: Exchange, identity: Identity, caches: Caches
+    ) -> tuple[int, ...]:
         host = exchange.forwarded_host.lower()
         digests: dict[int, None] = {}
-        for target in invalidated(exchange.method, status, origin, exchange.target, headers):
+        for target in targets:
             path = _as_matched(target.partition("?")[0])
             for regex, caching in self._routes:
                 partition = _partition(caching, identity)

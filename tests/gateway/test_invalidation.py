@@ -91,3 +91,17 @@ def test_who_asks_for_nothing_to_be_cached_pays_nothing():
     plain = POLICY.replace(", cache: {ttl: , ignore_query: utm_*}", "").replace(", cache: {scope: public, ttl: }", "")
     nothing = Invalidation(compile_text(plain, "p.yaml", {}).policy)
     assert not nothing.concerns("POST")
+
+
+@pytest.mark.parametrize(
+    ("method", "sent", "purges"),
+    [("POST", True, True), ("DELETE", True, True), ("POST", False, False), ("POST", None, False), ("GET", True, False)],
+)
+def test_a_write_that_nobody_has_heard_of_invalidates_its_own_url_once_it_was_sent(invalidation, method, sent, purges):
+    """It may have been acted on; one that never left has not been."""
+    exchange = exchange_of(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    exchange.method, exchange.target, exchange.forwarded_host = method, "/api/a", "App.test"
+    exchange.attempt = None if sent is None else SimpleNamespace(sent=sent)
+    caches = Caches()
+    invalidation.unheard(exchange, ANN, caches)
+    assert caches.purged == (of(of_tenant("acme"), "/api/a") if purges else [])

@@ -1,10 +1,13 @@
 """What a request that may have changed something makes invalid (RFC 9111 §4.4), and a POST whose answer is kept."""
 
+import asyncio
+import threading
+
 import pytest
 
 from tests.e2e.caching.cases import By, Case, Step, failures
-from tests.e2e.gateway import Gateway, bearer, get, once, reached
-from tests.e2e.origin import Origin
+from tests.e2e.gateway import Client, Gateway, bearer, get, once, reached
+from tests.e2e.origin import Exchange, Origin
 
 FRESH = "Cache-Control: max-age=3600"
 UNSAFE = ("POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "NOTIFY")
@@ -76,6 +79,36 @@ async def test_a_tenants_write_invalidates_nothing_of_another_tenants(gateway: G
     assert (await once(gateway, get("/tenant/item", bearer(tenant="one"), method="PUT", body=b"x"))).status == 200
     assert (await once(gateway, get("/tenant/item", bearer(tenant="one")))).get("Age") is None
     assert (await once(gateway, get("/tenant/item", bearer(tenant="two")))).get("Age") is not None
+
+
+@pytest.mark.parametrize("how", ["its client leaves", "it is cut off"])
+async def test_a_write_that_is_never_answered_may_have_written(gateway: Gateway, origin: Origin, how: str) -> None:
+    """What is stored says nothing about it: the app is asked."""
+    path = f"/tenant/unheard/{len(how)}"
+    written = threading.Event()
+
+    async def item(exchange: Exchange) -> None:
+        if exchange.seen.request_line.startswith("POST"):
+            written.set()
+            if how == "it is cut off":
+                exchange.reset()
+            else:
+                await exchange.rest()
+            return
+        body = b"new" if written.is_set() else b"old"
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + body)
+
+    origin.answers[path] = item
+    for _ in range(2):
+        assert (await once(gateway, get(path, bearer()))).body == b"old"
+    async with await Client.connect(gateway) as client:
+        await client.send(get(path, bearer(), method="POST", body=b"x"))
+        await reached(written.is_set)
+        if how == "it is cut off":
+            assert (await client.answer()).status == 502
+    async with asyncio.timeout(5):
+        while (await once(gateway, get(path, bearer()))).body == b"old":  # noqa: ASYNC110 - the gateway hears of it in its own time
+            await asyncio.sleep(0.01)
 
 
 # --- RFC 9110 §9.3.3: an answer to POST that says what GET would give ---
