@@ -18,7 +18,6 @@ from typing import Final
 from proxy.cache.codec import apart, body_length, decode, encode
 from proxy.cache.digests import key_digest
 from proxy.cache.entry import Stored
-from proxy.cache.leases import lease_key
 from proxy.cache.link import AWAY, Absent, Link
 from proxy.cache.room import Room
 from proxy.store.scripts import load
@@ -84,11 +83,12 @@ class Shared:
         return await self._found(digest, key, {} if reply is AWAY else reply, wanted)
 
     async def look(
-        self, key: bytes, token: bytes, lease_ms: int, wanted: Callable[[Stored], bool] | None = None
+        self, key: bytes, lease: bytes, token: bytes, lease_ms: int, wanted: Callable[[Stored], bool] | None = None
     ) -> tuple[Found | None, bool | None]:
-        """As ``get``, and at the same moment whether this token now has the lease (``Leases``); None: nobody knows."""
+        """As ``get``, and at the same moment whether this token now has the lease of that name (``leases.lease_name``);
+        None: nobody knows."""
         digest = key_digest(key)
-        reply = await self._link.run(self._look, (_ANSWERS % digest, lease_key(digest)), token, lease_ms)
+        reply = await self._link.run(self._look, (_ANSWERS % digest, lease), token, lease_ms)
         if reply is AWAY:
             return None, None
         leased, flat = reply

@@ -11,6 +11,7 @@ from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.flights import MARK_MS, Ended, Flight
 from proxy.cache.freshen import freshen, freshen_by_head
+from proxy.cache.leases import lease_name
 from proxy.cache.link import Absent
 from proxy.cache.ranges import combine, completion, within
 from proxy.cache.reuse import STALE_IF_ERROR, Failure, serves_on_error
@@ -52,15 +53,17 @@ _FIRST_SERVER_ERROR: Final = 500
 class Leading:
     """Of a fetch, in the worker by its flight and over all workers by a lease, renewed until it ends.
 
-    ``elsewhere``: another worker has the lease.
+    Both are of the URL, or of a variant of it where it is known what its variants differ by: nobody waits for another's
+    (``CachedRequest.flight_key``). ``elsewhere``: another worker has the lease.
     """
 
-    __slots__ = ("_caches", "_flight", "_key", "_leased", "_outcome", "_timer", "_token", "_why", "elsewhere")
+    __slots__ = ("_caches", "_flight", "_key", "_lease", "_leased", "_outcome", "_timer", "_token", "_why", "elsewhere")
 
     def __init__(self, caches: Caches, key: bytes, flight: Flight) -> None:
         self._caches = caches
         self._key = key
         self._flight = flight
+        self._lease = lease_name(key, flight.key.removeprefix(key))
         self._token = caches.token()
         self._leased = False
         self._outcome: Stored | Ended | None = None
@@ -73,7 +76,7 @@ class Leading:
 
         Where Redis is away each worker leads for itself.
         """
-        found, got = await self._caches.shared.look(self._key, self._token, LEASE_MS, wanted)
+        found, got = await self._caches.shared.look(self._key, self._lease, self._token, LEASE_MS, wanted)
         self.elsewhere = got is False
         if got and not self._leased:
             self._leased = True
@@ -88,7 +91,7 @@ class Leading:
         self._renew_later()
 
     async def _renewed(self) -> None:
-        await self._caches.leases.renew(self._key, self._token, LEASE_MS)
+        await self._caches.leases.renew(self._lease, self._token, LEASE_MS)
 
     def landed(self, outcome: Stored | GatewayError | Ended, why: str = "") -> None:
         """Tells those who wait in this worker; the first word counts. ``why``: for ops, of what is not stored."""
@@ -114,7 +117,7 @@ class Leading:
         elif self._outcome is Ended.UNCACHEABLE:
             await self._caches.shared.mark(self._key, MARK_MS, self._why)
         if leased:
-            await self._caches.leases.release(self._key, self._token)
+            await self._caches.leases.release(self._lease, self._token)
 
 
 class Fetch:

@@ -38,9 +38,10 @@ _FIRST_SERVER_ERROR: Final = 500
 async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: Stored) -> None:
     """Once in this worker, and once over all: what another fetches meanwhile is taken from Redis. Raises nothing."""
     caches = runtime.shared.caches
-    if caches.flights.find(request.key) is not None:
+    key = request.flight_key(best.vary)
+    if caches.flights.find(key) is not None:
         return
-    flight = caches.flights.begin(request.key)
+    flight = caches.flights.begin(key)
     leading = Leading(caches, request.key, flight)
     try:
         if not await _leads_refresh(request, caches, best, leading):

@@ -10,6 +10,7 @@ import pytest
 from proxy.cache.codec import INLINE
 from proxy.cache.digests import key_digest
 from proxy.cache.entry import Stored
+from proxy.cache.leases import lease_name
 from proxy.cache.link import AWAY, Link
 from proxy.cache.room import Room
 from proxy.cache.shared import MAX_VARIANTS, PIECE, Found, Listing, Shared
@@ -52,12 +53,12 @@ async def test_what_was_put_is_found(shared: Shared) -> None:
 
 async def test_a_look_finds_what_was_put_and_gives_the_lease_to_one(shared: Shared) -> None:
     """Who gets it after an answer was stored has seen that answer."""
-    assert await shared.look(KEY, b"a", 10_000) == (None, True)
-    assert await shared.look(KEY, b"b", 10_000) == (None, False)
+    assert await shared.look(KEY, lease_name(KEY), b"a", 10_000) == (None, True)
+    assert await shared.look(KEY, lease_name(KEY), b"b", 10_000) == (None, False)
     stored = answer(KEY)
     assert await shared.put(KEY, stored, 60_000)
-    assert await shared.look(KEY, b"b", 10_000) == (Found((stored,)), False)
-    assert await shared.look(KEY, b"a", 10_000) == (Found((stored,)), True)
+    assert await shared.look(KEY, lease_name(KEY), b"b", 10_000) == (Found((stored,)), False)
+    assert await shared.look(KEY, lease_name(KEY), b"a", 10_000) == (Found((stored,)), True)
 
 
 async def test_a_large_body_comes_back_from_its_pieces(shared: Shared, empty_redis: Server) -> None:

@@ -42,7 +42,7 @@ class Caches:
     def besides(self, work):
         self.tasks.append(asyncio.ensure_future(work))
 
-    async def look(self, _key, _token, _ttl_ms, _wanted):
+    async def look(self, _key, _lease, _token, _ttl_ms, _wanted):
         return None, self.leases.grants
 
     async def share(self, stored):

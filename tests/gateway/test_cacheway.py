@@ -147,3 +147,19 @@ async def test_those_who_waited_say_that_they_did(gateway, origin):
     assert {each.body for each in await asyncio.gather(*tasks)} == {b"ok"}
     assert seen(origin, "/user/slow") == 1
     await reached(lambda: any(line.get("cache") == "coalesced" for line in gateway.requests), 5)
+
+
+async def test_those_who_select_other_variants_do_not_wait_for_one_another(gateway, origin):
+    """Once it is known what they differ by: the origin answers none of them before it was asked for all."""
+    kinds = [str(number) for number in range(6)]
+
+    async def vary(exchange: Exchange) -> None:
+        if exchange.seen.get("X-Kind") in kinds:
+            await reached(lambda: seen(origin, "/user/vary") == 1 + len(kinds), 3)
+        await exchange.send(b"HTTP/1.1 200 OK\r\nVary: X-Kind\r\nContent-Length: 2\r\n\r\nok")
+
+    origin.answers["/user/vary"] = vary
+    user = fresh()
+    await once(gateway, get("/user/vary", user, "X-Kind: known"))
+    answers = await asyncio.gather(*(once(gateway, get("/user/vary", user, f"X-Kind: {kind}")) for kind in kinds))
+    assert [answer.status for answer in answers] == [200] * len(kinds)
