@@ -16,7 +16,8 @@ from proxy.identity.address import is_trusted as is_inside
 from proxy.metering.budgets import CallPlan, CallPlanner
 from proxy.metering.decision import Decision, Holding
 from proxy.metering.holds import Hold
-from proxy.metering.plan import Plan, Planner
+from proxy.metering.keys import scope_text
+from proxy.metering.plan import Plan, make_plan
 from proxy.metering.takes import Answer, Outcome, Take, Verdict
 from proxy.policy.caching import WHOLE
 from proxy.policy.matching import Router
@@ -24,6 +25,9 @@ from proxy.policy.model import MeterKind, Policy, Route
 from proxy.policy.target import matched_path
 
 PRUNE_EVERY: Final = 50_000  # requests
+MOST_PLANNED: Final = 4_096  # kept with one identity: addresses by routes; the anonymous share one
+_MEMO: Final = "foresight.takes"
+_Shape = tuple[int, str, str | None, int, int]  # route, tier, tenant with an exception, factor, share
 _NOBODY_HOLDS: Final = bytes(16)
 
 
@@ -120,7 +124,8 @@ class Judge:
         self.policy = policy
         self.router = Router(policy.routes)
         self.tally = Tally()
-        self._planner = Planner(policy)
+        self._plans: dict[_Shape, Plan] = {}
+        self._excepted = frozenset(tenant for limit in policy.limits.values() for tenant in limit.tenants)
         self._calls = CallPlanner(policy)
         self._under_way: list[tuple[int, int, tuple[bytes, ...]]] = []  # (end, lease, keys)
         self._lease = 0
@@ -170,8 +175,7 @@ class Judge:
         if self._until_prune <= 0:
             self._until_prune = PRUNE_EVERY
             self.tally.prune(now_ms)
-        plan = self._planner.plan(route, identity, address, now_ms, factor, share)
-        takes: tuple[Take, ...] = plan.takes
+        plan, takes = self._planned(route, identity, address, now_ms, factor, share)
         held: CallPlan | None = None
         if call is not None and route.spending is not None:
             held = self._calls.plan(route, identity, address, call.model, now_ms)
@@ -179,7 +183,7 @@ class Judge:
         self._lease += 1
         answer = self.tally.decide(takes, now_ms, self._lease)
         if plan.leased and answer.outcome is Outcome.ADMITTED:
-            keys = tuple(take.key for take in plan.takes if take.kind is MeterKind.CONCURRENCY)
+            keys = tuple(take.key for take in takes if take.kind is MeterKind.CONCURRENCY)
             heappush(self._under_way, (now_ms if ends_ms is None else ends_ms, self._lease, keys))
         return Ruling(plan, held, call if held is not None else None, answer)
 
@@ -194,12 +198,40 @@ class Judge:
             self.tally.use_up(one.meter.key, nanousd, one.meter.b)
         return bool(named)
 
+    def _planned(
+        self, route: Route, identity: Identity, address: str, now_ms: int, factor: int, share: int
+    ) -> tuple[Plan, tuple[Take, ...]]:
+        """What callers of one tier have in common on a route is planned once, and each caller's meters named once: a
+        log may have a hundred thousand callers who come twice. The plan's own takes are another caller's. A meter is
+        called by whose it is, which no two share (``scope_text``): a digest would cost three times as much."""
+        tenant = identity.tenant if identity.tenant in self._excepted else None
+        shape = (route.index, identity.tier, tenant, factor, share)
+        plan = self._plans.get(shape)
+        if plan is None or now_ms >= plan.valid_until_ms:
+            plan = self._plans[shape] = make_plan(self.policy, route, identity, address, factor, now_ms, share)
+        memo: dict[tuple[_Shape, str], tuple[Plan, tuple[Take, ...]]] = identity.memo.setdefault(_MEMO, {})
+        known = memo.get((shape, address))
+        if known is None or known[0] is not plan:
+            if len(memo) >= MOST_PLANNED:
+                memo.clear()
+            takes = tuple(
+                _of(take, b"%d %b" % (limit.index, scope_text(limit.scopes, identity, route.name, address).encode()))
+                for limit, take in zip(plan.limits, plan.takes, strict=True)
+            )
+            known = memo[shape, address] = (plan, takes)
+        return known
+
     def _release(self, now_ms: int) -> None:
         under_way = self._under_way
         while under_way and under_way[0][0] <= now_ms:
             _, lease, keys = heappop(under_way)
             for key in keys:
                 self.tally.release(key, lease)
+
+
+def _of(take: Take, key: bytes) -> Take:
+    """The take from another meter."""
+    return Take(key, take.kind, take.shadow, take.amount, take.capacity, take.a, take.b, take.c)
 
 
 def _held_takes(held: CallPlan, call: Call) -> list[Take]:

@@ -19,7 +19,10 @@ import orjson
 from proxy.core.units import NANOS
 
 NONE_WORDS: Final = ("", "-")
+LAST_MS: Final = 253_402_300_800_000  # the year 9999 ends
+LONGEST_MS: Final = 366 * 86_400_000
 _OURS: Final = "request"
+_NUMBERS: Final = frozenset({int, float})
 _NO_TIER: Final = "none"
 
 _TEXT: Final = r'"((?:[^"\\]|\\.)*)"'
@@ -46,7 +49,6 @@ class Entry:
         "host",
         "key",
         "knows_callers",
-        "limits",
         "method",
         "nanousd",
         "outcome",
@@ -80,7 +82,6 @@ class Entry:
         self.request_id = ""
         self.nanousd: int | None = None
         self.tokens = 0
-        self.limits: tuple[str, ...] = ()
 
 
 def entry_of(line: bytes) -> Entry | None:
@@ -113,12 +114,28 @@ def _ours(told: dict[str, Any]) -> Entry | None:
     method = get("method")
     if method is None:
         return None  # what was no request: a head that could not be parsed
-    try:
-        end_ms = int(told["ts"] * 1000)
-        entry = Entry(end_ms, get("ms", 0), method, told["path"], get("host", ""), get("ip", ""))
-        entry.status = told["status"]
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError("a field of a request's line is missing or of another type") from None
+    words: tuple[Any, ...] = (
+        method,
+        get("path"),
+        get("host", ""),
+        get("ip", ""),
+        get("tier", _NO_TIER),
+        get("route", ""),
+    )
+    numbers: tuple[Any, ...] = (
+        get("ts"),
+        get("ms", 0),
+        get("status"),
+        get("cost_usd", 0),
+        get("tokens_in", 0),
+        get("tokens_out", 0),
+    )
+    names = (get("tenant", ""), get("user", ""), get("key", ""), get("id", ""), get("outcome", ""))
+    if not all(type(one) is str for one in words + names) or not all(type(one) in _NUMBERS for one in numbers):
+        raise ValueError("a field of a request's line is missing or of another type")
+    ends_ms, took_ms = _within(told["ts"] * 1000, numbers[1])
+    entry = Entry(ends_ms, took_ms, method, words[1], words[2], words[3])
+    entry.status = int(numbers[2])
     entry.knows_callers = True
     entry.tenant, entry.user, entry.key = get("tenant"), get("user"), get("key")
     entry.tier = get("tier", _NO_TIER)
@@ -127,8 +144,14 @@ def _ours(told: dict[str, Any]) -> Entry | None:
     if cost is not None and "saved_usd" not in told:
         entry.nanousd = round(cost * NANOS)
         entry.tokens = get("tokens_in", 0) + get("tokens_out", 0)
-    entry.limits = tuple(get("limits", ()))
     return entry
+
+
+def _within(end_ms: float, took_ms: float) -> tuple[int, float]:
+    """Both, where they are times. Raises: ValueError."""
+    if not 0 <= end_ms < LAST_MS or not 0 <= took_ms < LONGEST_MS:
+        raise ValueError("its time or its duration is out of bounds")
+    return int(end_ms), took_ms
 
 
 # --- nginx -------------------------------------------------------------------------------------------------------
@@ -143,8 +166,8 @@ def _nginx(text: str) -> Entry | None:
     method, target = _request(request)
     if not method:
         return None
-    took_s = named.get("time", "0")
-    entry = Entry(_moment_ms(moment), _number(took_s) * 1000, method, target, _word(named.get("host")) or "", address)
+    ends_ms, took_ms = _within(_moment_ms(moment), _number(named.get("time", "0")) * 1000)
+    entry = Entry(ends_ms, took_ms, method, target, _word(named.get("host")) or "", address)
     entry.status = int(status)
     _name_caller(entry, named)
     if entry.user is None:
@@ -171,8 +194,8 @@ def _envoy(text: str) -> Entry | None:
     method, target = _request(request)
     if not method:
         return None
-    took_ms = _number(took)
-    entry = Entry(_iso_ms(moment) + int(took_ms), took_ms, method, target, _word(host) or "", _first(forwarded))
+    ends_ms, took_ms = _ended(_iso_ms(moment), _number(took))
+    entry = Entry(ends_ms, took_ms, method, target, _word(host) or "", _first(forwarded))
     entry.status = int(status)
     entry.request_id = _word(request_id) or ""
     return entry
@@ -183,15 +206,20 @@ def _envoy_json(told: dict[str, Any]) -> Entry | None:
     method, target = _word(get("method")), _word(get("path"))
     if method is None or target is None or not target.startswith("/"):
         return None
-    took_ms = _number(get("duration", 0))
     peer = _word(get("downstream_remote_address")) or ""
     address = _first(get("x_forwarded_for")) or (peer.rpartition(":")[0] or peer).strip("[]")
-    start_ms = _iso_ms(str(told["start_time"]))
-    entry = Entry(start_ms + int(took_ms), took_ms, method, target, _word(get("authority")) or "", address)
+    ends_ms, took_ms = _ended(_iso_ms(str(told["start_time"])), _number(get("duration", 0)))
+    entry = Entry(ends_ms, took_ms, method, target, _word(get("authority")) or "", address)
     entry.status = int(_number(get("response_code", 0)))
     entry.request_id = _word(get("request_id")) or ""
     _name_caller(entry, told)
     return entry
+
+
+def _ended(start_ms: int, took_ms: float) -> tuple[int, float]:
+    """Of a line that tells when its request began."""
+    _within(start_ms, took_ms)
+    return start_ms + int(took_ms), took_ms
 
 
 # --- their words -------------------------------------------------------------------------------------------------
