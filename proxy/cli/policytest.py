@@ -60,8 +60,8 @@ def main(args: argparse.Namespace) -> int:
 def _results(tests: TestDocument, policy: Policy) -> list[Result]:
     found = []
     for index, test in enumerate(tests.file.tests):
-        at_s = test.at if test.at is not None else tests.file.at
-        now_ms = at_s if at_s is not None else time.time_ns() // 1_000_000
+        at_ms = test.at if test.at is not None else tests.file.at
+        now_ms = at_ms if at_ms is not None else time.time_ns() // 1_000_000
         started_s = time.perf_counter()
         mismatches = run(policy, test, now_ms)
         took_s = time.perf_counter() - started_s

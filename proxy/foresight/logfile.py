@@ -3,6 +3,7 @@
 import gzip
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, cast
@@ -64,18 +65,11 @@ class LogFiles:
                 before += 0 if path == STANDARD_INPUT else raw.tell()
 
 
-class _opened:  # noqa: N801 - reads as a function
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """(the file itself, for its place; its lines)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._own = path != STANDARD_INPUT
-
-    def __enter__(self) -> tuple[IO[bytes], IO[bytes]]:
-        self._raw: IO[bytes] = self._path.open("rb") if self._own else sys.stdin.buffer
-        packed = self._path.suffix == ".gz"
-        return self._raw, cast("IO[bytes]", gzip.GzipFile(fileobj=self._raw)) if packed else self._raw
-
-    def __exit__(self, *_: object) -> None:
-        if self._own:
-            self._raw.close()
+    if path == STANDARD_INPUT:
+        yield sys.stdin.buffer, sys.stdin.buffer
+        return
+    with path.open("rb") as raw:
+        yield raw, cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
