@@ -10,6 +10,7 @@ import orjson
 
 MOST_ITEMS: Final = 100
 _TAGGED: Final = frozenset({"event", "transaction", "replay_event", "feedback"})
+_ATTRIBUTED: Final = frozenset({"span", "log", "trace_metric"})  # many in one payload, each with typed attributes
 
 
 class EnvelopeError(ValueError):
@@ -50,15 +51,29 @@ def tagged(data: bytes, tags: Mapping[str, str]) -> bytes:
                 raise EnvelopeError("an item is longer than it says")
         else:
             raise EnvelopeError("an item is shorter than it says")
-        if item.get("type") in _TAGGED and tags:
-            told = _object(payload, "event")
-            own = told.get("tags")
-            pairs = dict(own) if isinstance(own, dict) else {}
-            told["tags"] = {**pairs, **tags}
-            payload = orjson.dumps(told)
+        if tags:
+            payload = _told_whose(item.get("type"), payload, tags)
         item["length"] = len(payload)
         out += (orjson.dumps(item), payload)
     raise EnvelopeError(f"more than {MOST_ITEMS} items")
+
+
+def _told_whose(kind: object, payload: bytes, tags: Mapping[str, str]) -> bytes:
+    if kind in _TAGGED:
+        told = _object(payload, "event")
+        own = told.get("tags")
+        told["tags"] = {**(own if isinstance(own, dict) else {}), **tags}
+        return orjson.dumps(told)
+    if kind in _ATTRIBUTED:
+        told = _object(payload, "event")
+        typed = {name: {"value": value, "type": "string"} for name, value in tags.items()}
+        members = told.get("items")
+        for one in members if isinstance(members, list) else ():
+            if isinstance(one, dict):
+                own = one.get("attributes")
+                one["attributes"] = {**(own if isinstance(own, dict) else {}), **typed}
+        return orjson.dumps(told)
+    return payload
 
 
 def _object(data: bytes, what: str) -> dict[str, Any]:

@@ -40,6 +40,18 @@ def test_events_are_tagged_and_all_else_stays_as_it_is() -> None:
     assert session.json() == {"sid": "3"}
 
 
+def test_spans_that_come_many_at_once_are_attributed_each() -> None:
+    """As browsers' newer SDKs send them; spans of older ones are within their transaction."""
+    forged = {"tenant": {"value": "forged"}, "b": {"value": 1}}
+    payload = orjson.dumps({"version": 2, "items": [{"name": "a", "attributes": forged}, {"name": "c"}, 7]})
+    (spans,) = parsed(tagged(of(({"type": "span", "item_count": 3}, payload)), {"tenant": "acme"}))
+    ours = {"value": "acme", "type": "string"}
+    first, second, odd = spans.json()["items"]
+    assert first["attributes"] == {"tenant": ours, "b": {"value": 1}}
+    assert (second["attributes"], odd) == ({"tenant": ours}, 7)
+    assert spans.header["item_count"] == 3
+
+
 def test_without_a_tag_nothing_is_read_into() -> None:
     (item,) = parsed(
         tagged(
