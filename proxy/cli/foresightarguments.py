@@ -65,5 +65,8 @@ def _percentile(text: str) -> float:
 
 
 def _share(text: str) -> float:
-    number = float(text.removesuffix("%"))
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 0.5%") from None
     return number / 100 if text.endswith("%") else number

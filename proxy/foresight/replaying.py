@@ -194,7 +194,7 @@ class Replay:
             found.append(f"{self._unpriced:,} calls have no cost in the log: they took nothing from budgets")
         if self._graphql:
             found.append(f"{self._graphql:,} GraphQL requests counted as one call each: their bodies are not in a log")
-        if not self._lasting and (in_flight := _in_flight(self.policy)):
+        if self.sums.requests and not self._lasting and (in_flight := _in_flight(self.policy)):
             found.append(f"the log has no durations: nothing was under way to be counted by {', '.join(in_flight)}")
         by_claim = sorted({limit.name for limit in self.policy.limits.values() if _by_claim(limit.scopes)})
         if by_claim:

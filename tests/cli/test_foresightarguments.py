@@ -11,3 +11,17 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
         main([command, "--help"])
     assert done.value.code == 0
     assert "usage: sluicegate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["replay", "a.log", "--policy", "a.yaml", "--most", "few"], "'few' is not a share such as 0.5%"),
+        (["suggest", "a.log", "--percentile", "0"], "is above 0 and up to 100"),
+    ],
+)
+def test_what_is_wrongly_given_is_told(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(arguments)
+    assert done.value.code == 2
+    assert why in capsys.readouterr().err
