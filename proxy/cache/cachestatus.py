@@ -55,11 +55,6 @@ def forwarded(
     return b"".join(parts)
 
 
-def with_key(value: bytes, key: str) -> bytes:
-    """With the cache key (§2.8), which only operators may see."""
-    return value + b"; key=" + _string(key)
-
-
 def _detail(detail: str) -> bytes:
     """One of our own words, a token, or a string (§2.9)."""
     if not detail:
