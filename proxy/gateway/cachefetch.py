@@ -168,7 +168,7 @@ class Fetch:
             if await self._revalidated(self._best, fetched):
                 return True
             fetched = await self._ask([], hidden)
-        if fetched.status in STALE_IF_ERROR and self._stands_in():
+        if fetched.status in STALE_IF_ERROR and stands_in(self._best, request, self._caches, Failure.STATUS):
             fetched.response.close()
             self._land(Ended.FAILING)
             return False
@@ -200,11 +200,6 @@ class Fetch:
         if "Range" in request.headers:
             return [], CONDITIONS
         return completion(best, self._caching.profile) or [], CONDITIONS
-
-    def _stands_in(self) -> bool:
-        best, now_ms = self._best, self._caches.clock.now_ms()
-        profile = self._caching.profile
-        return best is not None and serves_on_error(best, self._request.wish, now_ms, Failure.STATUS, profile)
 
     # --- what came is stored, or is not ---
 
@@ -285,7 +280,7 @@ class Fetch:
             self._not_stored(TOO_LARGE)
 
         keeper = Keeper(self._caching.max_body, too_large)
-        self._leave(fetched, stored=True)
+        self._leave(fetched, stored=self._is_certain(fetched))
         whole = False
         try:
             whole = await send_observed(request.exchange, response, keeper, shortened=False)
@@ -296,6 +291,16 @@ class Fetch:
         body = keeper.body
         if whole and body is not None:
             await self._keep_new(stored_of(request, fetched, terms, body))
+
+    def _is_certain(self, fetched: Fetched) -> bool:
+        """Whether it is sure before its body has passed that it is stored, unless it is cut: its length is known, and
+        it is nothing that could be worse than what it would take the place of (``_worse``)."""
+        response = fetched.response
+        if response.status >= _FIRST_SERVER_ERROR or response.status == _PARTIAL:
+            return False
+        if response.body_complete:
+            return response.buffered <= self._caching.max_body
+        return bool(get_all(fetched.headers, b"content-length"))  # ``verdict`` has looked whether it is too large
 
     async def _fill_first(self, fetched: Fetched, terms: Terms) -> None:
         """Its client asked on a condition, or may only get what proves to be its tenant's: the whole body first."""
@@ -412,6 +417,16 @@ class Fetch:
         ready = answer(stored, request.wish, request.exchange.method, request.headers, now_ms)
         aged = bool(get_all(fetched.headers, b"age"))
         await send_stored(request.exchange, stored, ready, self._caching, field, aged=aged)
+
+
+def stands_in(best: Stored | None, request: CachedRequest, caches: Caches, failure: Failure) -> bool:
+    """Whether it answers for an upstream that has failed: not if it was purged since the request came."""
+    now_ms = caches.clock.now_ms()
+    return (
+        best is not None
+        and serves_on_error(best, request.wish, now_ms, failure, request.caching.profile)
+        and caches.may_reuse(best, now_ms)
+    )
 
 
 def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) -> None:

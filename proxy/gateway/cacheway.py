@@ -15,13 +15,13 @@ from proxy.cache.answers import answer
 from proxy.cache.cachestatus import BECAUSE, Forwarded
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Ended, Flight
-from proxy.cache.reuse import PLAIN, Failure, Use, early, read_wish, reuse, serves_on_error
+from proxy.cache.reuse import PLAIN, Failure, Use, early, read_wish, reuse
 from proxy.cache.vary import choose
 from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
 from proxy.gateway.admission import admit
 from proxy.gateway.cachedrequest import CachedRequest, is_steered, may_bypass, owner_of
-from proxy.gateway.cachefetch import Fetch, Leading
+from proxy.gateway.cachefetch import Fetch, Leading, stands_in
 from proxy.gateway.cacherefresh import refresh
 from proxy.gateway.caches import MOST_REFRESHES, POLL_MOST_S, POLL_S
 from proxy.gateway.cachesend import send_stored
@@ -78,8 +78,7 @@ class _Way:
     async def go(self) -> None:
         try:
             resource = self._caches.memory.get(self._request.key)
-            if resource is not None and self._consider(resource.variants):
-                await self._hit(CacheResult.HIT)
+            if resource is not None and self._consider(resource.variants) and await self._hit(CacheResult.HIT):
                 exchange = self._request.exchange
                 if exchange.raw is not None and self._use is Use.FRESH and self._request.wish is PLAIN:
                     exchange.recallable = (resource, self._best)
@@ -106,6 +105,11 @@ class _Way:
         self._use = use = reuse(best, request.wish, now_ms)
         self._why = BECAUSE.get(use, Forwarded.MISS)
         return use.serves
+
+    def _look_near(self) -> bool:
+        """In memory. Whether what is found there answers the request."""
+        resource = self._caches.memory.get(self._request.key)
+        return resource is not None and self._consider(resource.variants)
 
     async def _look_far(self, leading: Leading | None) -> bool:
         """In Redis, where ``leading`` also tries for the lease. What is found there is kept near. Whether it answers
@@ -179,8 +183,8 @@ class _Way:
             if await self._look(leading) or await self._await_others(leading, give_up_s):
                 assert self._best is not None
                 leading.found(self._best)
-                await self._hit(CacheResult.HIT)
-                return
+                if await self._hit(CacheResult.HIT):
+                    return
             await self._fetch(leading)
         finally:
             leading.ends()
@@ -201,22 +205,26 @@ class _Way:
         """Waits for another's fetch. False: its leader has gone, and somebody else has to lead."""
         if self._caching.hits_pay == WHOLE:
             await self._pay(WHOLE)
+        why = self._why
         outcome = await flight.wait(give_up_s - monotonic())
         if outcome is Ended.ABANDONED:
             return False
         if isinstance(outcome, Stored) and self._consider([outcome]):
-            await self._hit(CacheResult.COALESCED)
+            self._why = why  # it was to be forwarded, and collapsed with what was
+            if await self._hit(CacheResult.COALESCED):
+                return True
         elif isinstance(outcome, GatewayError):
             if not await self._serve_stale_for(outcome):
                 raise GatewayError(outcome.reason, outcome.detail) from outcome
-        elif outcome is not Ended.FAILING or not await self._serve_stale(Failure.STATUS):
-            await self._go_alone(looks=False)
+            return True
+        elif outcome is Ended.FAILING and await self._serve_stale(Failure.STATUS):
+            return True
+        await self._go_alone(looks=outcome is None)  # it took too long; meanwhile others may have stored one
         return True
 
     async def _go_alone(self, *, looks: bool) -> None:
-        if looks and await self._look(None):
-            await self._hit(CacheResult.HIT)
-        else:
+        found = looks and (self._look_near() or await self._look(None))
+        if not (found and await self._hit(CacheResult.HIT)):
             await self._fetch(None)
 
     async def _look(self, leading: Leading | None) -> bool:
@@ -239,16 +247,14 @@ class _Way:
         await self._pay(WHOLE)
         fetch = Fetch(request, self._runtime, self._route, self._best, self._why, leading)
         try:
-            if await fetch.answer():
-                return
+            if not await fetch.answer():
+                await self._send_stale()
         except GatewayError as error:
             if error.error_class.fault is not Fault.UPSTREAM or request.exchange.status:
                 raise
             fetch.failed(error)
             if not await self._serve_stale_for(error):
                 raise
-            return
-        await self._serve_stale(Failure.STATUS)
 
     # --- answering ---
 
@@ -258,11 +264,15 @@ class _Way:
             request = self._request
             self._decision = await admit(request.exchange, self._runtime, self._route, request.identity, 1, share)
 
-    async def _hit(self, result: CacheResult) -> None:
+    async def _hit(self, result: CacheResult) -> bool:
+        """False: what it has found was purged while it paid, and nothing was sent."""
         await self._pay(self._caching.hits_pay)
         best, caches = self._best, self._caches
         assert best is not None
         now_ms = caches.clock.now_ms()
+        if not caches.may_reuse(best, now_ms):
+            self._best, self._use, self._why = None, None, Forwarded.MISS
+            return False
         if self._use is Use.FRESH:
             why = ""
             renews = self._caching.early and early(best, now_ms, 1.0 - caches.random.random())
@@ -272,6 +282,7 @@ class _Way:
         if renews and self._request.exchange.method == "GET":
             caches.besides(refresh(self._request, self._runtime, self._route, best), MOST_REFRESHES)
         await self._send(best, result, why, now_ms)
+        return True
 
     async def _serve_stale_for(self, error: GatewayError) -> bool:
         """Not where the app has mixed up tenants: that must not go by unseen."""
@@ -279,18 +290,24 @@ class _Way:
 
     async def _serve_stale(self, failure: Failure) -> bool:
         """Whether there is something that stands in for an upstream that has failed."""
-        best, now_ms = self._best, self._caches.clock.now_ms()
-        wish, profile = self._request.wish, self._caching.profile
-        if best is None or not serves_on_error(best, wish, now_ms, failure, profile):
+        if not stands_in(self._best, self._request, self._caches, failure):
             return False
-        await self._send(best, CacheResult.STALE, "error", now_ms)
+        await self._send_stale()
         return True
+
+    async def _send_stale(self) -> None:
+        assert self._best is not None
+        await self._send(self._best, CacheResult.STALE, "error", self._caches.clock.now_ms())
 
     async def _send(self, stored: Stored, result: CacheResult, why: str, now_ms: int) -> None:
         request = self._request
         exchange = request.exchange
         exchange.cache, exchange.cache_why = result, why
         terms = stored.terms
-        field = cachestatus.hit(terms.lifetime_ms - terms.age_ms(now_ms))
+        left_ms = terms.lifetime_ms - terms.age_ms(now_ms)
+        if result is CacheResult.COALESCED:
+            field = cachestatus.forwarded(self._why, left_ms=left_ms, collapsed=True)
+        else:
+            field = cachestatus.hit(left_ms)
         ready = answer(stored, request.wish, exchange.method, request.headers, now_ms)
         await send_stored(exchange, stored, ready, self._caching, field)

@@ -2,14 +2,23 @@
 
 import asyncio
 import itertools
+import re
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from proxy.cache.entry import Stored, Terms
+from proxy.cache.reuse import PLAIN
+from proxy.core.identity import Identity, IdentityKind
+from proxy.gateway import cacheway
+from proxy.gateway.cachedrequest import CachedRequest
+from proxy.policy.caching import CacheScope, Caching
 from tests.e2e.gateway import bearer, get, once, reached, running
 from tests.e2e.origin import Exchange, running_origin
 from tests.e2e.policies import policy
+from tests.gateway.conftest import exchange_of
 
 ROUTES = """
 limits: {ten: {scope: user, rate: 10/1h}}
@@ -144,8 +153,12 @@ async def test_those_who_waited_say_that_they_did(gateway, origin):
     tasks = [asyncio.create_task(once(gateway, request)) for _ in range(10)]
     await reached(lambda: seen(origin, "/user/slow") == 1)
     release.set()
-    assert {each.body for each in await asyncio.gather(*tasks)} == {b"ok"}
+    answers = await asyncio.gather(*tasks)
+    assert {each.body for each in answers} == {b"ok"}
     assert seen(origin, "/user/slow") == 1
+    told = [each.get("Cache-Status") for each in answers]
+    assert told.count("sluicegate; fwd=uri-miss; stored") == 1
+    assert sum(re.fullmatch(r"sluicegate; fwd=uri-miss; ttl=\d+; collapsed", each) is not None for each in told) == 9
     await reached(lambda: any(line.get("cache") == "coalesced" for line in gateway.requests), 5)
 
 
@@ -163,3 +176,60 @@ async def test_those_who_select_other_variants_do_not_wait_for_one_another(gatew
     await once(gateway, get("/user/vary", user, "X-Kind: known"))
     answers = await asyncio.gather(*(once(gateway, get("/user/vary", user, f"X-Kind: {kind}")) for kind in kinds))
     assert [answer.status for answer in answers] == [200] * len(kinds)
+
+
+async def test_those_who_waited_too_long_look_once_more_before_they_go_alone(gateway, origin):
+    """The first hangs on: the answer that another brings meanwhile is everybody's."""
+    release, calls = threading.Event(), itertools.count()
+
+    async def hang_once(exchange: Exchange) -> None:
+        if next(calls) == 0:
+            await reached(release.is_set, 60)
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    origin.answers["/wait/again"] = hang_once
+    request = get("/wait/again", fresh())
+    first = asyncio.create_task(once(gateway, request))
+    await reached(lambda: seen(origin, "/wait/again") == 1)
+    second = asyncio.create_task(once(gateway, request))
+    await asyncio.sleep(0.1)  # the third's wait ends that much later
+    assert (await once(gateway, request)).body == b"ok"
+    assert (await second).body == b"ok"
+    assert seen(origin, "/wait/again") == 2
+    release.set()
+    await first
+
+
+class Purged:
+    """Of a worker: what it has stored is valid until it says so."""
+
+    def __init__(self, stored):
+        self.valid = True
+        self.memory = {stored.key: SimpleNamespace(variants=[stored])}
+        self.clock = SimpleNamespace(now_ms=lambda: 1)
+
+    def may_reuse(self, _stored, _now_ms):
+        return self.valid
+
+
+@pytest.mark.parametrize("valid", [True, False])
+async def test_what_is_purged_while_its_hit_pays_is_not_sent(monkeypatch, valid):
+    exchange = exchange_of(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    exchange.target, exchange.forwarded_host = "/a", "h"
+    identity, caching = Identity(IdentityKind.ANONYMOUS, "anonymous"), Caching(CacheScope.PUBLIC, early=False)
+    request = CachedRequest(exchange, caching, identity, b"", PLAIN)
+    caches = Purged(Stored(200, b"OK", [], b"", Terms(0, 0, 60_000), request.key))
+    done = []
+
+    async def pay(*_):
+        caches.valid = valid
+        await asyncio.sleep(0)
+
+    async def told(what, *_):
+        done.append(what)
+
+    monkeypatch.setattr(cacheway, "admit", pay)
+    monkeypatch.setattr(cacheway._Way, "_send", lambda *_: told("sent"))
+    monkeypatch.setattr(cacheway._Way, "_fly", lambda *_: told("fetched"))
+    await cacheway._Way(request, SimpleNamespace(shared=SimpleNamespace(caches=caches)), None).go()
+    assert done == ["sent" if valid else "fetched"]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.caching.cases import By, Case, Step, failures
 from tests.e2e.gateway import Client, Gateway, bearer, get, once, reached
-from tests.e2e.origin import Exchange, Origin
+from tests.e2e.origin import Exchange, Origin, read_body
 
 FRESH = "Cache-Control: max-age=3600"
 UNSAFE = ("POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "NOTIFY")
@@ -109,6 +109,41 @@ async def test_a_write_that_is_never_answered_may_have_written(gateway: Gateway,
     async with asyncio.timeout(5):
         while (await once(gateway, get(path, bearer()))).body == b"old":  # noqa: ASYNC110 - the gateway hears of it in its own time
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["503", "reset"])
+async def test_what_is_purged_while_the_app_fails_does_not_stand_in_for_it(
+    gateway: Gateway, origin: Origin, how: str
+) -> None:
+    """A purge that has been acknowledged holds for requests under way as well."""
+    path = f"/safe/purged-meanwhile/{how}"
+    asked, purged = threading.Event(), threading.Event()
+
+    async def item(exchange: Exchange) -> None:
+        if exchange.seen.request_line.startswith("POST"):
+            await read_body(exchange.seen, exchange.reader)
+            await exchange.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        elif not stale:
+            says = b"Cache-Control: max-age=1, stale-if-error=60"
+            await exchange.send(b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 3\r\n\r\nold" % says)
+        else:
+            asked.set()
+            await reached(purged.is_set)
+            if how == "reset":
+                exchange.reset()
+            else:
+                await exchange.send(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 3\r\n\r\nbad")
+
+    stale = False
+    origin.answers[path] = item
+    assert (await once(gateway, get(path))).body == b"old"
+    await asyncio.sleep(1.1)
+    stale = True
+    fetching = asyncio.create_task(once(gateway, get(path)))
+    await reached(asked.is_set)
+    assert (await once(gateway, get(path, method="POST", body=b"x"))).status == 204
+    purged.set()
+    assert (await fetching).status == (502 if how == "reset" else 503)
 
 
 # --- RFC 9110 §9.3.3: an answer to POST that says what GET would give ---

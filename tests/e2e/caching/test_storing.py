@@ -1,9 +1,13 @@
 """What is stored, and for how long: RFC 9111 §3, §4.2 and §5, RFC 9213, by answers that come through a gateway."""
 
+import asyncio
+
+import pytest
+
 from proxy.gateway.cachedrequest import STEERING
 from tests.e2e.caching.cases import By, Case, Step, failures, twice
 from tests.e2e.gateway import Gateway, get, once
-from tests.e2e.origin import Origin
+from tests.e2e.origin import Exchange, Origin
 
 FRESH = "Cache-Control: max-age=3600"
 CDN = "CDN-Cache-Control: "
@@ -326,6 +330,27 @@ async def test_what_no_key_tells_apart_passes(gateway: Gateway, origin: Origin) 
     answer = await once(gateway, get("/rfc/steered", "X-Host: elsewhere"))
     line = gateway.request_line(answer.get("X-Request-ID") or "")
     assert (line["cache"], line["cache_why"]) == ("bypass", "request")
+
+
+@pytest.mark.parametrize(("size", "kept"), [(100, True), (2000, False)])
+async def test_only_what_is_stored_for_certain_says_so_before_it_has_passed(
+    gateway: Gateway, origin: Origin, size: int, kept: bool
+) -> None:
+    """A length that is known is; of one in chunks nobody knows yet."""
+    known, chunked = f"/safe/known/{size}", f"/safe/chunked/{size}"
+    head = f"HTTP/1.1 200 OK\r\n{FRESH}\r\n".encode()
+    origin.answers[known] = head + b"Content-Length: %d\r\n\r\n" % size + b"a" * size
+
+    async def in_chunks(exchange: Exchange) -> None:
+        await exchange.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.05)
+        await exchange.send(b"%x\r\n" % size + b"a" * size + b"\r\n0\r\n\r\n")
+
+    origin.answers[chunked] = in_chunks
+    for path, told in ((known, kept), (chunked, False)):
+        answer = await once(gateway, get(path))
+        assert answer.get("Cache-Status") == "sluicegate; fwd=uri-miss" + ("; stored" if told else "")
+        assert ((await once(gateway, get(path))).get("Age") is not None) is kept
 
 
 async def test_the_standard_section_by_section(gateway: Gateway, origin: Origin) -> None:
