@@ -175,7 +175,7 @@ class Tracer:
             ours: list[str] = []  # whoever began the trace has said all of it, and it stays as it is
         else:
             ours = [f"sentry-{name}={quote(value, safe='')}" for name, value in self.scope(trace).items()]
-        trace.sent_baggage = ",".join([*theirs, *ours]).encode("ascii", "ignore")[:MOST_BAGGAGE]
+        trace.sent_baggage = _within([*theirs, *ours])
         return trace
 
     def scope(self, trace: Trace) -> dict[str, str]:
@@ -193,6 +193,17 @@ def _members(headers: Mapping[str, str]) -> list[str]:
     )
     members = [member.strip() for value in values for member in value.split(",")]
     return [member for member in members if member and len(member) < 4096][:64]
+
+
+def _within(members: Sequence[str]) -> bytes:
+    """As many whole members as fit."""
+    out, size = [], 0
+    for member in members:
+        encoded = member.encode("ascii", "ignore")
+        if size + len(encoded) < MOST_BAGGAGE:
+            size += len(encoded) + 1
+            out.append(encoded)
+    return b",".join(out)
 
 
 def transaction(

@@ -10,7 +10,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.policy.sentry import Sentry
-from proxy.sentry.trace import MOST_MARKS, Trace, Tracer, incoming, transaction
+from proxy.sentry.trace import MOST_BAGGAGE, MOST_MARKS, Trace, Tracer, incoming, transaction
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENTRY = Sentry("https://key@sentry.example/1", "test", "app@1", 0.0, frozenset())
@@ -125,6 +125,15 @@ def test_baggage_of_a_trace_that_begins_here() -> None:
         f"other=1,sentry-trace_id={trace.trace_id},sentry-public_key=key,sentry-environment=test,"
         "sentry-release=app%401,sentry-sampled=true,sentry-sample_rate=1"
     )
+
+
+def test_baggage_that_is_too_long_loses_whole_members() -> None:
+    members = [f"m{n}={'x' * 3000}" for n in range(4)]
+    fields = told(tracer(1.0).begin({"baggage": ",".join(members)}, 0.0))
+    kept = fields["baggage"].split(",")
+    assert kept[:2] == members[:2]
+    assert len(fields["baggage"]) <= MOST_BAGGAGE
+    assert any(one.startswith("sentry-trace_id=") for one in kept)
 
 
 def test_a_transaction_has_a_span_for_each_phase() -> None:
