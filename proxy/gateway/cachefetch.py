@@ -18,6 +18,7 @@ from proxy.cache.reuse import STALE_IF_ERROR, Failure, serves_on_error
 from proxy.cache.shared import Found
 from proxy.core.errors import GatewayError
 from proxy.core.headers import RawHeaders, get_all
+from proxy.gateway.cacheahead import Ahead
 from proxy.gateway.cachedrequest import CachedRequest
 from proxy.gateway.cachefill import (
     CONDITIONS,
@@ -57,7 +58,7 @@ class Leading:
     (``CachedRequest.flight_key``). ``elsewhere``: another worker has the lease.
     """
 
-    __slots__ = ("_caches", "_flight", "_key", "_lease", "_leased", "_outcome", "_timer", "_token", "_why", "elsewhere")
+    __slots__ = ("_caches", "_ended", "_flight", "_key", "_lease", "_leased", "_timer", "_token", "elsewhere")
 
     def __init__(self, caches: Caches, key: bytes, flight: Flight) -> None:
         self._caches = caches
@@ -66,8 +67,7 @@ class Leading:
         self._lease = lease_name(key, flight.key.removeprefix(key))
         self._token = caches.token()
         self._leased = False
-        self._outcome: Stored | Ended | None = None
-        self._why = ""
+        self._ended = False
         self._timer: asyncio.TimerHandle | None = None
         self.elsewhere = False
 
@@ -94,29 +94,38 @@ class Leading:
         await self._caches.leases.renew(self._lease, self._token, LEASE_MS)
 
     def landed(self, outcome: Stored | GatewayError | Ended, why: str = "") -> None:
-        """Tells those who wait in this worker; the first word counts. ``why``: for ops, of what is not stored."""
-        if self._outcome is None and not isinstance(outcome, GatewayError):
-            self._outcome, self._why = outcome, why
+        """Tells those who wait, at once: its own client may take long to read. The first word counts.
+
+        ``why``: for ops, of what is not stored.
+        """
         self._caches.flights.land(self._flight, outcome)
+        if not isinstance(outcome, GatewayError):
+            self._end(outcome, why)
 
     def found(self, stored: Stored) -> None:
         """Tells them of what another worker has stored."""
         self._caches.flights.land(self._flight, stored)
 
     def ends(self) -> None:
-        """Lets others lead, once they can see what it came to."""
+        """Lets others lead, if it has come to nothing."""
+        self._end(Ended.ABANDONED, "")
+
+    def _end(self, outcome: Stored | Ended, why: str) -> None:
+        """Others lead once they can see what it came to."""
+        if self._ended:
+            return
+        self._ended = True
         if self._timer is not None:
             self._timer.cancel()
-        leased, self._leased = self._leased, False
-        if leased or isinstance(self._outcome, Stored):
-            self._caches.besides(self._tell_others(leased=leased))
+        if self._leased or isinstance(outcome, Stored):
+            self._caches.besides(self._tell_others(outcome, why))
 
-    async def _tell_others(self, *, leased: bool) -> None:
-        if isinstance(self._outcome, Stored):
-            await self._caches.share(self._outcome)
-        elif self._outcome is Ended.UNCACHEABLE:
-            await self._caches.shared.mark(self._key, MARK_MS, self._why)
-        if leased:
+    async def _tell_others(self, outcome: Stored | Ended, why: str) -> None:
+        if isinstance(outcome, Stored):
+            await self._caches.share(outcome)
+        elif outcome is Ended.UNCACHEABLE:
+            await self._caches.shared.mark(self._key, MARK_MS, why)
+        if self._leased:
             await self._caches.leases.release(self._lease, self._token)
 
 
@@ -281,6 +290,9 @@ class Fetch:
 
         keeper = Keeper(self._caching.max_body, too_large)
         self._leave(fetched, stored=self._is_certain(fetched))
+        if self._leading is not None and not response.body_complete:
+            await self._fill_ahead(fetched, terms, keeper)
+            return
         whole = False
         try:
             whole = await send_observed(request.exchange, response, keeper, shortened=False)
@@ -291,6 +303,20 @@ class Fetch:
         body = keeper.body
         if whole and body is not None:
             await self._keep_new(stored_of(request, fetched, terms, body))
+
+    async def _fill_ahead(self, fetched: Fetched, terms: Terms, keeper: Keeper) -> None:
+        """Others may be waiting for it: they wait for the app, and not for this client."""
+
+        async def kept(body: bytes) -> None:
+            await self._keep_new(stored_of(self._request, fetched, terms, body))
+
+        ahead = Ahead(fetched.response, keeper, self._caches, kept)
+        try:
+            await send_observed(self._request.exchange, ahead.response, Preceded(b""), shortened=False)
+        finally:
+            ahead.ends()
+            if not ahead.is_whole:
+                count_stored(self._runtime, self._route, CUT)
 
     def _is_certain(self, fetched: Fetched) -> bool:
         """Whether it is sure before its body has passed that it is stored, unless it is cut: its length is known, and

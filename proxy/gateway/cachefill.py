@@ -192,6 +192,11 @@ class Keeper:
         return b""
 
     @property
+    def keeps(self) -> bool:
+        """Whether it has not let go."""
+        return self._parts is not None
+
+    @property
     def body(self) -> bytes | None:
         """None: it was too large."""
         return None if self._parts is None else b"".join(self._parts)

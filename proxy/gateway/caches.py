@@ -54,6 +54,7 @@ class Caches:
         self.metrics = metrics
         self.memory = Memory(stores.memory, tenant_share=stores.tenant_share, largest=stores.largest_in_memory)
         self.flights = Flights()
+        self.bytes_ahead = 0  # of bodies that are read faster than their clients take them
         self.random = random.Random()  # noqa: S311 - when to refresh is no secret
         self._store = Store(url, stores.timeout_ms)
         self.log = PurgeLog(self._store, clock)

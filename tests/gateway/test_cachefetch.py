@@ -124,3 +124,16 @@ async def test_followers_hear_the_first_word():
     one.landed(ANSWER)
     one.landed(Ended.ABANDONED)
     assert await waiting is ANSWER
+
+
+@pytest.mark.parametrize(("outcome", "told"), [(ANSWER, ("share", ANSWER)), (Ended.UNCACHEABLE, "mark")])
+async def test_others_hear_at_once_and_not_when_its_client_has_read_all(outcome, told):
+    caches = Caches()
+    one = leading(caches)
+    await one.look(bool)
+    one.landed(outcome)
+    await caches.done()
+    assert caches.told == [told, "release"]
+    one.ends()
+    await caches.done()
+    assert caches.told == [told, "release"]

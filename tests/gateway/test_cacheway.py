@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+import socket
 import threading
 import time
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway import cacheway
 from proxy.gateway.cachedrequest import CachedRequest
 from proxy.policy.caching import CacheScope, Caching
-from tests.e2e.gateway import bearer, get, once, reached, running
+from tests.e2e.gateway import Client, bearer, get, once, reached, running
 from tests.e2e.origin import Exchange, running_origin
 from tests.e2e.policies import policy
 from tests.gateway.conftest import exchange_of
@@ -198,6 +199,22 @@ async def test_those_who_waited_too_long_look_once_more_before_they_go_alone(gat
     assert seen(origin, "/wait/again") == 2
     release.set()
     await first
+
+
+async def test_a_client_that_does_not_read_keeps_nobody_waiting(gateway, origin):
+    """What others want is read on: they wait for the app, which is asked once."""
+    body = bytes(7_000_000)
+    origin.answers["/user/unread"] = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    request = get("/user/unread", fresh())
+    async with await Client.connect(gateway) as slow:
+        slow.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.writer.transport.pause_reading()
+        await slow.send(request)
+        await reached(lambda: seen(origin, "/user/unread") == 1)
+        begun = time.monotonic()
+        assert (await once(gateway, request)).body == body
+        assert time.monotonic() - begun < 3  # the route's wait is five seconds
+        assert seen(origin, "/user/unread") == 1
 
 
 class Purged:
