@@ -17,6 +17,7 @@ def test_every_command_is_documented_and_callable() -> None:
         *("run", "check", "explain", "demo", "keys"),
         *("usage", "budget", "prices", "ledger", "reconcile"),
         *("purge", "cache"),
+        *("test", "replay", "diff", "suggest", "why"),
     }
     assert all(summaries.values())
 

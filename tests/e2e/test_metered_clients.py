@@ -164,9 +164,14 @@ def stand() -> Iterator[SimpleNamespace]:
             yield SimpleNamespace(gateway=gateway, origin=origin, providers=providers)
 
 
-def newest(gateway: Gateway, seen: int) -> dict[str, Any]:
+def of_model(gateway: Gateway, model: str) -> list[dict[str, Any]]:
+    """The rows of a model's calls: another test's may still be on its way."""
+    return [row for row in rows(gateway) if row["model"] == model]
+
+
+def newest(gateway: Gateway, model: str, seen: int) -> dict[str, Any]:
     """The row that came after so many."""
-    return eventually(lambda: (there := rows(gateway)) and len(there) > seen and there[-1])
+    return eventually(lambda: (there := of_model(gateway, model)) and len(there) > seen and there[-1])
 
 
 def oracle(provider: str, model: str, **tokens: int) -> int:
@@ -206,13 +211,13 @@ def check_row(row: dict[str, Any], provider: str) -> None:
 
 def test_openai(stand: SimpleNamespace) -> None:
     with openai.OpenAI(api_key=KEY, base_url=f"{stand.gateway.url}/openai/v1", timeout=10) as client:
-        seen = len(rows(stand.gateway))
+        seen = len(of_model(stand.gateway, OPENAI))
         answer = client.chat.completions.create(model=OPENAI, messages=QUESTION)
         assert answer.choices[0].message.content == "Hello there"
-        check_row(newest(stand.gateway, seen), "openai")
+        check_row(newest(stand.gateway, OPENAI, seen), "openai")
         with client.chat.completions.create(model=OPENAI, messages=QUESTION, stream=True) as stream:
             assert [event.choices[0].delta.content for event in stream] == ["Hello", " there"]
-        check_row(newest(stand.gateway, seen + 1), "openai")
+        check_row(newest(stand.gateway, OPENAI, seen + 1), "openai")
 
 
 def test_openai_who_asks_for_the_usage_gets_it(stand: SimpleNamespace) -> None:
@@ -229,25 +234,25 @@ def test_openai_who_asks_for_the_usage_gets_it(stand: SimpleNamespace) -> None:
 
 def test_anthropic(stand: SimpleNamespace) -> None:
     with anthropic.Anthropic(api_key=KEY, base_url=f"{stand.gateway.url}/anthropic", timeout=10) as client:
-        seen = len(rows(stand.gateway))
+        seen = len(of_model(stand.gateway, CLAUDE))
         answer = client.messages.create(model=CLAUDE, max_tokens=64, messages=QUESTION)
         assert answer.content[0].text == "Hello there"  # type: ignore[union-attr]
-        check_row(newest(stand.gateway, seen), "anthropic")
+        check_row(newest(stand.gateway, CLAUDE, seen), "anthropic")
         with client.messages.stream(model=CLAUDE, max_tokens=64, messages=QUESTION) as stream:
             assert list(stream.text_stream) == ["Hello", " there"]
-        check_row(newest(stand.gateway, seen + 1), "anthropic")
+        check_row(newest(stand.gateway, CLAUDE, seen + 1), "anthropic")
 
 
 def test_google_genai(stand: SimpleNamespace) -> None:
     options = genai.types.HttpOptions(base_url=f"{stand.gateway.url}/gemini", timeout=10_000)
     with genai.Client(api_key=KEY, vertexai=False, http_options=options) as client:
-        seen = len(rows(stand.gateway))
+        seen = len(of_model(stand.gateway, GEMINI))
         answer = client.models.generate_content(model=GEMINI, contents=ASKED)
         assert answer.text == "Hello there"
-        check_row(newest(stand.gateway, seen), "gemini")
+        check_row(newest(stand.gateway, GEMINI, seen), "gemini")
         words = [event.text for event in client.models.generate_content_stream(model=GEMINI, contents=ASKED)]
         assert words == ["Hello", " there"]
-        check_row(newest(stand.gateway, seen + 1), "gemini")
+        check_row(newest(stand.gateway, GEMINI, seen + 1), "gemini")
 
 
 @pytest.mark.parametrize("asks", [False, True])

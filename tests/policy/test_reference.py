@@ -52,7 +52,9 @@ def test_every_key_is_described():
             assert info.description, f"{model.__name__}.{name}"
             assert info.description.endswith("."), f"{model.__name__}.{name}"
             assert f"| `{info.alias or name}` |" in written
-        waiting += [other for other in Section.__subclasses__() if other not in seen and other not in waiting]
+        # Other files than the policy's are made of sections, too.
+        ours = [other for other in Section.__subclasses__() if other.__module__.startswith("proxy.policy.")]
+        waiting += [other for other in ours if other not in seen and other not in waiting]
     assert all(issubclass(model, BaseModel) for model in seen)
     assert len(seen) > 20
 
