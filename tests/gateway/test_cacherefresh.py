@@ -1,0 +1,91 @@
+"""What is fetched behind a client's back: while a stale answer serves, and never so that a failure is seen."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from tests.e2e.gateway import bearer, get, once, running
+from tests.e2e.origin import running_origin
+from tests.e2e.policies import policy
+
+ROUTES = """
+routes:
+  - {name: app, match: {path: "/**"}, upstream: app, cache: {}}
+"""
+FRESH = "Cache-Control: public, max-age=1, stale-while-revalidate=600"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def origin():
+    with running_origin() as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def gateway(origin):
+    with running(policy(origin.port, ROUTES, workers=1)) as gateway:
+        yield gateway
+
+
+def said(body, *fields, status="200 OK"):
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+async def answer_that(gateway, request, holds):
+    """The first answer that does."""
+    async with asyncio.timeout(10):
+        while not holds(answer := await once(gateway, request)):
+            await asyncio.sleep(0.02)
+        return answer
+
+
+def is_stale(answer):
+    return "hit; ttl=-" in answer.get("Cache-Status")
+
+
+def asked(origin, path):
+    return [each for each in origin.seen if each.request_line.split()[1] == path]
+
+
+async def test_a_stale_answer_serves_while_one_fetch_brings_the_next(gateway, origin):
+    path = f"/{next(_numbers)}"
+    origin.answers[path] = said(b"old", FRESH)
+    request = get(path, bearer())
+    assert (await once(gateway, request)).body == b"old"
+    origin.answers[path] = said(b"new", "Cache-Control: public, max-age=600")
+    stale = await answer_that(gateway, request, is_stale)
+    assert stale.body == b"old"
+    await answer_that(gateway, request, lambda answer: answer.body == b"new")
+    assert len(asked(origin, path)) == 2
+
+
+async def test_it_asks_on_a_condition_and_a_304_renews_what_is_stored(gateway, origin):
+    path = f"/{next(_numbers)}"
+    origin.answers[path] = said(b"same", FRESH, 'ETag: "v1"')
+    request = get(path, bearer(), 'If-None-Match: "other"')
+    assert (await once(gateway, request)).body == b"same"
+    origin.answers[path] = said(b"", "Cache-Control: public, max-age=600", 'ETag: "v1"', status="304 Not Modified")
+    await answer_that(gateway, request, is_stale)
+    renewed = await answer_that(gateway, request, lambda answer: not is_stale(answer))
+    assert (renewed.status, renewed.body) == (200, b"same")
+    assert asked(origin, path)[-1].all("If-None-Match") == ['"v1"']
+
+
+@pytest.mark.parametrize("failure", [said(b"no", status="503 Service Unavailable"), said(b"", status="404 Not Found")])
+async def test_a_failure_behind_is_not_seen_and_a_late_end_is(gateway, origin, failure):
+    """An error of the app leaves the stale answer to serve on; that the thing is gone is believed."""
+    path = f"/{next(_numbers)}"
+    origin.answers[path] = said(b"old", FRESH)
+    request = get(path, bearer())
+    await once(gateway, request)
+    origin.answers[path] = failure
+    await answer_that(gateway, request, is_stale)
+    async with asyncio.timeout(10):
+        while len(asked(origin, path)) < 3:
+            answer = await once(gateway, request)
+            assert (answer.status, answer.body) == (200, b"old")
+            await asyncio.sleep(0.02)
