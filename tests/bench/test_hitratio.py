@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from tests.bench.hitratio import Lru, Ours, saas_ratio, zipf_ratio, zipf_with_scans
 from tests.bench.saas import TENANTS, events
 
@@ -11,6 +13,7 @@ def test_at_one_percent_of_capacity_it_is_eight_points_above_lru() -> None:
     assert zipf_ratio(Ours(1_000), trace) >= zipf_ratio(Lru(1_000), trace) + 8
 
 
+@pytest.mark.full
 def test_four_of_five_reads_of_a_saas_app_are_hits() -> None:
     trace = events(2, 3_600.0)
     assert saas_ratio(trace)["all"] > 80

@@ -105,6 +105,7 @@ def traffic(seed: int) -> Iterator[Entry]:
         yield one
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [0, 1])
 def test_refusals_on_days_that_it_has_not_seen_are_as_predicted(seed: int) -> None:
     """Seven days are fitted, three judged: within 5%. Of some thousand refusals, chance alone misses 2%."""
