@@ -37,6 +37,7 @@ from proxy.gateway.cachefill import (
     read_whole,
     refuse_another,
     stored_of,
+    tagged,
     verdict,
 )
 from proxy.gateway.caches import LEASE_MS, Caches
@@ -457,6 +458,7 @@ def stands_in(best: Stored | None, request: CachedRequest, caches: Caches, failu
 
 def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) -> None:
     """In memory, and no longer as one that cannot be stored."""
+    tagged(request, stored)
     caches.flights.unmark(request.key)
     caches.keep(request.owner, stored, now_ms)
 

@@ -165,6 +165,13 @@ def stored_of(request: CachedRequest, fetched: Fetched, terms: Terms, body: byte
     )
 
 
+def tagged(request: CachedRequest, stored: Stored) -> None:
+    """A 304, or an answer to HEAD, may have brought new tags: from now on a purge names it by them, too."""
+    if named := app_tags(stored.headers):
+        new = tags_of(request.partition, request.host, request.target, named)
+        stored.tags = tuple(dict.fromkeys((*stored.tags, *new)))
+
+
 def count_stored(runtime: Runtime, route: Route, result: str) -> None:
     runtime.shared.metrics.inc(CACHE_STORES, route.name, result)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.cache.digests import purge_of_tag
 from proxy.cache.entry import Terms
 from proxy.cache.reuse import PLAIN
 from proxy.core.errors import GatewayError, Reason
@@ -174,3 +175,14 @@ def test_headers_are_those_of_the_request():
     one.headers = CIMultiDictProxy(CIMultiDict({"Accept": "text/html"}))
     stored = stored_of(one, fetched([*FRESH, (b"Vary", b"Accept")]), Terms(NOW, 0, 1), b"ok")
     assert [name for name, _ in stored.vary] == ["accept"]
+
+
+def test_a_purge_names_an_answer_by_the_tags_that_a_304_brought():
+    """Besides those that it came with."""
+    one = request()
+    stored = stored_of(one, fetched([*FRESH, (b"Cache-Tag", b"old")]), Terms(NOW, 0, 1000), b"ok")
+    (of_old, *_), (of_new, *_) = (purge_of_tag(one.partition, tag) for tag in (b"old", b"new"))
+    assert (of_old in stored.tags, of_new in stored.tags) == (True, False)
+    stored.headers = [*FRESH, (b"Cache-Tag", b"new")]
+    tagged(one, stored)
+    assert (of_old in stored.tags, of_new in stored.tags) == (True, True)
