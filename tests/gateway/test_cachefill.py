@@ -22,6 +22,7 @@ from proxy.gateway.cachefill import (
     read_whole,
     refuse_another,
     stored_of,
+    tagged,
     verdict,
 )
 from proxy.policy.caching import AssertTenant, CacheScope, Caching, Profile
