@@ -5,13 +5,13 @@ import itertools
 
 import pytest
 
-from tests.e2e.gateway import bearer, get, once, running
-from tests.e2e.origin import running_origin
+from tests.e2e.gateway import bearer, get, once, reached, running
+from tests.e2e.origin import Exchange, running_origin
 from tests.e2e.policies import policy
 
 ROUTES = """
 routes:
-  - {name: app, match: {path: "/**"}, upstream: app, cache: {}}
+  - {name: app, match: {path: "/**"}, upstream: app, cache: {early_refresh: false}}
 """
 FRESH = "Cache-Control: public, max-age=1, stale-while-revalidate=600"
 
@@ -38,7 +38,7 @@ def said(body, *fields, status="200 OK"):
 async def answer_that(gateway, request, holds):
     """The first answer that does."""
     async with asyncio.timeout(10):
-        while not holds(answer := await once(gateway, request)):
+        while not holds(answer := await once(gateway, request)):  # noqa: ASYNC110 - the gateway refreshes in its own time
             await asyncio.sleep(0.02)
         return answer
 
@@ -89,3 +89,27 @@ async def test_a_failure_behind_is_not_seen_and_a_late_end_is(gateway, origin, f
             answer = await once(gateway, request)
             assert (answer.status, answer.body) == (200, b"old")
             await asyncio.sleep(0.02)
+
+
+async def test_each_variant_is_fetched_anew_by_itself_and_once(gateway, origin):
+    """The origin answers none of them anew before it was asked for all."""
+    kinds, renewed, stale = ("a", "b", "c"), [], False
+
+    async def vary(exchange: Exchange) -> None:
+        if stale:
+            renewed.append(exchange.seen.get("X-Kind"))
+            await reached(lambda: set(renewed) == set(kinds), 5)
+        await exchange.send(said(b"new" if stale else b"old", FRESH, "Vary: X-Kind"))
+
+    async def ask_all(times):
+        wanted = [once(gateway, get("/varied", bearer(), f"X-Kind: {kind}")) for kind in kinds * times]
+        return {answer.body for answer in await asyncio.gather(*wanted)}
+
+    await reached(lambda: gateway.metric("sluicegate_cache_workers_current") == 1)
+    origin.answers["/varied"] = vary
+    assert await ask_all(1) == {b"old"}
+    await asyncio.sleep(1.1)
+    stale = True
+    assert await ask_all(5) == {b"old"}
+    await reached(lambda: len(renewed) >= len(kinds))
+    assert sorted(renewed[: len(kinds)]) == list(kinds)
