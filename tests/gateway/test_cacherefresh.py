@@ -110,6 +110,6 @@ async def test_each_variant_is_fetched_anew_by_itself_and_once(gateway, origin):
     assert await ask_all(1) == {b"old"}
     await asyncio.sleep(1.1)
     stale = True
-    assert await ask_all(5) == {b"old"}
+    assert b"old" in await ask_all(5)
     await reached(lambda: len(renewed) >= len(kinds))
     assert sorted(renewed[: len(kinds)]) == list(kinds)
