@@ -1,6 +1,5 @@
 """The arguments of the commands about the cache, and nothing that they need: that is imported when one is called."""
 
-
 from proxy.cli.moneyarguments import Commands, add_config, called
 
 
