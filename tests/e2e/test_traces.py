@@ -12,6 +12,8 @@ from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post
 from tests.sentry.sentry_receiver import PUBLIC_KEY, Receiver, heard, receiving
 
+pytestmark = pytest.mark.full  # many seconds
+
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CACHED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: max-age=600\r\n\r\nok"
 Stand = tuple[Gateway, Origin, Receiver]
