@@ -28,6 +28,8 @@ from tests.chaos.strangers import (
 from tests.e2e.crowds import answers, ask, crowd, hears_purges, one_of_each
 from tests.e2e.gateway import ISSUER, Answer, Client, eventually, get, once, reached, token
 
+pytestmark = pytest.mark.full  # many seconds
+
 CURRENT_S = 1.0  # within which a purge holds everywhere
 
 

