@@ -87,9 +87,7 @@ async def test_nobody_knows_whose_an_anonymous_answer_is(gateway, origin):
         assert answer.status == 200
         assert answer.get("Cache-Control") == "private"
     assert seen(origin, "/opt/a") == 3
-    line = gateway.requests[-1]
     await reached(lambda: any(line.get("cache_why") == "no-owner" for line in gateway.requests), 5)
-    assert line
 
 
 @pytest.mark.parametrize(
