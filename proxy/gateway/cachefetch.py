@@ -10,7 +10,7 @@ from proxy.cache.cachestatus import Forwarded
 from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.flights import MARK_MS, Ended, Flight
-from proxy.cache.freshen import freshen, freshen_by_head
+from proxy.cache.freshen import freshen_by_head
 from proxy.cache.leases import lease_name
 from proxy.cache.link import Absent
 from proxy.cache.ranges import combine, completion, within
@@ -31,6 +31,7 @@ from proxy.gateway.cachefill import (
     Keeper,
     Preceded,
     belongs_by_body,
+    confirmed,
     count_stored,
     fetch,
     looks_into_bodies,
@@ -237,13 +238,10 @@ class Fetch:
         """The stored answer is still current. False: the 304 speaks of another."""
         request = self._request
         refuse_another(request.exchange, request.owner, self._runtime, self._route, fetched.response)
-        found = freshen(
-            best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, self._caching
-        )
+        found = confirmed(request, best, fetched)
         if found is None:
             return False
         stored = found.stored
-        stored.seen = fetched.seen
         if found.refused is None:
             self._keep(stored)
         else:
@@ -420,6 +418,7 @@ class Fetch:
                 self._caches.besides(self._discarded())
             elif found.stored is not best and proven:
                 found.stored.seen = fetched.seen
+                tagged(request, found.stored)
                 keep(request, self._caches, found.stored, self._caches.clock.now_ms())
                 self._caches.besides(self._caches.share(found.stored))
         self._leave(fetched, stored=False)
@@ -458,7 +457,6 @@ def stands_in(best: Stored | None, request: CachedRequest, caches: Caches, failu
 
 def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) -> None:
     """In memory, and no longer as one that cannot be stored."""
-    tagged(request, stored)
     caches.flights.unmark(request.key)
     caches.keep(request.owner, stored, now_ms)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from proxy.cache.digests import app_tags, tags_of
 from proxy.cache.entry import Stored, Terms
+from proxy.cache.freshen import Freshened, freshen
 from proxy.cache.isolation import Belongs, by_body, by_fields, uncoded
 from proxy.cache.ranges import held
 from proxy.cache.terms import NotStored, judge, keepable
@@ -170,6 +171,15 @@ def tagged(request: CachedRequest, stored: Stored) -> None:
     if named := app_tags(stored.headers):
         new = tags_of(request.partition, request.host, request.target, named)
         stored.tags = tuple(dict.fromkeys((*stored.tags, *new)))
+
+
+def confirmed(request: CachedRequest, best: Stored, fetched: Fetched) -> Freshened | None:
+    """``best`` as a 304 leaves it: as of the moment at which it was asked for. None: the 304 speaks of another."""
+    found = freshen(best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching)
+    if found is not None:
+        found.stored.seen = fetched.seen
+        tagged(request, found.stored)
+    return found
 
 
 def count_stored(runtime: Runtime, route: Route, result: str) -> None:

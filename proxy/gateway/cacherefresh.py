@@ -8,7 +8,6 @@ from typing import Final
 from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.flights import Ended
-from proxy.cache.freshen import freshen
 from proxy.cache.reuse import PLAIN
 from proxy.core.errors import GatewayError
 from proxy.gateway.cachedrequest import CachedRequest
@@ -19,6 +18,7 @@ from proxy.gateway.cachefill import (
     STORED,
     Fetched,
     belongs_by_body,
+    confirmed,
     count_stored,
     fetch,
     looks_into_bodies,
@@ -100,13 +100,8 @@ async def _renewed(
     try:
         if fetched.status == _NOT_MODIFIED and conditional:
             refuse_another(request.exchange, request.owner, runtime, route, fetched.response)
-            found = freshen(
-                best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching
-            )
-            if found is None or found.refused is not None:
-                return None
-            found.stored.seen = fetched.seen
-            return found.stored
+            found = confirmed(request, best, fetched)
+            return found.stored if found is not None and found.refused is None else None
         terms = verdict(request, runtime, route, fetched)
         if not isinstance(terms, Terms) or fetched.status >= _FIRST_SERVER_ERROR:
             return None

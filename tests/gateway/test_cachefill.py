@@ -19,6 +19,7 @@ from proxy.gateway.cachefill import (
     Keeper,
     Preceded,
     belongs_by_body,
+    confirmed,
     read_whole,
     refuse_another,
     stored_of,
@@ -187,3 +188,15 @@ def test_a_purge_names_an_answer_by_the_tags_that_a_304_brought():
     stored.headers = [*FRESH, (b"Cache-Tag", b"new")]
     tagged(one, stored)
     assert (of_old in stored.tags, of_new in stored.tags) == (True, True)
+
+
+def test_what_a_304_confirms_is_as_of_the_moment_that_it_was_asked_for():
+    """A purge before that is no reason any more; one by a new tag will be."""
+    one = request()
+    best = stored_of(one, fetched([*FRESH, (b"ETag", b'"e"')]), Terms(NOW, 0, 1000), b"ok")
+    best.seen = 1
+    found = confirmed(one, best, fetched([(b"ETag", b'"e"'), (b"Cache-Tag", b"new")], 304))
+    assert (found.stored.seen, found.stored.body) == (7, b"ok")
+    assert purge_of_tag(one.partition, b"new")[0] in found.stored.tags
+    other = fetched([(b"ETag", b'"other"')], 304)
+    assert confirmed(one, best, other) is None
