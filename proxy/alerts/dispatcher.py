@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.alerts.answers import Answer, Verdict, later, next_ms
-from proxy.alerts.waiting import until
 from proxy.core.clock import Clock
+from proxy.store.waiting import until
 
 ATTEMPT_S: Final = 10.0
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.alerts.alert import Firing, Mark
-from proxy.alerts.waiting import until
 from proxy.alerts.watch import Granted, Hour, Watch
 from proxy.core.clock import Clock
 from proxy.core.usage import Charge, Spender, Spent
+from proxy.store.waiting import until
 
 MOST_REMEMBERED: Final = 100_000
 AT_ONCE: Final = 200  # firings a transaction

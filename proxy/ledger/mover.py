@@ -18,8 +18,8 @@ from proxy.ledger.database import Database
 from proxy.ledger.errors import Fault, LedgerAway, LedgerRefused
 from proxy.ledger.outbox import Outbox
 from proxy.ledger.rows import Arrival
-from proxy.ledger.waiting import until
 from proxy.ledger.writer import Written, bury, write
+from proxy.store.waiting import until
 
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 30.0

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proxy.ledger.database import Database
 from proxy.ledger.errors import Fault, LedgerAway, LedgerRefused
 from proxy.ledger.instants import Instant
-from proxy.ledger.waiting import until
+from proxy.store.waiting import until
 
 MOST_WAITING: Final = 20_000
 BATCH: Final = 500

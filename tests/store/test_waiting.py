@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.ledger.waiting import until
+from proxy.store.waiting import until
 
 
 async def test_it_ends_with_the_event() -> None:
