@@ -12,7 +12,7 @@ from proxy.gateway.servertiming import ServerTimings
 from proxy.identity.forwarding import STRIPPED_PREFIX
 from proxy.policy.model import AuthMode, HostMode, Origin, RetryMode, Route, Timeouts, Upstream
 from proxy.policy.target import rewritten_target
-from proxy.sentry.trace import REPLACED
+from proxy.tracing.trace import REPLACED
 from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import Block, RequestHeads
 from proxy.upstream.response import Response

@@ -24,7 +24,7 @@ from proxy.gateway.exchange import Exchange
 from proxy.gateway.report import Line, Reporter
 from proxy.gateway.runtime import Runtime
 from proxy.metering.decision import Decision
-from proxy.sentry.trace import SENTRY_TRACE, TRACEPARENT, Tracer
+from proxy.tracing.trace import SENTRY_TRACE, TRACEPARENT, Tracer
 
 MOST_KNOWN: Final = 4096  # requests that are remembered; the oldest go
 LONGEST: Final = 4096  # bytes of one

@@ -17,10 +17,11 @@ from proxy.policy.sentry import Reported, Sentry
 from proxy.sentry.envelope import envelope
 from proxy.sentry.event import About
 from proxy.sentry.private import query_names
-from proxy.sentry.spool import Kind
-from proxy.sentry.trace import Tracer, transaction
+from proxy.sentry.transaction import transaction
 from proxy.sentry.witness import Witness
+from proxy.spooling.spool import Kind
 from proxy.telemetry.metrics import SENTRY_TRACES, Metrics
+from proxy.tracing.trace import Tracer
 
 GATHER_S: Final = 0.5  # traces are written together
 _NO_ROUTE: Final = "none"

@@ -19,7 +19,7 @@ from sentry_sdk.consts import EndpointType
 from sentry_sdk.utils import Dsn
 
 from proxy.policy.sentry import Sentry
-from proxy.sentry.spool import Kind, Spool, Waiting
+from proxy.spooling.spool import Kind, Spool, Waiting
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Family, Metrics
 
 log = logging.getLogger("sluicegate.sentry")

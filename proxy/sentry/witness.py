@@ -19,7 +19,7 @@ from proxy.sentry.envelope import envelope
 from proxy.sentry.event import NOWHERE, About, Event, fingerprint, of_exception, of_message, of_upstream
 from proxy.sentry.private import known_words, plain, sealed
 from proxy.sentry.quota import Quota
-from proxy.sentry.spool import Kind, Spool
+from proxy.spooling.spool import Kind, Spool
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Metrics
 
 log = logging.getLogger("sluicegate.sentry")

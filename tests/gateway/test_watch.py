@@ -11,8 +11,8 @@ from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.gateway.watch import Watch, about
 from proxy.policy.sentry import Reported
-from proxy.sentry.spool import Spool
 from proxy.sentry.witness import Witness
+from proxy.spooling.spool import Spool
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles
 from tests.gateway.conftest import exchange_of

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from proxy.policy.sentry import Sentry
 from proxy.sentry.courier import Courier, Project
 from proxy.sentry.envelope import envelope
-from proxy.sentry.spool import Kind, Spool
+from proxy.spooling.spool import Kind, Spool
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.e2e.gateway import reached

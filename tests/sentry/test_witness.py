@@ -10,8 +10,8 @@ import pytest
 from proxy.policy.compiler import compile_text
 from proxy.policy.model import Policy
 from proxy.sentry.event import About
-from proxy.sentry.spool import Kind, Spool
 from proxy.sentry.witness import ABOUT, REPORT, Witness
+from proxy.spooling.spool import Kind, Spool
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.sentry.sentry_receiver import Item, parsed

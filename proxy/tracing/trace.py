@@ -1,4 +1,4 @@
-"""Traced requests: who decides that one is, what its upstream is told, and what Sentry gets of it. Pure.
+"""Traced requests: who decides that one is, and what its upstream is told. Pure.
 
 A request that comes with a decision (sentry-trace, or W3C's traceparent) keeps it; of the others a share is drawn by
 counting down to the next one, so that a request which is not drawn costs one subtraction. The gaps are geometric: each
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil, inf, log, log1p
 from random import Random
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from proxy.policy.sentry import Sentry
@@ -28,20 +28,6 @@ TRACEPARENT: Final = "traceparent"
 BAGGAGE: Final = "baggage"
 _SENTRY_TRACE: Final = re.compile(r"\s*([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?\s*")
 _TRACEPARENT: Final = re.compile(r"\s*(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\s*")
-_OPS: Final = {"forward": "http.client"}  # of a phase, where it is not the gateway's own work
-_STATUS: Final = {
-    400: "invalid_argument",
-    401: "unauthenticated",
-    403: "permission_denied",
-    404: "not_found",
-    408: "deadline_exceeded",
-    409: "already_exists",
-    429: "resource_exhausted",
-    499: "cancelled",
-    501: "unimplemented",
-    503: "unavailable",
-    504: "deadline_exceeded",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,52 +190,3 @@ def _within(members: Sequence[str]) -> bytes:
             size += len(encoded) + 1
             out.append(encoded)
     return b",".join(out)
-
-
-def transaction(
-    trace: Trace, marks: Sequence[tuple[str, float]], tags: Mapping[str, str], request: Mapping[str, str], **told: Any
-) -> dict[str, Any]:
-    """Sentry's payload. ``told``: name, status, event_id, started_s and ended_s (monotonic), now_s (epoch, at the
-    end), environment, release, upstream."""
-    to_epoch = told["now_s"] - told["ended_s"]
-    ends = [start for _, start in marks[1:]] + [told["ended_s"]]
-    numbers = range(1, len(marks) + 1)
-    spans = [
-        {
-            "trace_id": trace.trace_id,
-            "span_id": trace.forward_id if phase == "forward" else f"{int(trace.span_id, 16) ^ number:016x}",
-            "parent_span_id": trace.span_id,
-            "op": _OPS.get(phase, "gateway"),
-            "description": f"{phase} {told['upstream']}" if phase == "forward" else phase,
-            "start_timestamp": start + to_epoch,
-            "timestamp": max(start, end) + to_epoch,
-        }
-        for number, (phase, start), end in zip(numbers, marks, ends, strict=False)
-        if phase
-    ]
-    status = told["status"]
-    word = "ok" if status < 400 else _STATUS.get(status, "internal_error" if status >= 500 else "invalid_argument")
-    context = {
-        "trace_id": trace.trace_id,
-        "span_id": trace.span_id,
-        "op": "http.server",
-        "status": word,
-        "data": {"http.response.status_code": status, "http.request.method": request.get("method", "")},
-    }
-    if trace.parent_id:
-        context["parent_span_id"] = trace.parent_id
-    return {
-        "type": "transaction",
-        "event_id": told["event_id"],
-        "transaction": told["name"],
-        "transaction_info": {"source": "route"},
-        "start_timestamp": told["started_s"] + to_epoch,
-        "timestamp": told["now_s"],
-        "platform": "python",
-        "environment": told["environment"],
-        "release": told["release"],
-        "tags": dict(tags),
-        "request": dict(request),
-        "contexts": {"trace": context},
-        "spans": spans,
-    }

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from proxy.sentry.spool import STALE_S, Kind, Spool
+from proxy.spooling.spool import STALE_S, Kind, Spool
 
 
 def test_what_is_written_is_read_again_errors_first_and_oldest_first(tmp_path: Path) -> None:

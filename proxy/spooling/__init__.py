@@ -1,0 +1,1 @@
+"""What waits on disk for somebody outside."""

@@ -1,0 +1,1 @@
+"""Which requests are traced, and when each of their phases began."""
