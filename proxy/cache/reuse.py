@@ -81,6 +81,7 @@ class Failure(StrEnum):
     STATUS = "status"  # it answered 500, 502, 503 or 504 (RFC 5861 §4)
 
 
+FIRST_SERVER_ERROR: Final = 500
 STALE_IF_ERROR: Final = frozenset({500, 502, 503, 504})  # the statuses that RFC 5861 §4 calls an error
 
 
@@ -166,6 +167,19 @@ def early(stored: Stored, now_ms: int, roll: float) -> bool:
     if left_ms * _LEAST_PART > terms.lifetime_ms:
         return False
     return -log(roll) * stored.fetch_ms >= left_ms
+
+
+def outranked(stored: Stored, by: Stored, now_ms: int) -> str:
+    """Why ``stored`` must not take the place of another answer that may be reused; empty: it may.
+
+    An error is less than an answer for whatever request: errors seldom say what they vary by. A part is less than the
+    whole of the same, as long as that is fresh.
+    """
+    if stored.status >= FIRST_SERVER_ERROR > by.status:
+        return "error"
+    if stored.range is None or by.range is not None or by.vary != stored.vary:
+        return ""
+    return "part" if by.terms.age_ms(now_ms) < by.terms.lifetime_ms else ""
 
 
 def _covers(stored: Stored, wish: Wish, now_ms: int) -> bool:

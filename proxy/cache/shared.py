@@ -19,6 +19,7 @@ from proxy.cache.codec import apart, body_length, decode, encode
 from proxy.cache.digests import key_digest
 from proxy.cache.entry import Stored
 from proxy.cache.link import AWAY, Absent, Link
+from proxy.cache.reuse import FIRST_SERVER_ERROR
 from proxy.cache.room import Room
 from proxy.store.scripts import load
 
@@ -30,7 +31,6 @@ _ANSWERS: Final = b"sc:{%b}"
 _PIECE_KEY: Final = b"sb:{%b}:%b:%d"
 _INDEX: Final = b"i"
 _MARK: Final = bytes(8)
-_FIRST_SERVER_ERROR: Final = 500
 _ENTRY: Final = Struct("<8sd")
 _ON_THE_LOOP: Final = 64 << 10  # larger bodies are compressed and summed in a thread
 
@@ -195,7 +195,7 @@ def _why(reply: Mapping[bytes, bytes], until_ms: int) -> str:
 
 def _before(stored: Stored) -> bytes:
     """The variant that goes before this one, as long as it is there; none: empty."""
-    return _variant(stored, whole=True) if stored.range is not None or stored.status >= _FIRST_SERVER_ERROR else b""
+    return _variant(stored, whole=True) if stored.range is not None or stored.status >= FIRST_SERVER_ERROR else b""
 
 
 def _variant(stored: Stored, *, whole: bool = False) -> bytes:

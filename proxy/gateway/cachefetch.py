@@ -1,7 +1,5 @@
-"""A fetch through the cache: leading it for others, what its answer does to what is stored, and to its client."""
+"""A fetch through the cache: what its answer does to what is stored, and to its client."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from proxy.cache import cachestatus
@@ -9,13 +7,10 @@ from proxy.cache.answers import answer, for_downstream
 from proxy.cache.cachestatus import Forwarded
 from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
-from proxy.cache.flights import MARK_MS, Ended, Flight
+from proxy.cache.flights import Ended
 from proxy.cache.freshen import freshen_by_head
-from proxy.cache.leases import lease_name
-from proxy.cache.link import Absent
 from proxy.cache.ranges import combine, completion, within
-from proxy.cache.reuse import STALE_IF_ERROR, Failure, serves_on_error
-from proxy.cache.shared import Found
+from proxy.cache.reuse import FIRST_SERVER_ERROR, STALE_IF_ERROR, Failure, serves_on_error
 from proxy.core.errors import GatewayError
 from proxy.core.headers import RawHeaders, get_all
 from proxy.gateway.cacheahead import Ahead
@@ -41,7 +36,8 @@ from proxy.gateway.cachefill import (
     tagged,
     verdict,
 )
-from proxy.gateway.caches import LEASE_MS, Caches
+from proxy.gateway.cachelead import Leading
+from proxy.gateway.caches import Caches
 from proxy.gateway.cachesend import send_stored
 from proxy.gateway.exchange import CacheResult
 from proxy.gateway.relay import Observer, send_answer, send_observed
@@ -50,85 +46,6 @@ from proxy.policy.model import Route
 
 _NOT_MODIFIED: Final = 304
 _PARTIAL: Final = 206
-_FIRST_SERVER_ERROR: Final = 500
-
-
-class Leading:
-    """Of a fetch, in the worker by its flight and over all workers by a lease, renewed until it ends.
-
-    Both are of the URL, or of a variant of it where it is known what its variants differ by: nobody waits for another's
-    (``CachedRequest.flight_key``). ``elsewhere``: another worker has the lease.
-    """
-
-    __slots__ = ("_caches", "_ended", "_flight", "_key", "_lease", "_leased", "_timer", "_token", "elsewhere")
-
-    def __init__(self, caches: Caches, key: bytes, flight: Flight) -> None:
-        self._caches = caches
-        self._key = key
-        self._flight = flight
-        self._lease = lease_name(key, flight.key.removeprefix(key))
-        self._token = caches.token()
-        self._leased = False
-        self._ended = False
-        self._timer: asyncio.TimerHandle | None = None
-        self.elsewhere = False
-
-    async def look(self, wanted: Callable[[Stored], bool]) -> Found | None:
-        """What is stored, as of the moment at which it tries for the lease: an answer is stored before its lease ends.
-
-        Where Redis is away each worker leads for itself.
-        """
-        found, got = await self._caches.shared.look(self._key, self._lease, self._token, LEASE_MS, wanted)
-        self.elsewhere = got is False
-        if got and not self._leased:
-            self._leased = True
-            self._renew_later()
-        return found
-
-    def _renew_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(LEASE_MS / 3000, self._renew)
-
-    def _renew(self) -> None:
-        self._caches.besides(self._renewed())
-        self._renew_later()
-
-    async def _renewed(self) -> None:
-        await self._caches.leases.renew(self._lease, self._token, LEASE_MS)
-
-    def landed(self, outcome: Stored | GatewayError | Ended, why: str = "") -> None:
-        """Tells those who wait, at once: its own client may take long to read. The first word counts.
-
-        ``why``: for ops, of what is not stored.
-        """
-        self._caches.flights.land(self._flight, outcome)
-        if not isinstance(outcome, GatewayError):
-            self._end(outcome, why)
-
-    def found(self, stored: Stored) -> None:
-        """Tells them of what another worker has stored."""
-        self._caches.flights.land(self._flight, stored)
-
-    def ends(self) -> None:
-        """Lets others lead, if it has come to nothing."""
-        self._end(Ended.ABANDONED, "")
-
-    def _end(self, outcome: Stored | Ended, why: str) -> None:
-        """Others lead once they can see what it came to."""
-        if self._ended:
-            return
-        self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._leased or isinstance(outcome, Stored):
-            self._caches.besides(self._tell_others(outcome, why))
-
-    async def _tell_others(self, outcome: Stored | Ended, why: str) -> None:
-        if isinstance(outcome, Stored):
-            await self._caches.share(outcome)
-        elif outcome is Ended.UNCACHEABLE:
-            await self._caches.shared.mark(self._key, MARK_MS, why)
-        if self._leased:
-            await self._caches.leases.release(self._lease, self._token)
 
 
 class Fetch:
@@ -319,9 +236,9 @@ class Fetch:
 
     def _is_certain(self, fetched: Fetched) -> bool:
         """Whether it is sure before its body has passed that it is stored, unless it is cut: its length is known, and
-        it is nothing that could be worse than what it would take the place of (``_worse``)."""
+        it is nothing that could be worse than what it would take the place of (``Caches.outranked``)."""
         response = fetched.response
-        if response.status >= _FIRST_SERVER_ERROR or response.status == _PARTIAL:
+        if response.status >= FIRST_SERVER_ERROR or response.status == _PARTIAL:
             return False
         if response.body_complete:
             return response.buffered <= self._caching.max_body
@@ -348,32 +265,10 @@ class Fetch:
         best = self._best
         if stored is None:
             self._not_stored(CUT)
-        elif why := await self._worse(stored):
+        elif why := await self._caches.outranked(stored, best):
             self._not_stored(why)
         else:
             self._keep((best is not None and stored.range is not None and combine(best, stored)) or stored)
-
-    async def _worse(self, stored: Stored) -> str:
-        """Than what it would take the place of: also than what was stored here or elsewhere since it was asked for."""
-        if stored.range is None and stored.status < _FIRST_SERVER_ERROR:
-            return ""
-        caches, key = self._caches, self._request.key
-        listing, held = await caches.shared.listed(key), caches.memory.get(key)
-        found = [] if isinstance(listing, Absent) else [each.stored for each in listing.variants]
-        if held is not None:
-            found += held.variants
-        found = [each for each in found if each.vary == stored.vary]
-        if self._best is not None:
-            found.append(self._best)
-        now_ms = caches.clock.now_ms()
-        for each in found:
-            if not caches.may_reuse(each, now_ms):
-                continue
-            if stored.status >= _FIRST_SERVER_ERROR > each.status:
-                return "error"
-            if stored.range is not None and each.range is None and _left_ms(each, now_ms) > 0:
-                return "part"
-        return ""
 
     async def _pass_on(self, fetched: Fetched, why: str) -> None:
         """What is not stored. What was stored before stays."""

@@ -8,10 +8,10 @@ from typing import Final
 from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.flights import Ended
-from proxy.cache.reuse import PLAIN
+from proxy.cache.reuse import FIRST_SERVER_ERROR, PLAIN
 from proxy.core.errors import GatewayError
 from proxy.gateway.cachedrequest import CachedRequest
-from proxy.gateway.cachefetch import Leading, keep
+from proxy.gateway.cachefetch import keep
 from proxy.gateway.cachefill import (
     CONDITIONS,
     RANGE,
@@ -27,12 +27,12 @@ from proxy.gateway.cachefill import (
     stored_of,
     verdict,
 )
+from proxy.gateway.cachelead import Leading
 from proxy.gateway.caches import POLL_MOST_S, POLL_S, Caches
 from proxy.gateway.runtime import Runtime
 from proxy.policy.model import Route
 
 _NOT_MODIFIED: Final = 304
-_FIRST_SERVER_ERROR: Final = 500
 
 
 async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: Stored) -> None:
@@ -103,7 +103,7 @@ async def _renewed(
             found = confirmed(request, best, fetched)
             return found.stored if found is not None and found.refused is None else None
         terms = verdict(request, runtime, route, fetched)
-        if not isinstance(terms, Terms) or fetched.status >= _FIRST_SERVER_ERROR:
+        if not isinstance(terms, Terms) or fetched.status >= FIRST_SERVER_ERROR:
             return None
         body, whole = await read_whole(fetched.response, request.caching.max_body)
         if not whole or (looks_into_bodies(request) and not belongs_by_body(request, runtime, route, fetched, body)):

@@ -11,9 +11,10 @@ from typing import Any, Final
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Flights
 from proxy.cache.leases import Leases
-from proxy.cache.link import Link
+from proxy.cache.link import Absent, Link
 from proxy.cache.memory import Memory
 from proxy.cache.purgelog import PurgeLog
+from proxy.cache.reuse import FIRST_SERVER_ERROR, outranked
 from proxy.cache.room import Room
 from proxy.cache.shared import Shared
 from proxy.core.clock import Clock
@@ -108,13 +109,30 @@ class Caches:
         ):
             self.keep(owner, stored, now_ms)
 
+    async def outranked(self, stored: Stored, best: Stored | None = None) -> str:
+        """Why it must not take the place of what is stored here or elsewhere, or of ``best`` (``reuse.outranked``)."""
+        if stored.range is None and stored.status < FIRST_SERVER_ERROR:
+            return ""
+        listing, held = await self.shared.listed(stored.key), self.memory.get(stored.key)
+        found = [] if isinstance(listing, Absent) else [each.stored for each in listing.variants]
+        if held is not None:
+            found += held.variants
+        if best is not None:
+            found.append(best)
+        now_ms = self.clock.now_ms()
+        reasons = (outranked(stored, each, now_ms) for each in found if self.may_reuse(each, now_ms))
+        return next(filter(None, reasons), "")
+
     async def share(self, stored: Stored) -> None:
-        """In Redis, for as long as it may be of use."""
+        """In Redis, for as long as it may be of use. What proves there to be outranked leaves the memory too: a better
+        answer may come to Redis between ``outranked`` and this."""
         terms = stored.terms
         left_ms = terms.lifetime_ms - terms.initial_age_ms + max(terms.swr_ms, terms.sie_ms)
         if stored.etag or stored.modified:
             left_ms += KEPT_MS
-        await self.shared.put(stored.key, stored, min(left_ms, MOST_KEPT_MS))
+        kept = await self.shared.put(stored.key, stored, min(left_ms, MOST_KEPT_MS))
+        if not kept and await self.outranked(stored):
+            self.memory.remove(stored.key, stored)
 
     def besides(self, work: Coroutine[Any, Any, None], most: int = MOST_BESIDES) -> bool:
         """Does it while nobody waits for it. Whether it was begun: with ``most`` others under way it is not."""

@@ -21,7 +21,8 @@ from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
 from proxy.gateway.admission import admit
 from proxy.gateway.cachedrequest import CachedRequest, is_steered, may_bypass, owner_of
-from proxy.gateway.cachefetch import Fetch, Leading, stands_in
+from proxy.gateway.cachefetch import Fetch, stands_in
+from proxy.gateway.cachelead import Leading
 from proxy.gateway.cacherefresh import refresh
 from proxy.gateway.caches import MOST_REFRESHES, POLL_MOST_S, POLL_S
 from proxy.gateway.cachesend import send_stored

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.cache.entry import FOREVER_MS, Stored
 from proxy.cache.ranges import Range
-from proxy.cache.reuse import NO_READ, PLAIN, Failure, Use, Wish, early, read_wish, reuse, serves_on_error
+from proxy.cache.reuse import NO_READ, PLAIN, Failure, Use, Wish, early, outranked, read_wish, reuse, serves_on_error
 from proxy.policy.caching import Profile
 from tests.cache.standard import NOW_MS, RFC, SAFE, S, fields, request, stored
 
@@ -200,6 +200,35 @@ def test_a_part_does_not_stand_in_for_the_whole() -> None:
     part = kept("max-age=2", "Content-Range: bytes 4-9/10", status=206, body=b"456789")
     assert not serves_on_error(part, PLAIN, after(3), Failure.DISCONNECTED, Profile.RFC)
     assert serves_on_error(part, wish(("Range", "bytes=4-5")), after(3), Failure.DISCONNECTED, Profile.RFC)
+
+
+# --- what comes late ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "why"),
+    [
+        ({"status": 503}, {}, "error"),
+        ({"status": 503}, {"status": 404}, "error"),
+        ({"status": 503}, {"vary": (("accept", "a"),)}, "error"),
+        ({"status": 503}, {"range": Range(0, 1)}, "error"),
+        ({"status": 503}, {"status": 500}, ""),
+        ({"status": 499}, {}, ""),
+        ({}, {}, ""),
+        ({"range": Range(0, 1)}, {}, "part"),
+        ({"range": Range(0, 1)}, {"range": Range(0, 2)}, ""),
+        ({"range": Range(0, 1)}, {"vary": (("accept", "a"),)}, ""),
+    ],
+)
+def test_what_comes_late_is_no_better_for_that(new: Any, old: Any, why: Any) -> None:
+    """An error takes no answer's place, nor a part that of the whole."""
+    assert outranked(kept("max-age=9", **new), kept("max-age=9", **old), after(8)) == why
+
+
+def test_a_part_may_take_the_place_of_what_is_stale() -> None:
+    part, whole = kept("max-age=99", range=Range(0, 1)), kept("max-age=9")
+    assert outranked(part, whole, after(8)) == "part"
+    assert outranked(part, whole, after(9)) == ""
 
 
 # --- refreshing early --------------------------------------------------------------------------------------------

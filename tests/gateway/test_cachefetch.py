@@ -1,139 +1,61 @@
-"""A fetch for others: who leads it, and what the others are told before they may lead."""
+"""A fetch through the cache: what its answer does to what is stored, and when what is stored stands in for it."""
 
-import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from proxy.cache.entry import Stored, Terms
-from proxy.cache.flights import Ended, Flights
-from proxy.core.errors import GatewayError, Reason
-from proxy.gateway.cachefetch import Leading
+from proxy.cache.flights import Flights
+from proxy.cache.memory import Memory
+from proxy.cache.reuse import PLAIN, Failure, Wish
+from proxy.gateway.cachefetch import keep, stands_in
+from proxy.policy.caching import Profile
 
-ANSWER = Stored(200, b"OK", [], b"body", Terms(0, 0, 1000), b"key")
-
-
-class Leases:
-    """Grants what it is told to, and writes down what it hears."""
-
-    def __init__(self, told, grants):
-        self.told, self.grants = told, grants
-
-    async def renew(self, _key, _token, _ttl_ms):
-        self.told.append("renew")
-
-    async def release(self, _key, _token):
-        self.told.append("release")
+NOW = 1_800_000_000_000
 
 
-class Caches:
-    """What ``Leading`` needs of a worker's caches."""
-
-    def __init__(self, grants=True):
-        self.told = []
-        self.flights = Flights()
-        self.leases = Leases(self.told, grants)
-        self.shared = self
-        self.tasks = []
-
-    @staticmethod
-    def token():
-        return b"token"
-
-    def besides(self, work):
-        self.tasks.append(asyncio.ensure_future(work))
-
-    async def look(self, _key, _lease, _token, _ttl_ms, _wanted):
-        return None, self.leases.grants
-
-    async def share(self, stored):
-        await asyncio.sleep(0)
-        self.told.append(("share", stored))
-
-    async def mark(self, _key, _ttl_ms, *_why):
-        await asyncio.sleep(0)
-        self.told.append("mark")
-
-    async def done(self):
-        await asyncio.wait_for(asyncio.gather(*self.tasks), 5)
+def caches_of(*, purged=False):
+    memory = Memory(1 << 20, tenant_share=1.0, largest=1 << 16)
+    return SimpleNamespace(
+        clock=SimpleNamespace(now_ms=lambda: NOW),
+        flights=Flights(),
+        memory=memory,
+        keep=lambda owner, stored, now_ms: memory.put(stored.key, owner, stored, now_ms),
+        may_reuse=lambda _stored, _now_ms: not purged,
+    )
 
 
-def leading(caches):
-    return Leading(caches, b"key", caches.flights.begin(b"key"))
+def asked(wish=PLAIN):
+    return SimpleNamespace(wish=wish, key=b"key", owner="acme", caching=SimpleNamespace(profile=Profile.SAFE))
 
 
-async def test_others_may_lead_once_they_can_see_the_answer():
-    caches = Caches()
-    one = leading(caches)
-    await one.look(bool)
-    assert not one.elsewhere
-    one.landed(ANSWER)
-    one.ends()
-    await caches.done()
-    assert caches.told == [("share", ANSWER), "release"]
+def stored(*, sie_ms=60_000, received_ms=NOW - 10_000):
+    return Stored(200, b"OK", [], b"body", Terms(received_ms, 0, 5_000, sie_ms=sie_ms), b"key")
 
 
-async def test_what_cannot_be_stored_is_marked_before_others_may_lead():
-    caches = Caches()
-    one = leading(caches)
-    await one.look(bool)
-    one.landed(Ended.UNCACHEABLE)
-    one.ends()
-    await caches.done()
-    assert caches.told == ["mark", "release"]
+@pytest.mark.parametrize(
+    ("best", "purged", "wish", "stands"),
+    [
+        (stored(), False, PLAIN, True),
+        (None, False, PLAIN, False),
+        (stored(), True, PLAIN, False),
+        (stored(sie_ms=0), False, PLAIN, False),
+        (stored(received_ms=NOW - 70_000), False, PLAIN, False),
+        (stored(), False, Wish(reads=True, no_cache=True), False),
+    ],
+    ids=["for so long", "nothing stored", "purged", "not allowed", "too old", "not wished"],
+)
+@pytest.mark.parametrize("failure", list(Failure))
+def test_what_is_stored_stands_in_for_an_upstream_that_fails(best, purged, wish, stands, failure):
+    """As long as the answer said, and never after it was purged."""
+    assert stands_in(best, asked(wish), caches_of(purged=purged), failure) is stands
 
 
-@pytest.mark.parametrize("outcome", [Ended.ABANDONED, Ended.FAILING, GatewayError(Reason.UPSTREAM_RESET)])
-async def test_what_brought_nothing_lets_others_lead_at_once(outcome):
-    caches = Caches()
-    one = leading(caches)
-    await one.look(bool)
-    one.landed(outcome)
-    one.ends()
-    await caches.done()
-    assert caches.told == ["release"]
-
-
-async def test_where_another_worker_leads_nothing_is_released():
-    caches = Caches(grants=False)
-    one = leading(caches)
-    await one.look(bool)
-    assert one.elsewhere
-    one.ends()
-    await caches.done()
-    assert caches.told == []
-
-
-@pytest.mark.parametrize("grants", [None, False])
-async def test_what_was_fetched_without_the_lease_is_shared_all_the_same(grants):
-    """Nobody could tell who leads, or its holder took too long."""
-    caches = Caches(grants=grants)
-    one = leading(caches)
-    await one.look(bool)
-    one.landed(ANSWER)
-    one.ends()
-    await caches.done()
-    assert caches.told == [("share", ANSWER)]
-
-
-async def test_followers_hear_the_first_word():
-    caches = Caches()
-    one = leading(caches)
-    flight = caches.flights.find(b"key")
-    waiting = asyncio.create_task(flight.wait(5))
-    await asyncio.sleep(0)
-    one.landed(ANSWER)
-    one.landed(Ended.ABANDONED)
-    assert await waiting is ANSWER
-
-
-@pytest.mark.parametrize(("outcome", "told"), [(ANSWER, ("share", ANSWER)), (Ended.UNCACHEABLE, "mark")])
-async def test_others_hear_at_once_and_not_when_its_client_has_read_all(outcome, told):
-    caches = Caches()
-    one = leading(caches)
-    await one.look(bool)
-    one.landed(outcome)
-    await caches.done()
-    assert caches.told == [told, "release"]
-    one.ends()
-    await caches.done()
-    assert caches.told == [told, "release"]
+def test_what_is_kept_is_waited_for_again():
+    """It was marked as one whose answers cannot be stored: the next miss leads for all."""
+    caches = caches_of()
+    caches.flights.mark(b"key", 0)
+    one = stored()
+    keep(asked(), caches, one, NOW)
+    assert not caches.flights.is_marked(b"key", 0)
+    assert caches.memory.get(b"key").variants == [one]

