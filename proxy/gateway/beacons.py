@@ -23,8 +23,8 @@ from proxy.policy.model import AuthMode
 from proxy.policy.sentry import Sentry, Tunnel, Vitals, Watching
 from proxy.policy.target import matched_path
 from proxy.sentry.envelope import EnvelopeError, read_header, tagged
+from proxy.sentry.waiting import Kind
 from proxy.sentry.witness import Witness
-from proxy.spooling.spool import Kind
 from proxy.telemetry.metrics import LAYOUT_SHIFT, SENTRY_TUNNEL, WEB_VITALS
 
 TUNNEL: Final = OWN_PREFIX + "sentry"

@@ -18,8 +18,8 @@ from proxy.sentry.envelope import envelope
 from proxy.sentry.event import About
 from proxy.sentry.private import query_names
 from proxy.sentry.transaction import transaction
+from proxy.sentry.waiting import Kind
 from proxy.sentry.witness import Witness
-from proxy.spooling.spool import Kind
 from proxy.telemetry.metrics import SENTRY_TRACES, Metrics
 from proxy.tracing.trace import Tracer
 

@@ -5,34 +5,29 @@ good is counted and let go. A restart changes nothing of that.
 """
 
 import asyncio
-import contextlib
-import fcntl
 import logging
-import os
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError, ClientSession
 from sentry_sdk.consts import EndpointType
 from sentry_sdk.utils import Dsn
 
 from proxy.policy.sentry import Sentry
-from proxy.spooling.spool import Kind, Spool, Waiting
+from proxy.sentry.waiting import Kind, spool_in
+from proxy.spooling.rounds import AT_ONCE, Rounds
+from proxy.spooling.spool import Waiting
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Family, Metrics
 
 log = logging.getLogger("sluicegate.sentry")
 
-POLL_S: Final = 0.25
 ANSWER_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.5
 LAST_PAUSE_S: Final = 15.0
 MOST_PAUSE_S: Final = 3600.0  # that Sentry may ask for
-AT_ONCE: Final = 8
-LAST_ROUND_S: Final = 2.0  # for what is still there when the gateway ends
 _CLIENT: Final = "sluicegate"
-_LOCK: Final = "lock"
 _FAMILIES: Final[dict[Kind, Family]] = {
     Kind.ERROR: SENTRY_EVENTS,
     Kind.TRACE: SENTRY_TRACES,
@@ -70,7 +65,8 @@ class Courier:
     """Follows policies; without a project it leaves everything where it is."""
 
     def __init__(self, data_dir: str, metrics: Metrics) -> None:
-        self._spool = Spool(data_dir)
+        self._spool = spool_in(data_dir)
+        self._rounds = Rounds(self._spool, lambda: self._project is not None, self.round, ANSWER_S)
         self._metrics = metrics
         self._project: Project | None = None
         self._until: dict[Kind | None, float] = {}  # when each kind, or all (None), may be tried again
@@ -80,57 +76,9 @@ class Courier:
     def follow(self, sentry: Sentry | None) -> None:
         self._project = Project.of(sentry.dsn) if sentry is not None else None
 
-    @contextlib.asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    def working(self) -> AbstractAsyncContextManager[None]:
         """While this lasts; at its end it tries once more, for a moment."""
-        ending = asyncio.Event()
-        task = asyncio.create_task(self._work(ending), name="sentry courier")
-        try:
-            yield
-        finally:
-            ending.set()
-            _, late = await asyncio.wait({task}, timeout=LAST_ROUND_S)
-            if late:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-    async def _work(self, ending: asyncio.Event) -> None:
-        lock: int | None = None
-        connector = TCPConnector(limit=AT_ONCE)
-        async with ClientSession(timeout=ClientTimeout(total=ANSWER_S), connector=connector) as session:
-            try:
-                last = False
-                while not last:
-                    last = ending.is_set()
-                    lock = lock if lock is not None else await asyncio.to_thread(self._lock)
-                    if lock is not None:
-                        await self._round_or_report(session)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_S):
-                            await ending.wait()
-            finally:
-                if lock is not None:
-                    os.close(lock)
-
-    async def _round_or_report(self, session: ClientSession) -> None:
-        try:
-            await self.round(session)
-        except OSError as error:
-            log.warning("the spool for Sentry cannot be read", extra={"fields": {"error": error.strerror}})
-
-    def _lock(self) -> int | None:
-        """None: another gateway on this folder sends. Nothing is locked before there is something to send."""
-        if self._project is None or not self._spool.folder.is_dir():
-            return None
-        fd = os.open(self._spool.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        self._spool.sweep()
-        return fd
+        return self._rounds.working()
 
     async def round(self, session: ClientSession) -> None:
         """Bounds what waits, and sends what may go now. Raises: OSError."""
@@ -147,7 +95,7 @@ class Courier:
         now_s = _now_s()
         return now_s >= self._until.get(None, 0.0) and now_s >= self._until.get(kind, 0.0)
 
-    async def _take(self, session: ClientSession, project: Project, one: Waiting) -> None:
+    async def _take(self, session: ClientSession, project: Project, one: Waiting[Kind]) -> None:
         """The whole file, or as much of it as Sentry takes now."""
         envelopes = await asyncio.to_thread(self._spool.read, one.name) or []
         done = self._done.get(one.name, 0)

@@ -7,8 +7,6 @@ more of it (the handler: the request) puts an ``About`` into the record.
 
 import contextlib
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -19,21 +17,15 @@ from proxy.sentry.envelope import envelope
 from proxy.sentry.event import NOWHERE, About, Event, fingerprint, of_exception, of_message, of_upstream
 from proxy.sentry.private import known_words, plain, sealed
 from proxy.sentry.quota import Quota
-from proxy.spooling.spool import Kind, Spool
+from proxy.sentry.waiting import Kind, spool_in
+from proxy.spooling.writer import CLOSE_S, Writer
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Metrics
 
 log = logging.getLogger("sluicegate.sentry")
 
 ABOUT: Final = "about"  # in a record: of what request it speaks
 REPORT: Final = "report"  # in a record without an exception: it is told all the same
-MOST_QUEUED: Final = 4_096  # files that wait for the disk
-MOST_QUEUED_BYTES: Final = 32 << 20  # of those whose size is known before they are made
-TRIM_S: Final = 1.0
-TRIM_BYTES: Final = 8 << 20
-CLOSE_S: Final = 2.0
 _CONSTANT: Final = ("sluicegate", "asyncio")  # loggers whose first line holds words of code alone
-
-Item = tuple[Kind, Callable[[], Sequence[bytes]], int]
 
 
 class Witness:
@@ -44,22 +36,16 @@ class Witness:
         self._metrics = metrics
         self._quota = Quota()
         self._sentry: Sentry | None = None
-        self._spool: Spool | None = None
         self._version = ""
-        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._writer: Writer[Kind] = Writer("sentry", self._lost, _cannot_write)
         self._listener = Listener(self)
-        self._trimmed_s = 0.0
-        self._untrimmed_bytes = 0
-        self._queued_bytes = 0  # ever; written by the loop alone
-        self._written_bytes = 0  # ever; written by the thread alone
         self._dropped: dict[Kind, int] = {}  # slots, bound before the thread counts in them
 
     def follow(self, policy: Policy) -> None:
         """From now on by this policy."""
         self._sentry = policy.watching.sentry
         self._version = policy.version
-        self._spool = Spool(policy.data_dir)
+        self._writer.spool = spool_in(policy.data_dir)
         root = logging.getLogger()
         root.removeHandler(self._listener)
         if self._sentry is not None:
@@ -102,14 +88,7 @@ class Witness:
 
         False: the disk is too far behind.
         """
-        if self._queue.qsize() >= MOST_QUEUED or self._queued_bytes - self._written_bytes > MOST_QUEUED_BYTES:
-            return False
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="sentry", daemon=True)
-            self._thread.start()
-        self._queued_bytes += size
-        self._queue.put((kind, envelopes, size))
-        return True
+        return self._writer.put(kind, envelopes, size)
 
     def _tell(self, event: Event) -> None:
         untold = self._quota.take(fingerprint(event), _now_ms())
@@ -128,36 +107,17 @@ class Witness:
         event["tags"] = {"process": self._process, "policy": self._version, **event["tags"]}
         return sealed(event)
 
-    # --- in the thread ---
-
-    def _write(self) -> None:
-        failed = False
-        while (item := self._queue.get()) is not None:
-            kind, envelopes, size = item
-            spool = self._spool
-            assert spool is not None
-            try:
-                spool.write(kind, envelopes())
-                self._untrimmed_bytes += size
-                if time.monotonic() - self._trimmed_s > TRIM_S or self._untrimmed_bytes > TRIM_BYTES:
-                    self._trimmed_s, self._untrimmed_bytes = time.monotonic(), 0
-                    for dropped, count in spool.trim().items():
-                        self._metrics.values[self._dropped[dropped]] += count
-                failed = False
-            except OSError as error:  # a full disk must not cost more than what is reported
-                if not failed:
-                    log.error("what Sentry should hear cannot be kept", extra={"fields": {"error": error.strerror}})
-                failed = True
-            finally:
-                self._written_bytes += size
+    def _lost(self, kind: Kind, count: int) -> None:
+        self._metrics.values[self._dropped[kind]] += count
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Writes what is queued, and waits for that."""
         logging.getLogger().removeHandler(self._listener)
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(timeout_s)
-            self._thread = None
+        self._writer.close(timeout_s)
+
+
+def _cannot_write(error: OSError) -> None:
+    log.error("what Sentry should hear cannot be kept", extra={"fields": {"error": error.strerror}})
 
 
 class Listener(logging.Handler):

@@ -1,58 +1,48 @@
-"""What waits for Sentry, as files in ``data_dir``: written by every process of the gateway, sent by its parent.
+"""What waits for somebody outside, as files in a folder: written by every process of the gateway, sent by its parent.
 
 A file holds envelopes, each after its length. It gets its name when it is whole, so that whoever reads it meets no half
 of one; the name says of which kind it is and when it was written. Each kind has its own bound, beyond which the oldest
-go: traces and browsers never take an error's room. All of this blocks: it is called from threads.
+go: none takes another's room. All of this blocks: it is called from threads.
 """
 
 import itertools
 import os
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-FOLDER: Final = "sentry"
 _LENGTH: Final = struct.Struct("<I")
 _HALF: Final = "."  # before the name of a file that is not whole yet
 STALE_S: Final = 60.0  # half a file of a process that died
 
-
-class Kind(StrEnum):
-    """Also the order in which they are sent."""
-
-    ERROR = "error"
-    BROWSER = "browser"
-    TRACE = "trace"
-
-
-# By kind: files and bytes that may wait.
-BOUNDS: Final[dict[Kind, tuple[int, int]]] = {
-    Kind.ERROR: (10_000, 32 << 20),
-    Kind.BROWSER: (2_000, 64 << 20),
-    Kind.TRACE: (2_000, 32 << 20),
-}
+K = TypeVar("K", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Generic[K]):
     name: str
-    kind: Kind
+    kind: K
     size: int
 
 
-class Spool:
-    """One folder, seen from one process."""
+class Spool(Generic[K]):
+    """One folder, seen from one process.
 
-    def __init__(self, data_dir: str, bounds: dict[Kind, tuple[int, int]] | None = None) -> None:
-        self.folder = Path(data_dir) / FOLDER
-        self._bounds = bounds or BOUNDS
+    ``bounds``: files and bytes that may wait, by kind, in the order in which kinds are sent.
+    """
+
+    def __init__(self, folder: Path, bounds: Mapping[K, tuple[int, int]]) -> None:
+        self.folder = folder
+        self._bounds = bounds
+        self._kinds = {kind.value: kind for kind in bounds}
+        self._order = {kind: at for at, kind in enumerate(bounds)}
         self._numbers = itertools.count()
 
-    def write(self, kind: Kind, envelopes: Iterable[bytes]) -> None:
+    def write(self, kind: K, envelopes: Iterable[bytes]) -> None:
         """Raises: OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{kind}-{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
@@ -63,25 +53,25 @@ class Spool:
             file.write(data)
         half.rename(self.folder / name)
 
-    def waiting(self) -> list[Waiting]:
-        """Oldest first, errors before all else."""
+    def waiting(self) -> list[Waiting[K]]:
+        """Oldest first, by the order of their kinds."""
         found = []
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
-                    kind = entry.name.partition("-")[0]
-                    if kind in _KINDS:
+                    kind = self._kinds.get(entry.name.partition("-")[0])
+                    if kind is not None:
                         size = _size(entry)
                         if size is not None:
-                            found.append(Waiting(entry.name, Kind(kind), size))
+                            found.append(Waiting(entry.name, kind, size))
         except FileNotFoundError:
             return []
-        return sorted(found, key=lambda one: (_ORDER[one.kind], one.name))
+        return sorted(found, key=lambda one: (self._order[one.kind], one.name))
 
-    def trim(self) -> dict[Kind, int]:
+    def trim(self) -> dict[K, int]:
         """Lets the oldest go where there are too many; how many envelopes that were, by kind."""
-        dropped = dict.fromkeys(Kind, 0)
-        kept = {kind: [0, 0] for kind in Kind}
+        dropped = dict.fromkeys(self._bounds, 0)
+        kept = {kind: [0, 0] for kind in self._bounds}
         for one in reversed(self.waiting()):
             files, size = self._bounds[one.kind]
             count = kept[one.kind]
@@ -121,10 +111,6 @@ class Spool:
 
     def remove(self, name: str) -> None:
         (self.folder / name).unlink(missing_ok=True)
-
-
-_KINDS: Final = frozenset(kind.value for kind in Kind)
-_ORDER: Final = {kind: at for at, kind in enumerate(Kind)}
 
 
 def _size(entry: "os.DirEntry[str]") -> int | None:

@@ -11,8 +11,8 @@ from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.gateway.watch import Watch, about
 from proxy.policy.sentry import Reported
+from proxy.sentry.waiting import spool_in
 from proxy.sentry.witness import Witness
-from proxy.spooling.spool import Spool
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles
 from tests.gateway.conftest import exchange_of
@@ -31,7 +31,7 @@ class Stand:
         metrics = Metrics(Sheet(SheetFiles.make()))
         self.watch = Watch(Witness("worker", metrics), metrics)
         self.watch.follow(self.policy)
-        self.spool = Spool(str(folder))
+        self.spool = spool_in(str(folder))
 
     def exchange(self, request: bytes = b"GET /a?token=hunter2 HTTP/1.1\r\nHost: h\r\n\r\n") -> Exchange:
         exchange = exchange_of(request)

@@ -11,7 +11,8 @@ from aiohttp import ClientSession
 from proxy.policy.sentry import Sentry
 from proxy.sentry.courier import Courier, Project
 from proxy.sentry.envelope import envelope
-from proxy.spooling.spool import Kind, Spool
+from proxy.sentry.waiting import Kind, spool_in
+from proxy.spooling.spool import Spool
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.e2e.gateway import reached
@@ -21,7 +22,7 @@ from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver, receivin
 @dataclass
 class Stand:
     receiver: Receiver
-    spool: Spool
+    spool: Spool[Kind]
     courier: Courier
     files: SheetFiles
 
@@ -44,7 +45,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         files = SheetFiles.make()
         courier = Courier(str(tmp_path), Metrics(Sheet(files)))
         courier.follow(Sentry(receiver.dsn, "test", "1", 0.0, frozenset()))
-        yield Stand(receiver, Spool(str(tmp_path)), courier, files)
+        yield Stand(receiver, spool_in(str(tmp_path)), courier, files)
 
 
 async def test_all_of_it_gets_there_errors_first(stand: Stand) -> None:
@@ -113,7 +114,7 @@ async def test_sentry_may_ask_to_wait_with_all(stand: Stand) -> None:
 
 
 async def test_too_much_of_it_loses_the_oldest_and_counts_them(stand: Stand, tmp_path: Path) -> None:
-    stand.courier._spool = Spool(str(tmp_path), dict.fromkeys(Kind, (2, 10**6)))
+    stand.courier._spool._bounds = dict.fromkeys(Kind, (2, 10**6))
     for one in "abcd":
         await stand.write(Kind.ERROR, one)
     async with ClientSession() as session:

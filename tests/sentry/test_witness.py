@@ -10,8 +10,8 @@ import pytest
 from proxy.policy.compiler import compile_text
 from proxy.policy.model import Policy
 from proxy.sentry.event import About
+from proxy.sentry.waiting import Kind, spool_in
 from proxy.sentry.witness import ABOUT, REPORT, Witness
-from proxy.spooling.spool import Kind, Spool
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.sentry.sentry_receiver import Item, parsed
@@ -37,7 +37,7 @@ class Heard:
         self.witness = Witness("worker", self.metrics)
         self.policy = policy_of(folder, dsn)
         self.witness.follow(self.policy)
-        self.spool = Spool(str(folder))
+        self.spool = spool_in(str(folder))
 
     def items(self) -> list[Item]:
         """All that was written, once the witness has closed."""

@@ -1,13 +1,23 @@
 """What is written is there, whole, in order and bounded."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 
-from proxy.spooling.spool import STALE_S, Kind, Spool
+from proxy.spooling.spool import STALE_S, Spool
 
 
-def test_what_is_written_is_read_again_errors_first_and_oldest_first(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path))
+class Kind(StrEnum):
+    ERROR = "error"
+    BROWSER = "browser"
+    TRACE = "trace"
+
+
+WIDE = dict.fromkeys(Kind, (100, 1 << 20))
+
+
+def test_what_is_written_is_read_again_in_the_order_of_kinds_and_oldest_first(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "kept", WIDE)
     assert spool.waiting() == []
     spool.write(Kind.TRACE, [b"t1", b"t2\n"])
     spool.write(Kind.ERROR, [b"e1"])
@@ -22,14 +32,14 @@ def test_what_is_written_is_read_again_errors_first_and_oldest_first(tmp_path: P
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path))
+    spool = Spool(tmp_path / "kept", WIDE)
     spool.write(Kind.ERROR, [b"x"])
     (file,) = spool.folder.iterdir()
     assert (spool.folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
 def test_beyond_its_bound_the_oldest_of_a_kind_go_and_are_counted(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path), {Kind.ERROR: (3, 1000), Kind.TRACE: (9, 30), Kind.BROWSER: (9, 30)})
+    spool = Spool(tmp_path / "kept", {Kind.ERROR: (3, 1000), Kind.BROWSER: (9, 30), Kind.TRACE: (9, 30)})
     for number in range(5):
         spool.write(Kind.ERROR, [b"e%d" % number])
         spool.write(Kind.TRACE, [b"0123456", b"7"])
@@ -38,7 +48,7 @@ def test_beyond_its_bound_the_oldest_of_a_kind_go_and_are_counted(tmp_path: Path
 
 
 def test_half_a_file_is_never_read(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path))
+    spool = Spool(tmp_path / "kept", WIDE)
     spool.write(Kind.ERROR, [b"whole", b"cut off"])
     (file,) = spool.folder.iterdir()
     file.write_bytes(file.read_bytes()[:-3])
