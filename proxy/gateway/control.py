@@ -93,6 +93,29 @@ class IsolationViolated:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that failed, as the dashboard shows it."""
+
+    at_ms: int  # epoch
+    request_id: str
+    method: str
+    path: str  # without its query
+    route: str
+    status: int
+    reason: str  # "": the app's own answer
+    tenant: str | None
+    upstream: str  # its address; "" where none was asked
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Worker to parent: some of what failed of late."""
+
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """Background process to parent: the ledger can be used, and budgets are open."""
 
@@ -122,6 +145,7 @@ Message = (
     | LedgerHas
     | BudgetRefused
     | IsolationViolated
+    | Failed
     | Opened
     | Ready
     | Applied

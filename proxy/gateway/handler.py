@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 from itertools import count
-from time import monotonic
+from time import monotonic, time
 
 from proxy.cache.answers import for_downstream
 from proxy.core.clock import Clock
@@ -26,6 +26,7 @@ from proxy.gateway.calls import Calls
 from proxy.gateway.connection import Connection
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange, Outcome
+from proxy.gateway.failures import Failures
 from proxy.gateway.forward import check_length, send
 from proxy.gateway.ownusage import OWN_FIELDS, OWN_PREFIX, own_answer
 from proxy.gateway.problem import CONTENT_TYPE, problem_body, reason_phrase, retry_fields
@@ -55,6 +56,7 @@ class Handler:
         self._shared = Shared(start, metrics, clock)
         self._metrics = metrics
         self._reporter = Reporter(metrics, lines)
+        self.failures = Failures()
         self.watch = Watch(witness or Witness("worker", metrics), metrics)
         self._id_prefix = secrets.token_hex(6)
         self._ids = count()
@@ -115,6 +117,8 @@ class Handler:
             if exchange.status == 0:
                 exchange.status = 499
             self._reporter.end(exchange, runtime.policy, monotonic())
+            if exchange.status >= 500 or exchange.reason is not None:
+                self.failures.ended(exchange, round(time() * 1000), monotonic() - exchange.started_s)
             if tracer is not None:
                 self.watch.ended(exchange, runtime.policy)
         if exchange.recallable is not None and runtime is self.runtime:

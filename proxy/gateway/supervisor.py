@@ -22,6 +22,7 @@ from proxy.gateway.control import (
     Apply,
     AskLedger,
     BudgetRefused,
+    Failed,
     Granted,
     IsolationViolated,
     LedgerHas,
@@ -29,6 +30,7 @@ from proxy.gateway.control import (
     Opened,
     Start,
 )
+from proxy.gateway.failures import RecentFailures
 from proxy.gateway.meterstore import meters_redis, warn_of_settings
 from proxy.gateway.redismemory import stores_of, watch_memory
 from proxy.gateway.sockets import bind
@@ -94,6 +96,8 @@ class Supervisor:
         self.exposition.attach(SheetReader(files))
         self.metrics.set(RELOAD_OK, 1)
         self.metrics.set(BUILD_INFO, 1, __version__)
+        self.failures = RecentFailures()
+        self.problems: tuple[str, ...] = ()  # of the last reload; none: it is in force
         self._witness = Witness("parent", self.metrics)
         self._courier = Courier(loaded.policy.data_dir, self.metrics)
         self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
@@ -220,6 +224,9 @@ class Supervisor:
             case Opened():
                 self._opened.set()
                 return
+            case Failed(failures):
+                self.failures.add(failures)
+                return
             case Granted(granted):
                 self._granted = granted
                 saying = self._workers.tell(message)
@@ -314,12 +321,14 @@ class Supervisor:
             if loaded.policy.version != self._file_policy.version:
                 self._file_policy = loaded.policy
                 await self._apply()
+            self.problems = ()
             self.metrics.inc(RELOADS, "applied")
             self.metrics.set(RELOAD_OK, 1)
             log.info("policy in force", extra={"fields": {"policy": self.policy.version}})
             return True
 
     def _rejected(self, problems: list[str]) -> bool:
+        self.problems = tuple(problems)
         self.metrics.inc(RELOADS, "rejected")
         self.metrics.set(RELOAD_OK, 0)
         for problem in problems:

@@ -59,6 +59,7 @@ class Worker:
         lines = LineWriter(sys.stdout.fileno(), loop, lambda count: metrics.inc(LOG_DROPPED, by=count))
         handler = Handler(start, metrics, lines, SystemClock(), self.witness)
         handler.calls.link.open(self._say)
+        handler.failures.open(self._say)
         await handler.open(start.policy)
         lag = asyncio.create_task(tell_lag(metrics), name="loop lag")
         open_slot = metrics.slot(CONNECTIONS)
