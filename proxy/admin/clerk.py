@@ -1,5 +1,5 @@
-"""Answers one question about a policy's money and ends. Run as ``-m proxy.admin.clerk``: an ``Errand`` comes on
-standard input, its answer goes to standard output.
+"""Answers questions about a policy's money, one after the other, until nobody can ask any more. Run as
+``-m proxy.admin.clerk``: an ``Errand`` comes on standard input, its answer goes to standard output, its length first.
 """
 
 import asyncio
@@ -7,12 +7,13 @@ import json
 import pickle
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from io import BufferedReader
 from typing import Any, Final
 
 import orjson
 
 from proxy.admin import desk, shapes
-from proxy.admin.errands import About, Answer, Errand
+from proxy.admin.errands import LENGTH, About, Answer, Errand
 from proxy.admin.granting import Asked
 from proxy.admin.moments import back_ms
 from proxy.admin.stores import Unanswered
@@ -79,8 +80,13 @@ _ANSWERS: Final[dict[About, Callable[[Policy, Mapping[str, str], int], Awaitable
 
 
 def main() -> None:
-    errand: Errand = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent
-    json.dump(asyncio.run(answer(errand, SystemClock().now_ms())), sys.stdout)
+    asked = sys.stdin.buffer
+    assert isinstance(asked, BufferedReader)
+    while asked.peek(1):  # nothing: whoever asked has gone
+        errand: Errand = pickle.load(asked)  # noqa: S301 - from our own parent
+        said = json.dumps(asyncio.run(answer(errand, SystemClock().now_ms()))).encode()
+        sys.stdout.buffer.write(LENGTH.pack(len(said)) + said)
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

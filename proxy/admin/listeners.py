@@ -135,11 +135,12 @@ async def listeners(
             host, port = await stack.enter_async_context(_serving("metrics", policy.metrics, readings))
             on_bound("metrics", host, port)
         if policy.admin is not None:
-            guard = Guard(policy.admin.token)
+            guard, errands = Guard(policy.admin.token), Errands()
+            stack.push_async_callback(errands.close)
             routes = [
                 *readings,
                 *Controls(gateway, guard).routes(),
-                *Accounts(gateway, guard, Errands()).routes(),
+                *Accounts(gateway, guard, errands).routes(),
                 *CacheControls(gateway, guard, SystemClock()).routes(),
             ]
             host, port = await stack.enter_async_context(_serving("admin", policy.admin.address, routes))
