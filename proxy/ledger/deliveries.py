@@ -6,9 +6,9 @@ same one in normal running, and one that dies holds nothing up for long.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import case, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.ledger.database import Database
@@ -47,6 +47,16 @@ class Delivery:
     payload: str
     attempts: int
     created_ms: int
+
+
+class Told(NamedTuple):
+    """An alert and how many of its posts were delivered or still wait; the others were given up."""
+
+    payload: str
+    fired_ms: int
+    posts: int
+    delivered: int
+    waiting: int
 
 
 class Known(Protocol):
@@ -116,6 +126,16 @@ class Deliveries:
         async with self._database.reading() as connection:
             rows = await connection.execute(query.group_by(deliveries.c.channel))
             return {row.channel: row.created_ms for row in rows}
+
+    async def recent(self, count: int) -> list[Told]:
+        """The newest alerts, latest first: each once, whoever is told."""
+        created = func.max(deliveries.c.created_at, type_=deliveries.c.created_at.type).label("created_ms")
+        waiting = func.sum(case((deliveries.c.next_at.is_not(None), 1), else_=0))
+        sent = func.sum(case((deliveries.c.delivered_at.is_not(None), 1), else_=0))
+        query = select(func.min(deliveries.c.payload), created, func.count(), sent, waiting)
+        query = query.group_by(deliveries.c.id).order_by(created.desc(), deliveries.c.id).limit(count)
+        async with self._database.reading() as connection:
+            return [Told(*row) for row in await connection.execute(query)]
 
     async def _post(self, connection: AsyncConnection, firing: Firing, now_ms: int) -> None:
         rows = [

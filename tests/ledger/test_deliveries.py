@@ -101,3 +101,19 @@ async def test_what_failed_is_due_when_it_was_said(ledger: Database) -> None:
     assert await queue.due("ops", NOW_MS + 10**9, 9, LEASE_MS) == []
     assert await queue.oldest() == {}
     assert [(row.last_error, row.delivered_at) for row in await rows(ledger)] == [("HTTP 404", None)]
+
+
+async def test_recent_alerts_are_told_once_each_with_what_came_of_their_posts(ledger: Database) -> None:
+    """For whoever looks at the dashboard: latest first, and no recipient's address."""
+    deliveries = Deliveries(ledger)
+    await deliveries.fire([a_firing("early", payload='{"n":1}')], NOW_MS)
+    await deliveries.fire(
+        [a_firing("late", period="2026-12", posts=(("ops", ""), ("mail", "a@b.example")))], NOW_MS + 9
+    )
+    (first,) = await deliveries.due("mail", NOW_MS + 9, 1, 1000)
+    await deliveries.delivered(first, NOW_MS + 10)
+    assert await deliveries.recent(5) == [
+        ('{"type":"cost_alert"}', NOW_MS + 9, 2, 1, 1),
+        ('{"n":1}', NOW_MS, 1, 0, 1),
+    ]
+    assert len(await deliveries.recent(1)) == 1
