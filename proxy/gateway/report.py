@@ -100,6 +100,8 @@ class Reporter:
         if histogram is None:
             histogram = self._durations[route_name] = self._metrics.histogram(DURATION, route_name)
         histogram.observe(elapsed_s)
+        if exchange.trace is not None:
+            histogram.exemplify(elapsed_s, exchange.trace.trace_id, time.time())
         if exchange.redis_s:
             self._redis.observe(exchange.redis_s)
         if exchange.upstream_s and route is not None:
@@ -107,6 +109,8 @@ class Reporter:
             if upstream is None:
                 upstream = self._upstreams[route.upstream] = self._metrics.histogram(UPSTREAM_DURATION, route.upstream)
             upstream.observe(exchange.upstream_s)
+            if exchange.trace is not None:
+                upstream.exemplify(exchange.upstream_s, exchange.trace.trace_id, time.time())
             if exchange.attempt.retried:
                 self._metrics.inc(UPSTREAM_RETRIES, route.upstream)
         if exchange.cache is not None:

@@ -1,30 +1,39 @@
 """Sums the workers' sheets into what Prometheus scrapes. Lives in the parent."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as TracedSample
+from prometheus_client.samples import Sample
 
-from proxy.telemetry.metrics import FAMILIES, SUM, Family, Kind
+from proxy.telemetry.exemplar import Exemplar
+from proxy.telemetry.metrics import FAMILIES, SUM, Kind
+from proxy.telemetry.points import Told, bucket_labels, told
 from proxy.telemetry.sheet import SeriesKey, SheetReader
 
+_Bucket = tuple[str, float] | tuple[str, float, TracedSample]
+
+OPENMETRICS: Final = "application/openmetrics-text"
 _COUNTS_OUTLIVE = frozenset(
     name for family in FAMILIES if family.kind is not Kind.GAUGE for name in (family.name, family.name + SUM)
 )
+_HAVE_EXEMPLARS = frozenset(family.name for family in FAMILIES if family.exemplars)
 
 
-class Exposition(Collector):
-    """All sheets of the gateway; what dead workers counted is kept."""
+class Exposition:
+    """All sheets of the gateway; what dead workers counted is kept. All counts began with it, at ``began_s``."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.time) -> None:
         self._keys = itertools.count()
         self._live: dict[int, SheetReader] = {}
         self._retired: dict[SeriesKey, float] = {}
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self._retired_exemplars: dict[SeriesKey, Exemplar] = {}
+        self.began_s = now_s()
 
     def attach(self, reader: SheetReader) -> int:
         """From now on it is summed; the number is what it is retired by."""
@@ -38,6 +47,7 @@ class Exposition(Collector):
         for series, value in reader.series():
             if series[0] in _COUNTS_OUTLIVE:
                 self._retired[series] = self._retired.get(series, 0.0) + value
+        _keep_newest(self._retired_exemplars, reader)
         reader.close()
 
     def totals(self) -> dict[SeriesKey, float]:
@@ -47,49 +57,75 @@ class Exposition(Collector):
                 totals[series] = totals.get(series, 0.0) + value
         return totals
 
+    def exemplars(self) -> dict[SeriesKey, Exemplar]:
+        """Of each bucket the newest."""
+        newest = dict(self._retired_exemplars)
+        for reader in self._live.values():
+            _keep_newest(newest, reader)
+        return newest
+
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The body and its Content-Type, in the format that ``accept`` asks for."""
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        if content_type.startswith(OPENMETRICS):
+            return encode(_Scraped(told(self.totals(), self.exemplars()), self.began_s)), content_type
+        return encode(_Scraped(told(self.totals(), {}), None)), content_type
+
+
+def _keep_newest(newest: dict[SeriesKey, Exemplar], reader: SheetReader) -> None:
+    for series, exemplar in reader.exemplars(_HAVE_EXEMPLARS):
+        before = newest.get(series)
+        if before is None or before.at_s <= exemplar.at_s:
+            newest[series] = exemplar
+
+
+class _Scraped(Collector):
+    """For one scrape. ``created_s``: since when counts count, where the format has a place for that."""
+
+    def __init__(self, metrics: Iterable[Told], created_s: float | None) -> None:
+        self._metrics = metrics
+        self._created_s = created_s
 
     def collect(self) -> Iterator[Metric]:
-        by_name: dict[str, dict[tuple[str, ...], float]] = {}
-        for (name, labels), value in self.totals().items():
-            by_name.setdefault(name, {})[labels] = value
-        for family in FAMILIES:
-            yield _METRICS[family.kind](family, by_name)
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
+        for one in self._metrics:
+            yield _METRICS[one.family.kind](one, self._created_s)
 
 
-Samples = dict[str, dict[tuple[str, ...], float]]
-
-
-def _counter(family: Family, samples: Samples) -> Metric:
-    metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, value in sorted(samples.get(family.name, {}).items()):
-        metric.add_metric(labels, value)
+def _counter(one: Told, created_s: float | None) -> Metric:
+    metric = CounterMetricFamily(one.family.name, one.family.help, labels=one.family.labels)
+    for number in one.numbers:
+        metric.add_metric(number.labels, number.value, created=created_s)
     return metric
 
 
-def _gauge(family: Family, samples: Samples) -> Metric:
-    metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, value in sorted(samples.get(family.name, {}).items()):
-        metric.add_metric(labels, value)
+def _gauge(one: Told, _: float | None) -> Metric:
+    metric = GaugeMetricFamily(one.family.name, one.family.help, labels=one.family.labels)
+    for number in one.numbers:
+        metric.add_metric(number.labels, number.value)
     return metric
 
 
-def _histogram(family: Family, samples: Samples) -> Metric:
+def _histogram(one: Told, created_s: float | None) -> Metric:
+    family = one.family
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-    counts = samples.get(family.name, {})
-    for labels, total in sorted(samples.get(family.name + SUM, {}).items()):
-        running, buckets = 0.0, []
-        for bound in (*family.buckets, float("inf")):
-            running += counts.get((*labels, repr(bound)), 0.0)
-            buckets.append(("+Inf" if bound == float("inf") else repr(bound), running))
-        metric.add_metric(labels, buckets, total)
+    bounds = ["+Inf" if label == "inf" else label for label in bucket_labels(family)]
+    for each in one.distributions:
+        accumulated = itertools.accumulate(each.counts)
+        buckets = [
+            _bucket(bound, count, exemplar)
+            for bound, count, exemplar in zip(bounds, accumulated, each.exemplars, strict=True)
+        ]
+        metric.add_metric(each.labels, buckets, each.total)
+        if created_s is not None:
+            labels = dict(zip(family.labels, each.labels, strict=True))
+            metric.samples.append(Sample(f"{family.name}_created", labels, created_s))
     return metric
 
 
-_METRICS = {Kind.COUNTER: _counter, Kind.GAUGE: _gauge, Kind.HISTOGRAM: _histogram}
+def _bucket(bound: str, count: float, exemplar: Exemplar | None) -> _Bucket:
+    if exemplar is None:
+        return bound, count
+    return bound, count, TracedSample({"trace_id": exemplar.trace_id}, exemplar.value, exemplar.at_s)
+
+
+_METRICS: Final = {Kind.COUNTER: _counter, Kind.GAUGE: _gauge, Kind.HISTOGRAM: _histogram}

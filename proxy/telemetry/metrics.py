@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from proxy.telemetry.exemplar import Exemplar
 from proxy.telemetry.sheet import Sheet
 
 
@@ -24,13 +25,17 @@ SHIFT: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric. A gauge is summed over workers, and ends with its worker; counts outlive theirs."""
+    """One metric. A gauge is summed over workers, and ends with its worker; counts outlive theirs.
+
+    ``exemplars``: buckets have the newest traced request that fell into them.
+    """
 
     name: str  # as exposed, without _total
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    exemplars: bool = False
 
 
 _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
@@ -49,6 +54,7 @@ DURATION: Final = Family(
     "From the parsed header section to the last byte written.",
     ("route",),
     LATENCY_S,
+    exemplars=True,
 )
 IN_FLIGHT: Final = Family("sluicegate_requests_in_flight", _GAUGE, "Requests being answered.")
 CONNECTIONS: Final = Family("sluicegate_client_connections", _GAUGE, "Open connections of clients.")
@@ -101,6 +107,7 @@ UPSTREAM_DURATION: Final = Family(
     "From sending the request to the upstream's header section.",
     ("upstream",),
     LATENCY_S,
+    exemplars=True,
 )
 UPSTREAM_RETRIES: Final = Family(
     "sluicegate_upstream_retries", _COUNTER, "Attempts repeated on another connection.", ("upstream",)
@@ -347,9 +354,10 @@ SUM: Final = "#sum"  # the sample of a histogram that holds the sum of what was 
 class Histogram:
     """One series of a histogram: slots hold counts of each bucket alone; the exposition accumulates them."""
 
-    __slots__ = ("_bounds", "_slots", "_sum", "_values")
+    __slots__ = ("_bounds", "_sheet", "_slots", "_sum", "_values")
 
     def __init__(self, sheet: Sheet, family: Family, labels: tuple[str, ...]) -> None:
+        self._sheet = sheet
         self._values = sheet.values
         self._bounds = family.buckets
         bounds = (*family.buckets, float("inf"))
@@ -360,6 +368,10 @@ class Histogram:
         values = self._values
         values[self._slots[bisect_left(self._bounds, value)]] += 1
         values[self._sum] += value
+
+    def exemplify(self, value: float, trace_id: str, now_s: float) -> None:
+        """What was observed was a traced request; ``now_s``: since 1970."""
+        self._sheet.exemplify(self._slots[bisect_left(self._bounds, value)], Exemplar(trace_id, value, now_s))
 
 
 class Metrics:

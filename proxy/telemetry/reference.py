@@ -27,7 +27,11 @@ This page is made from the code. To make it anew: `python -m proxy.telemetry.ref
   a user or a model; a tenant only where `metrics.tenants` lists it. So the policy bounds how many series there are: a
   route has {{duration}} for its durations, and one for each tier, status and outcome that it has seen. A worker has
   room for {SLOTS:,}; what has none is not counted, and the log says so once.
-* **Exemplars** are left out: Prometheus stores them only where it is told to, and the log line of a request has its id.
+* **OpenMetrics** says more than the text format, and Prometheus asks for it by itself. Each count and histogram has the
+  time that it began (`…_created`: the gateway's start). And **exemplars**, `# {{trace_id="…"}} value time`: each
+  bucket of {{exemplars}}
+  has the newest traced request that fell into it. Prometheus keeps them with `--enable-feature=exemplar-storage`, and
+  Grafana leads from one to its trace. Requests are traced for Sentry, for OTLP or for both ([otlp.md](otlp.md)).
 * **Rules, alerts, dashboards** that use these: `deploy/prometheus/`, `deploy/grafana/`.
 """
 
@@ -115,7 +119,9 @@ def page() -> str:
     """The reference as Markdown."""
     histogram = next(family for family in FAMILIES if family.kind is Kind.HISTOGRAM and "route" in family.labels)
     series = len(histogram.buckets) + 3  # +Inf, sum, count
-    return "\n".join([_HEAD.replace("{duration}", str(series)), *_sections(), _labels()])
+    exemplars = " and of ".join(f"`{family.name}`" for family in FAMILIES if family.exemplars)
+    head = _HEAD.replace("{duration}", str(series)).replace("{exemplars}", exemplars)
+    return "\n".join([head, *_sections(), _labels()])
 
 
 def _sections() -> Iterator[str]:

@@ -3,18 +3,25 @@
 A counter is a double at an index; what the index means is a line in a second file, written once, before the first
 count. The worker alone writes; the parent sums over workers when scraped. Counting so costs a fifth of what
 prometheus-client's multiprocess files cost (1.0 µs an increment), and a killed worker loses no count.
+
+Behind the counts each slot has room for an exemplar; only buckets of histograms that have some use theirs, and what is
+not used stays address space.
 """
 
 import json
 import logging
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.telemetry.exemplar import SIZE, Exemplar, packed, unpacked
+
 SLOTS: Final = 65_536  # 512 KiB of address space; only pages that are counted in become resident
 _BYTES: Final = SLOTS * 8
+_ALL_BYTES: Final = _BYTES + SLOTS * SIZE
+_LOOKS: Final = 3  # at an exemplar that is being written
 
 log = logging.getLogger("sluicegate.metrics")
 
@@ -31,7 +38,7 @@ class SheetFiles:
     @classmethod
     def make(cls) -> "SheetFiles":
         files = cls(os.memfd_create("sluicegate-series"), os.memfd_create("sluicegate-values"))
-        os.ftruncate(files.values_fd, _BYTES)
+        os.ftruncate(files.values_fd, _ALL_BYTES)
         return files
 
     def close(self) -> None:
@@ -48,8 +55,8 @@ class Sheet:
 
     def __init__(self, files: SheetFiles) -> None:
         self._names_fd = files.names_fd
-        self._map = mmap.mmap(files.values_fd, _BYTES)
-        self.values: memoryview[float] = memoryview(self._map).cast("d")
+        self._map = mmap.mmap(files.values_fd, _ALL_BYTES)
+        self.values: memoryview[float] = memoryview(self._map)[:_BYTES].cast("d")
         self._slots: dict[SeriesKey, int] = {}
         self._told = False  # that it is full
 
@@ -68,18 +75,43 @@ class Sheet:
             self._slots[key] = index
         return index
 
+    def exemplify(self, slot: int, exemplar: Exemplar) -> None:
+        """The newest of this slot; the one before it goes."""
+        at = _BYTES + slot * SIZE
+        self._map[at : at + SIZE] = packed(exemplar)
+
 
 class SheetReader:
     """The parent's side: reads what is named so far, and its values."""
 
     def __init__(self, files: SheetFiles) -> None:
         self._files = files
-        self._map = mmap.mmap(files.values_fd, _BYTES, prot=mmap.PROT_READ)
-        self._values: memoryview[float] = memoryview(self._map).cast("d")
+        self._map = mmap.mmap(files.values_fd, _ALL_BYTES, prot=mmap.PROT_READ)
+        self._values: memoryview[float] = memoryview(self._map)[:_BYTES].cast("d")
         self._keys: list[SeriesKey] = []
         self._read_to = 0
 
     def series(self) -> Iterator[tuple[SeriesKey, float]]:
+        self._read_names()
+        for index, key in enumerate(self._keys):
+            yield key, self._values[index]
+
+    def exemplars(self, names: Container[str]) -> Iterator[tuple[SeriesKey, Exemplar]]:
+        """Of the samples with these names, those that have one."""
+        self._read_names()
+        for index, (name, labels) in enumerate(self._keys):
+            if name in names and (found := self._exemplar(index)) is not None:
+                yield (name, labels), found
+
+    def _exemplar(self, index: int) -> Exemplar | None:
+        at = _BYTES + index * SIZE
+        for _ in range(_LOOKS):
+            found = unpacked(self._map[at : at + SIZE])
+            if found is not None:
+                return found
+        return None
+
+    def _read_names(self) -> None:
         size = os.fstat(self._files.names_fd).st_size
         if size > self._read_to:
             text = os.pread(self._files.names_fd, size - self._read_to, self._read_to)
@@ -88,8 +120,6 @@ class SheetReader:
             for line in whole.splitlines():
                 name, *labels = json.loads(line)
                 self._keys.append((name, tuple(labels)))
-        for index, key in enumerate(self._keys):
-            yield key, self._values[index]
 
     def close(self) -> None:
         self._values.release()

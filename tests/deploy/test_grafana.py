@@ -152,7 +152,7 @@ def tls_origin(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def running_prometheus(folder: Path, gateway: Gateway) -> Iterator[str]:
+def running_prometheus(folder: Path, gateway: Gateway, *more: str) -> Iterator[str]:
     """The URL of Debian's, which looks at the gateway every second."""
     target, port = gateway.listener("metrics").removeprefix("http://"), free_port()
     (folder / "prometheus.yml").write_text(
@@ -160,7 +160,12 @@ def running_prometheus(folder: Path, gateway: Gateway) -> Iterator[str]:
         f"scrape_configs: [{{job_name: sluicegate, static_configs: [{{targets: ['{target}']}}]}}]\n"
     )
     options = {"config.file": folder / "prometheus.yml", "storage.tsdb.path": folder / "data"}
-    command = ["prometheus", f"--web.listen-address=127.0.0.1:{port}", *(f"--{k}={v}" for k, v in options.items())]
+    command = [
+        "prometheus",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *(f"--{k}={v}" for k, v in options.items()),
+        *more,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"

@@ -1,6 +1,7 @@
 """One line and one count a request; what is private is in neither."""
 
 import json
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -157,3 +158,18 @@ def test_hits_that_are_known_by_their_bytes_count_for_their_tenant_too(told: Tol
     told.reporter.recalled(unnamed, b"r4", 7, 1_000, 0.001, 0.0)
     told.reporter.left(unnamed, b"r5", 0.001)
     assert sum(told.count("sluicegate_tenant_requests").values()) == 3
+
+
+def test_a_traced_request_is_the_exemplar_of_its_buckets(told: Told, policy: Policy) -> None:
+    """Of what it took in all and at its upstream; one that is not traced writes nothing."""
+    request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    took: dict[str, Any] = {"upstream_s": 0.011}
+    took["attempt"] = SimpleNamespace(origin=None, retried=False, failed_connects=0)
+    names = {"sluicegate_request_duration_seconds", "sluicegate_upstream_duration_seconds"}
+    told.end(ended(request, policy, **took), policy)
+    assert list(told.reader.exemplars(names)) == []
+    told.end(ended(request, policy, trace=SimpleNamespace(trace_id="a" * 32), **took), policy)
+    found = {name: (labels[-1], one.trace_id, one.value) for (name, labels), one in told.reader.exemplars(names)}
+    assert found["sluicegate_upstream_duration_seconds"] == ("0.025", "a" * 32, 0.011)
+    assert found["sluicegate_request_duration_seconds"][1] == "a" * 32
+    assert all(abs(one.at_s - time.time()) < 60 for _, one in told.reader.exemplars(names))

@@ -1,9 +1,12 @@
 """Workers' counts are summed; counts outlive their worker, gauges do not."""
 
+from typing import Any
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.exposition import Exposition
-from proxy.telemetry.metrics import DURATION, FAMILIES, IN_FLIGHT, REQUESTS, Kind, Metrics
+from proxy.telemetry.exposition import OPENMETRICS, Exposition
+from proxy.telemetry.metrics import DURATION, FAMILIES, IN_FLIGHT, REQUESTS, SENTRY_EVENTS, Kind, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 
 
@@ -62,9 +65,66 @@ def test_histogram_buckets_accumulate() -> None:
     assert found["sluicegate_request_duration_seconds_sum{route=app}"] == 99.3021
 
 
-def test_openmetrics_on_request() -> None:
-    _, content_type = Exposition().scrape("application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
+def openmetrics(exposition: Exposition) -> list[Any]:
+    """Every sample of what is exposed as OpenMetrics, read by a parser that takes nothing that is not."""
+    text, content_type = exposition.scrape(f"{OPENMETRICS}; version=1.0.0")
+    assert content_type.startswith(f"{OPENMETRICS}; version=1.0.0; charset=utf-8")
+    assert text.endswith(b"\n# EOF\n")
+    assert text.count(b"# EOF") == 1
+    families = openmetrics_families(text.decode())  # type: ignore[no-untyped-call]
+    return [sample for family in families for sample in family.samples]
+
+
+def exemplars(exposition: Exposition) -> dict[tuple[str, str], Any]:
+    return {(one.labels["route"], one.labels["le"]): one.exemplar for one in openmetrics(exposition) if one.exemplar}
+
+
+def test_a_bucket_has_the_newest_traced_request_that_fell_into_it() -> None:
+    """Of all workers; with its trace's id, what it took and when."""
+    exposition = Exposition()
+    for trace_id, value, at_s in (("a", 0.02, 1003.0), ("b", 0.021, 1005.5), ("c", 0.022, 1004.0), ("d", 99.0, 1001.0)):
+        histogram = worker(exposition).histogram(DURATION, "app")
+        histogram.observe(value)
+        histogram.exemplify(value, trace_id * 32, at_s)
+    found = exemplars(exposition)
+    assert set(found) == {("app", "0.025"), ("app", "+Inf")}
+    newest = found["app", "0.025"]
+    assert (newest.labels, newest.value, float(newest.timestamp)) == ({"trace_id": "b" * 32}, 0.021, 1005.5)
+    assert found["app", "+Inf"].labels == {"trace_id": "d" * 32}
+
+
+def test_exemplars_outlive_their_worker_until_there_is_a_newer_one() -> None:
+    exposition = Exposition()
+    for at_s, trace_id in ((1000.0, "a"), (999.0, "b")):
+        histogram = worker(exposition).histogram(DURATION, "app")
+        histogram.observe(0.02)
+        histogram.exemplify(0.02, trace_id * 32, at_s)
+    exposition.retire(0)
+    exposition.retire(1)
+    assert exemplars(exposition)["app", "0.025"].labels == {"trace_id": "a" * 32}
+
+
+def test_what_was_not_traced_has_none_and_the_text_format_neither() -> None:
+    exposition = Exposition()
+    histogram = worker(exposition).histogram(DURATION, "app")
+    histogram.observe(0.02)
+    assert exemplars(exposition) == {}
+    histogram.exemplify(0.02, "a" * 32, 1000.0)
+    assert b"trace_id" not in exposition.scrape("")[0]
+
+
+def test_openmetrics_says_since_when_counts_count() -> None:
+    """Since the gateway began, whichever worker counts. The text format has no place for it."""
+    exposition = Exposition(lambda: 1234.5)
+    metrics = worker(exposition)
+    metrics.inc(SENTRY_EVENTS, "sent")
+    metrics.set(IN_FLIGHT, 5)
+    metrics.histogram(DURATION, "app").observe(0.02)
+    created = {one.name: one.value for one in openmetrics(exposition) if one.name.endswith("_created")}
+    assert created == {
+        "sluicegate_sentry_events_created": 1234.5, "sluicegate_request_duration_seconds_created": 1234.5,
+    }  # fmt: skip
+    assert b"_created" not in exposition.scrape("")[0]
 
 
 def test_families_are_named_as_prometheus_asks() -> None:

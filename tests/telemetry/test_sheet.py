@@ -4,16 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from proxy.telemetry import sheet as sheet_module
+from proxy.telemetry.exemplar import Exemplar
 from proxy.telemetry.metrics import Family, Histogram, Kind
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 
 
 @pytest.fixture
-def files():
+def files() -> Iterator[SheetFiles]:
     files = SheetFiles.make()
     yield files
     files.close()
@@ -91,3 +94,44 @@ def test_counts_survive_sigkill(files: SheetFiles) -> None:
     done = subprocess.run([sys.executable, "-c", code, *map(str, fds)], pass_fds=fds, check=False)
     assert done.returncode == -signal.SIGKILL
     assert dict(SheetReader(files).series()) == {("a", ()): 42.0}
+
+
+def test_an_exemplar_lies_beside_its_count(files: SheetFiles) -> None:
+    """The newest alone, and only of the names that are asked for."""
+    sheet, reader = Sheet(files), SheetReader(files)
+    first, second = sheet.slot("a", ("x",)), sheet.slot("b")
+    for number in (1, 2):
+        sheet.exemplify(first, Exemplar(f"{number:032x}", number, 1000.0 + number))
+    sheet.exemplify(second, Exemplar("f" * 32, 3, 1.0))
+    assert list(reader.exemplars({"a", "c"})) == [(("a", ("x",)), Exemplar(f"{2:032x}", 2, 1002.0))]
+    assert dict(reader.series()) == {("a", ("x",)): 0.0, ("b", ()): 0.0}
+
+
+_WRITES = """
+import sys
+from proxy.telemetry.exemplar import Exemplar
+from proxy.telemetry.sheet import Sheet, SheetFiles
+sheet = Sheet(SheetFiles(int(sys.argv[1]), int(sys.argv[2])))
+slot = sheet.slot("a")
+number = 0
+while True:
+    number += 1
+    sheet.exemplify(slot, Exemplar(f"{number:032x}", float(number), float(number)))
+"""
+
+
+def test_an_exemplar_that_is_written_over_all_the_time_is_read_whole(files: SheetFiles) -> None:
+    """By another process: what is read is one of those that were written, and hardly ever is none to be had."""
+    reader = SheetReader(files)
+    fds = (files.names_fd, files.values_fd)
+    writer = subprocess.Popen([sys.executable, "-c", _WRITES, *map(str, fds)], pass_fds=fds)
+    try:
+        deadline, seen = time.monotonic() + 20, set[float]()
+        while len(seen) < 2000:
+            assert time.monotonic() < deadline
+            for _, found in reader.exemplars({"a"}):
+                assert int(found.trace_id, 16) == found.value == found.at_s
+                seen.add(found.value)
+    finally:
+        writer.kill()
+        writer.wait()
