@@ -6,8 +6,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from proxy.policy.callers import compile_identity, compile_keys
 from proxy.policy.calls import compile_spending
 from proxy.policy.document import Document, Surroundings, survey_document, unwritten_document
 from proxy.policy.findings import Findings
+from proxy.policy.includes import Assembled, assemble, read_text
 from proxy.policy.ledger import compile_ledger
 from proxy.policy.limits import compile_limits
 from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, Redis, Route
@@ -46,33 +48,46 @@ _DAEMON_DATA_DIR: Final = "/var/lib/sluicegate"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """``files`` are those that the policy was made of, absolute, its own first: a change in one asks for a reload."""
+    """``files`` are those that the policy was made of, absolute, its own first: a change in one asks for a reload.
+
+    So does a file more or less that one of ``globs`` matches. ``document`` is the policy as it is written.
+    """
 
     policy: Policy
     warnings: tuple[PolicyProblem, ...]
     files: tuple[Path, ...]
+    globs: tuple[Path, ...] = ()
+    document: Document = field(default_factory=lambda: unwritten_document({}, DEFAULTS), repr=False)
 
 
-def load(path: Path, env: Mapping[str, str], *, allow_missing_secrets: bool = False) -> Loaded:
-    """The policy of a file. Raises: PolicyError, also where the file cannot be read."""
+def load(
+    path: Path, env: Mapping[str, str], *, overlays: Sequence[Path] = (), allow_missing_secrets: bool = False
+) -> Loaded:
+    """The policy of a file, with those that it includes and ``overlays`` over them, the last on top.
+
+    Raises: PolicyError, also where a file cannot be read.
+    """
     full = path.absolute()
-    try:
-        text = _read(full)
-    except OSError as error:
-        raise PolicyError([PolicyProblem(str(path), 0, "", f"cannot be read: {error.strerror}")]) from error
-    except ValueError as error:
-        raise PolicyError([PolicyProblem(str(path), 0, "", "is not UTF-8 text")]) from error
-    around = Surroundings(env, full.parent, _read, allow_missing_secrets)
-    loaded = _compiled(survey_document(text, str(path), around), around)
-    return replace(loaded, files=(full, *loaded.files))
+    disk = _Disk()
+    around = Surroundings(env, full.parent, disk.read, allow_missing_secrets)
+    with disk.told():
+        return _assembled(read_text(full, str(path), disk.read), str(path), around, disk, overlays)
 
 
 def compile_text(
-    text: str, file_name: str, env: Mapping[str, str], *, base: Path | None = None, allow_missing_secrets: bool = False
+    text: str,
+    file_name: str,
+    env: Mapping[str, str],
+    *,
+    base: Path | None = None,
+    overlays: Sequence[Path] = (),
+    allow_missing_secrets: bool = False,
 ) -> Loaded:
     """As ``load``, of a text; files that it names are looked for from ``base`` on. Raises: PolicyError."""
-    around = Surroundings(env, (base or Path.cwd()).absolute(), _read, allow_missing_secrets)
-    return _compiled(survey_document(text, file_name, around), around)
+    disk = _Disk()
+    around = Surroundings(env, (base or Path.cwd()).absolute(), disk.read, allow_missing_secrets)
+    with disk.told():
+        return _assembled(text, file_name, around, disk, overlays)
 
 
 def defaults_for(
@@ -105,28 +120,66 @@ def defaults_for(
         value["data_dir"] = data_dir
     if redis is not None:
         value["redis"] = {"meters": redis}
-    around = Surroundings(os.environ if env is None else env, Path.cwd(), _read)
-    return _compiled(unwritten_document(value, DEFAULTS), around).policy
+    around = Surroundings(os.environ if env is None else env, Path.cwd(), _Disk().read)
+    return _compiled(Assembled(unwritten_document(value, DEFAULTS)), around)[0]
 
 
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+class _Disk:
+    """Reads, and remembers what was asked for, also what is not there: it may come."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, None] = {}
+        self._globs: dict[Path, None] = {}
+
+    def read(self, path: Path) -> str:
+        self._files[path] = None
+        return path.read_text(encoding="utf-8")
+
+    def names(self, glob: Path) -> list[str]:
+        self._globs[glob] = None
+        return [entry.name for entry in glob.parent.iterdir()]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(self._files)
+
+    @property
+    def globs(self) -> tuple[Path, ...]:
+        return tuple(self._globs)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """A PolicyError within says what was looked at."""
+        try:
+            yield
+        except PolicyError as error:
+            raise PolicyError(error.problems, self.files, self.globs) from error
 
 
 # --- the parts ---------------------------------------------------------------------------------------------------
 
 
-def _compiled(document: Document, around: Surroundings) -> Loaded:
+def _assembled(text: str, name: str, around: Surroundings, disk: _Disk, overlays: Sequence[Path]) -> Loaded:
+    whole = assemble(survey_document(text, name, around), around, disk.names, schema.Config, overlays)
+    policy, warnings = _compiled(whole, around)
+    return Loaded(policy, warnings, disk.files, disk.globs, whole.document)
+
+
+def _compiled(whole: Assembled, around: Surroundings) -> tuple[Policy, tuple[PolicyProblem, ...]]:
+    """With its warnings. Raises: PolicyError."""
+    document = whole.document
     if not isinstance(document.value, dict):
         raise PolicyError([*document.problems, document.problem((), "a policy is a map of keys")])
     validated = validate(document, schema.Config)
     config: schema.Config = validated.value
     findings = Findings(document, validated.unknown, validated.partial)
-    files: dict[Path, None] = dict.fromkeys(document.files)
+
+    def beside(path: KeyPath) -> Path:
+        """The folder of the file that has what stands there."""
+        return around.base / document.origin(path).folder
 
     def resolved(path: KeyPath, name: str) -> str:
-        full = around.base / name
-        files[full] = None
+        full = beside(path) / name
         try:
             around.read(full)
         except OSError as error:
@@ -149,10 +202,10 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
     routes = compile_routes(config, names, limits, spending, findings)
     _check_use(config, names, spent, findings)
     check_sums(budgets, spent, findings)
-    keys, key_problems = _keys(config, around, files, findings)
+    keys, key_problems = _keys(config, around, findings)
     identity = compile_identity(config, keys, resolved, findings)
     _check_auth(config, routes, findings)
-    data_dir = str(around.base / (config.data_dir or default_data_dir(around.env)))
+    data_dir = str(beside(("data_dir",)) / (config.data_dir or default_data_dir(around.env)))
     policy = Policy(
         version=_digest(config, keys),
         listen=compile_listen(config.listen),
@@ -184,12 +237,8 @@ def _compiled(document: Document, around: Surroundings) -> Loaded:
     )
     errors = [*document.problems, *validated.problems, *findings.errors]
     if errors or key_problems:
-        raise PolicyError([*_sorted(errors), *_sorted(key_problems)])
-    return Loaded(policy, tuple(_sorted(findings.warnings)), tuple(files))
-
-
-def _sorted(problems: Iterable[PolicyProblem]) -> list[PolicyProblem]:
-    return sorted(problems, key=lambda problem: problem.line)
+        raise PolicyError([*document.in_order(errors), *sorted(key_problems, key=lambda problem: problem.line)])
+    return policy, tuple(document.in_order([*whole.warnings, *findings.warnings]))
 
 
 def default_data_dir(env: Mapping[str, str]) -> str:
@@ -202,13 +251,16 @@ def default_data_dir(env: Mapping[str, str]) -> str:
 
 
 def _digest(config: schema.Config, keys: tuple[GatewayKey, ...]) -> str:
-    """12 hexadecimal digits over everything that was resolved; of secrets it tells no more than a hash can."""
-    content = json.dumps([config.model_dump(), keys], default=str, separators=(",", ":"))
+    """12 hexadecimal digits over everything that was resolved; of secrets it tells no more than a hash can.
+
+    A policy in several files has the version that it has in one.
+    """
+    content = json.dumps([config.model_dump(exclude={"include"}), keys], default=str, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _keys(
-    config: schema.Config, around: Surroundings, files: dict[Path, None], findings: Findings
+    config: schema.Config, around: Surroundings, findings: Findings
 ) -> tuple[tuple[GatewayKey, ...], list[PolicyProblem]]:
     """All gateway keys, and what is wrong in their own file."""
     places: list[KeyPath] = [("routes", n, "name") for n in range(len(config.routes))]
@@ -218,8 +270,7 @@ def _keys(
     if name is None:
         _check_hashes(inline, ("identity", "keys"), {}, findings)
         return inline, []
-    path = around.base / name
-    files[path] = None
+    path = around.base / findings.document.origin(("identity", "keys_file")).folder / name
     try:
         text = around.read(path)
     except OSError as error:
@@ -234,7 +285,6 @@ def _keys(
         validated = validate(document, schema.KeysFile)
     except PolicyError as error:
         return inline, list(error.problems)
-    files.update(dict.fromkeys(document.files))
     own = Findings(document, validated.unknown, validated.partial)
     for doubled in sorted(validated.value.keys() & config.identity.keys.keys()):
         own.error((doubled,), "the policy file has a key of this name, too")

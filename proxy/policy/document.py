@@ -11,7 +11,7 @@ secret made of digits stays what it is. Pure: the environment and the reading of
 import datetime
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -55,17 +55,32 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value is written. ``line`` counts from 1; 0 where there is none. ``path`` is its path in that file."""
+
+    file: str
+    folder: Path  # relative file names that the value may hold start here
+    line: int
+    path: KeyPath
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML file. ``written`` has the source text of every value that variables were put into."""
+    """One YAML file, or several as one. ``written`` has the source text of every value that variables were put into."""
 
     file: str
     value: Any
     lines: Mapping[KeyPath, int]
     written: Mapping[KeyPath, str] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()  # that ``${file:…}`` named
     problems: tuple[PolicyProblem, ...] = ()
     unknown: frozenset[KeyPath] = frozenset()  # places whose value is a stand-in
     partial: frozenset[KeyPath] = frozenset()  # places that have more than could be read, or another value
+    folder: Path = Path()
+    origins: Mapping[KeyPath, Origin] = field(default_factory=dict)  # of every place, once there are several files
+    files: tuple[str, ...] = ()  # their names then, in the order that they were read
 
     def known(self, path: KeyPath) -> KeyPath:
         """The longest beginning of ``path`` that the file has."""
@@ -81,7 +96,18 @@ class Document:
         path = self.known(path)
         if path in self.written and (value := self.at(path)):
             message = message.replace(repr(str(value)), repr(self.written[path]))
-        return PolicyProblem(self.file, self.lines.get(path, 0), shown(path), message)
+        origin = self.origin(path)
+        return PolicyProblem(origin.file, origin.line, shown(origin.path), message)
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Where the value at ``path`` is written, or what encloses it where the document does not have it."""
+        path = self.known(path)
+        return self.origins.get(path) or Origin(self.file, self.folder, self.lines.get(path, 0), path)
+
+    def in_order(self, problems: Iterable[PolicyProblem]) -> list[PolicyProblem]:
+        """By file, as they were read, and by line."""
+        rank = {file: number for number, file in enumerate(self.files)}
+        return sorted(problems, key=lambda problem: (rank.get(problem.file, 0), problem.line))
 
     def at(self, path: KeyPath) -> Any:
         """The value at a path that the file has."""
@@ -111,7 +137,7 @@ def survey_document(text: str, file: str, around: Surroundings) -> Document:
     except yaml.YAMLError as error:
         raise PolicyError([PolicyProblem(file, 0, "", f"not YAML: {str(error).splitlines()[0]}")]) from error
     if root is None:
-        return Document(file, {}, {(): 1})
+        return Document(file, {}, {(): 1}, folder=around.base)
     builder = _Builder(file, around)
     value = builder.value(root, (), root.start_mark.line + 1)
     return Document(
@@ -119,10 +145,10 @@ def survey_document(text: str, file: str, around: Surroundings) -> Document:
         value,
         builder.lines,
         builder.written,
-        tuple(builder.files),
         tuple(sorted(builder.problems, key=lambda problem: problem.line)),
         frozenset(builder.unknown),
         frozenset(builder.partial),
+        around.base,
     )
 
 
@@ -157,7 +183,6 @@ class _Builder:
         self.around = around
         self.lines: dict[KeyPath, int] = {}
         self.written: dict[KeyPath, str] = {}
-        self.files: dict[Path, None] = {}
         self.problems: list[PolicyProblem] = []
         self.unknown: set[KeyPath] = set()
         self.partial: set[KeyPath] = set()
@@ -325,10 +350,8 @@ class _Builder:
     def _file(self, name: str) -> str:
         if not name:
             raise ValueError("'${file:}' names no file")
-        path = self.around.base / name
-        self.files[path] = None
         try:
-            return self.around.read(path).removesuffix("\n").removesuffix("\r")
+            return self.around.read(self.around.base / name).removesuffix("\n").removesuffix("\r")
         except OSError as error:
             raise LookupError(f"the file {name!r} cannot be read: {error.strerror}") from error
         except ValueError as error:

@@ -31,6 +31,11 @@ class Findings:
         if self.sure(path):
             self.warnings.append(self.document.problem(path, message))
 
+    def elsewhere(self, path: KeyPath, first: KeyPath) -> str:
+        """The end of a message about what is given twice: where it was first, if that is another file."""
+        origin = self.document.origin(first)
+        return f"; first in {origin}" if origin.file != self.document.origin(path).file else ""
+
     def sure(self, path: KeyPath) -> bool:
         """Whether the value there, or of a map its keys, is what the file says."""
         known = self.document.known(path)

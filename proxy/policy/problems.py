@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 KeyPath = tuple[str | int, ...]  # keys and list positions from the top of a file
@@ -30,10 +31,17 @@ class PolicyProblem:
 
 
 class PolicyError(Exception):
-    """A policy was refused; ``problems`` has every reason at once, in the order of the file."""
+    """A policy was refused; ``problems`` has every reason at once, in the order of the file.
 
-    def __init__(self, problems: Iterable[PolicyProblem]) -> None:
+    ``files`` and ``globs`` are what was looked at, where that is known: a change in one may mend it.
+    """
+
+    def __init__(
+        self, problems: Iterable[PolicyProblem], files: tuple[Path, ...] = (), globs: tuple[Path, ...] = ()
+    ) -> None:
         self.problems = tuple(problems)
+        self.files = files
+        self.globs = globs
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -36,7 +36,16 @@ start from; `sluicegate check FILE` tells every error of a file at once, with it
 * **Variables**: `${VAR}` must be set, `${VAR:-default}` falls back, `${file:/run/secrets/x}` is a file's text without
   its final newline, `$${` is a literal `${`. Inside `{…}` and `[…]` YAML wants quotes around them. Messages never show
   what came from a variable.
-* **Files** that are named are looked for beside the policy file.
+* **Files** that are named are looked for beside the file that names them.
+* **Several files**: `include: [tenants.yaml, routes.d/*.yaml]` adds files in this order, those that a wildcard matches by
+  name (a leading dot hides one; wildcards stand in a file's name only). Lists go on: the route for `/**` belongs into
+  the last file. Sections are filled together; a value or a named entry (a limit, an upstream, a tenant, …) that is
+  given twice is an error. Only `version` may stand in each. A plain name that is not there is an error, a wildcard that
+  matches nothing a warning. Included files include none themselves; anchors and `x-` keys stay in their file.
+* **Overlays**: `--overlay prod.yaml`, of every command that reads a policy, puts a file over all that; several in turn.
+  Maps are gone into; of a list whose items have a `name` (routes) the items of one name are, too, and a new item comes
+  before the one that the overlay names after it, else last; all else is replaced, and `null` takes a key away.
+  `sluicegate explain --effective --origin` prints what came of it, each value with its file and line.
 * **Ends**: `2026-12-31` is the end of that day in UTC; `2026-12-31T18:00:00+01:00` is exact.
 * A value written as **`x` or one of them alone** may be given without its list or map.
 """

@@ -71,13 +71,14 @@ def compile_routes(
 ) -> tuple[Route, ...]:
     """All of them, in order, with whatever is wrong noted. ``names`` and ``spending`` are theirs."""
     routes = []
-    seen: set[str] = set()
+    seen: dict[str, KeyPath] = {}
     for index, written in enumerate(config.routes):
         path: KeyPath = ("routes", index)
         if written.name in seen:
-            findings.error((*path, "name"), f"the route {written.name!r} is there twice")
+            elsewhere = findings.elsewhere((*path, "name"), seen[written.name])
+            findings.error((*path, "name"), f"the route {written.name!r} is there twice{elsewhere}")
         if findings.sure((*path, "name")):
-            seen.add(written.name)
+            seen.setdefault(written.name, (*path, "name"))
         findings.check_name((*path, "name"), written.name)
         findings.check_reference((*path, "upstream"), "upstream", written.upstream, "upstreams")
         own = tuple(limits[name] for name in names[index] if name in limits and not limits[name].tokens)

@@ -391,6 +391,9 @@ class Config(Section):
     """A policy file. Top-level keys that begin with ``x-`` are free, as homes of YAML anchors."""
 
     version: Annotated[int, words.FORMAT_VERSION] = key("The version of this format.")
+    include: Annotated[list[Text], one_or_many()] = key(
+        "Files that are part of this policy, `routes.d/*.yaml` too, sorted by name.", []
+    )
     listen: Listen = section(Listen, "The gateway's own server.")
     metrics: Annotated[Metrics | None, off_for(None)] = key(
         "Read only, for Prometheus and Kubernetes; `off`: none.", {}

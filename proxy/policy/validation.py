@@ -165,10 +165,18 @@ def _problem(document: Document, kind: Any, details: ErrorDetails) -> PolicyProb
     return document.problem(path, details["msg"])
 
 
+def named_by_hand(kind: Any, step: str | int) -> bool:
+    """Whether a key of this map is a name that whoever writes the file gives, and no word of the schema."""
+    model = bare_type(kind)
+    if isinstance(model, type) and issubclass(model, Section):
+        return model.members is not None and str(step) not in model.model_fields
+    return typing.get_origin(model) is dict
+
+
 def keys_at(kind: Any, path: KeyPath) -> list[str]:
     """The keys that the schema knows at ``path``; none where it takes any."""
     for step in path:
-        kind, _ = _below(kind, step)
+        kind, _ = kind_below(kind, step)
     model = bare_type(kind)
     if isinstance(model, type) and issubclass(model, Section):
         return [info.alias or name for name, info in model.model_fields.items()]
@@ -179,15 +187,15 @@ def _short_forms(kind: Any, path: KeyPath) -> list[str]:
     """What may stand for a map or a list at ``path``, in words."""
     notes: list[Any] = []
     for step in path:
-        kind, notes = _below(kind, step)
+        kind, notes = kind_below(kind, step)
     return [note.what for note in notes if isinstance(note, Shorthand)]
 
 
-def _below(kind: Any, step: str | int) -> tuple[Any, list[Any]]:
-    """The type of a key or of a list's member, and its annotations."""
+def kind_below(kind: Any, step: str | int) -> tuple[Any, list[Any]]:
+    """The type of a key or of a list's member, and its annotations; None where the schema knows none."""
     model = bare_type(kind)
     if not (isinstance(model, type) and issubclass(model, Section)):
-        kind = typing.get_args(model)[-1]
+        kind = next(reversed(typing.get_args(model)), None)
         return kind, _stripped(kind)[1]
     fields = {info.alias or name: info for name, info in model.model_fields.items()}
     info = fields.get(str(step))

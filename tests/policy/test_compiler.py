@@ -303,6 +303,17 @@ def test_named_files_are_beside_the_policy_and_are_told(tmp_path):
     assert [key.name for key in loaded.policy.identity.keys] == ["ci"]
 
 
+def test_files_that_are_not_there_are_told_too(loaded, tmp_path):
+    """They may come, and a refused policy be mended by it."""
+    (tmp_path / "a").write_text("x" * 16)
+    text = "admin: {token: '${file:a}'}\nsentry: {dsn: '${file:/nowhere/b}'}\ninclude: ['*.part.yaml']\n"
+    taken = loaded(text, allow_missing_secrets=True)
+    assert (taken.files, taken.globs) == ((tmp_path / "a", Path("/nowhere/b")), (tmp_path / "*.part.yaml",))
+    with pytest.raises(PolicyError) as error:
+        loaded(text)
+    assert (error.value.files, error.value.globs) == (taken.files, taken.globs)
+
+
 def test_what_is_wrong_in_the_keys_file_is_told_with_its_lines(tmp_path):
     """After the policy's own faults, each with its file."""
     (tmp_path / "keys.yaml").write_text(

@@ -141,13 +141,6 @@ def test_a_message_shows_a_variable_as_it_is_written(read):
     assert document.problem(("b",), "'hush' is odd").message == "'hush' is odd"
 
 
-def test_files_of_variables_are_told(read, tmp_path):
-    """A change in one asks for a reload, also where it is not there yet."""
-    (tmp_path / "a").write_text("x")
-    document = read("a: ${file:a}\nb: ${file:a}\nc: ${file:/nowhere/b}\n", allow_missing=True)
-    assert [str(path) for path in document.files] == [str(tmp_path / "a"), "/nowhere/b"]
-
-
 def test_a_file_that_is_not_text_is_refused_even_where_it_might_be_missing(read, tmp_path):
     """It is there, and wrong."""
     (tmp_path / "a").write_bytes(b"\xff")

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from proxy.policy import schema
 from proxy.policy.section import Section
 
-LATER = {"include", "queue", "health", "replicas"}
+LATER = {"queue", "health", "replicas"}
 
 
 def sections() -> list[type[Section]]:
