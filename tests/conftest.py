@@ -15,6 +15,7 @@ settings.load_profile("fuzz" if FUZZ else "quick")
 NOT_IN_A_WORKER = [
     "proxy.cli",
     "proxy.gateway.meterstore",
+    "proxy.gateway.policyfiles",
     "proxy.gateway.supervisor",
     "proxy.gateway.workers",
     "proxy.policy.compiler",

@@ -9,13 +9,14 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxy import __version__
+from proxy.alerts.shelf import Shelf
 from proxy.core.clock import Clock, SystemClock
 from proxy.gateway.certificates import watch_certificates
 from proxy.gateway.control import (
@@ -32,7 +33,9 @@ from proxy.gateway.control import (
 )
 from proxy.gateway.failures import RecentFailures
 from proxy.gateway.meterstore import meters_redis, warn_of_settings
+from proxy.gateway.policyfiles import PolicyFiles
 from proxy.gateway.redismemory import stores_of, watch_memory
+from proxy.gateway.servicealerts import ServiceAlerts
 from proxy.gateway.sockets import bind
 from proxy.gateway.workers import Workers
 from proxy.metering.budgets import Grants
@@ -59,8 +62,6 @@ WATCH_S: Final = 1.0
 BACKGROUND_START_S: Final = 3.0
 BACKGROUND_DRAIN_MS: Final = 3_000  # to move what the workers settled last
 
-Mark = tuple[int, int, int] | None
-
 # What a running gateway cannot change: (what ops call it, how to read it).
 _FIXED: Final[tuple[tuple[str, Callable[[Policy], object]], ...]] = (
     ("listen.address", lambda policy: policy.listen.address),
@@ -83,8 +84,7 @@ class Supervisor:
 
     def __init__(self, source: PolicySource, loaded: Loaded, clock: Clock | None = None) -> None:
         self._source = source
-        self._files = loaded.files
-        self._seen = _marks(loaded.files)
+        self._files = PolicyFiles(loaded.files, loaded.globs)
         self._file_policy = loaded.policy
         self._maintenance: Maintenance | None = None
         self._switches = 0  # of maintenance: each makes another version, as workers confirm by it
@@ -100,6 +100,7 @@ class Supervisor:
         self.problems: tuple[str, ...] = ()  # of the last reload; none: it is in force
         self._witness = Witness("parent", self.metrics)
         self._courier = Courier(loaded.policy.data_dir, self.metrics)
+        self._alerts = ServiceAlerts(self.exposition, self.metrics, self.clock)
         self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
         self._workers: Workers | None = None
         self._background: Workers | None = None
@@ -126,13 +127,16 @@ class Supervisor:
         policy = self.policy
         count = policy.listen.workers or len(os.sched_getaffinity(0))
         async with contextlib.AsyncExitStack() as stack:
-            self._tell_sentry(policy)
+            self._tell_observers(policy)
             await stack.enter_async_context(self._courier.working())
             stack.enter_context(self._witness.witnessing())
             sockets = bind(policy.listen.address, count)
             for sock in sockets:
                 stack.callback(sock.close)
             self.port = sockets[0].getsockname()[1]
+            gateway = f"{socket.gethostname()}:{self.port}"
+            shelf = Shelf(policy.data_dir, str(self.port))
+            await stack.enter_async_context(self._alerts.working(gateway, shelf))
             self._install_signals()
             for service in services:
                 await stack.enter_async_context(service(self))
@@ -168,9 +172,10 @@ class Supervisor:
                 self.draining = True
                 await self._drain(self.policy.listen.drain_ms)
 
-    def _tell_sentry(self, policy: Policy) -> None:
+    def _tell_observers(self, policy: Policy) -> None:
         self._witness.follow(policy)
         self._courier.follow(policy.watching.sentry)
+        self._alerts.follow(policy)
 
     def _say_ready(self, count: int) -> None:
         self._count_workers()
@@ -260,7 +265,7 @@ class Supervisor:
                 async with asyncio.timeout(WATCH_S):
                     await self._stop.wait()
             self._count_workers()
-            if _marks(self._files) != self._seen:
+            if self._files.changed():
                 await self.reload()
 
     def _count_workers(self) -> None:
@@ -299,18 +304,18 @@ class Supervisor:
     async def reload(self) -> bool:
         """Reads the policy anew and gives it to all workers: whole, or not at all. Returns whether it is in force."""
         async with self._reloading:
-            self._seen = before = _marks(self._files)
+            self._files.look()
             try:
                 loaded = await asyncio.to_thread(self._source.load)
             except PolicyError as exc:
+                self._files.refused(exc.files, exc.globs)
                 return self._rejected([str(problem) for problem in exc.problems])
             except OSError as exc:
                 return self._rejected([f"{exc.filename}: {exc.strerror}"])
             except Exception as exc:  # a reload ends here: no file, whatever is in it, may end the gateway
                 log.exception("the policy could not be read")
                 return self._rejected([f"{type(exc).__name__} while it was read"])
-            # A file that changes once more while it is read is read again: what counts is how it was before.
-            self._files, self._seen = loaded.files, {path: before.get(path, _mark(path)) for path in loaded.files}
+            self._files.accepted(loaded.files, loaded.globs)
             fixed = [name for name, read in _FIXED if read(loaded.policy) != read(self._file_policy)]
             if self._file_policy.ledger is not None and loaded.policy.ledger != self._file_policy.ledger:
                 fixed.append("ledger")  # without spending there was none, and one may come
@@ -347,22 +352,9 @@ class Supervisor:
         if self._maintenance is not None:
             policy = replace(policy, maintenance=self._maintenance, version=f"{policy.version}-m{self._switches}")
         self.policy = policy
-        self._tell_sentry(policy)
+        self._tell_observers(policy)
         if self._workers is not None and (late := await self._workers.apply(policy)):
             log.error("workers did not confirm the policy", extra={"fields": {"workers": late}})
         self._start_background()
         if self._background is not None:
             await self._background.tell(Apply(policy))
-
-
-def _mark(path: Path) -> Mark:
-    """Another when the file changes; follows links, as Kubernetes swaps a ConfigMap's link."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
-
-
-def _marks(files: Sequence[Path]) -> dict[Path, Mark]:
-    return {path: _mark(path) for path in files}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.gateway.supervisor import _FIXED, Supervisor, _marks
+from proxy.gateway.supervisor import _FIXED, Supervisor
 from proxy.policy.compiler import Loaded
 from proxy.policy.model import Address, Maintenance, Policy
 from proxy.policy.problems import PolicyError, PolicyProblem
@@ -115,23 +115,6 @@ async def test_a_second_maintenance_is_told_to_workers_as_another_policy(supervi
     assert supervisor.policy.version != first
 
 
-def test_a_files_mark_changes_with_content_link_and_disappearance(tmp_path: Path) -> None:
-    old, new, link = tmp_path / "old", tmp_path / "new", tmp_path / "link"
-    old.write_text("x")
-    new.write_text("x")
-    link.symlink_to(old)
-    first = _marks([link])
-    assert _marks([link]) == first
-    link.unlink()
-    link.symlink_to(new)
-    swapped = _marks([link])
-    assert swapped != first
-    new.write_text("longer")
-    assert _marks([link]) != swapped
-    new.unlink()
-    assert _marks([link]) != swapped
-
-
 async def test_a_file_that_changes_again_while_it_is_read_is_read_again(tmp_path: Path) -> None:
     """The second change was taken for the first, and never noticed."""
     file = tmp_path / "config.yaml"
@@ -145,7 +128,23 @@ async def test_a_file_that_changes_again_while_it_is_read_is_read_again(tmp_path
 
     supervisor = Supervisor(Slow(), Loaded(POLICY, (), (file,)))
     assert await supervisor.reload()
-    assert _marks([file]) != supervisor._seen
+    assert supervisor._files.changed()
+
+
+async def test_the_files_of_a_refused_policy_are_watched(
+    supervisor: Supervisor, source: Source, tmp_path: Path
+) -> None:
+    """The fault may be in one that the policy in force does not have, and is mended there."""
+    part = tmp_path / "part.yaml"
+    source.next = PolicyError([PolicyProblem("part.yaml", 3, "limits.x", "is wrong")], (part,), (tmp_path / "*.d",))
+    assert not await supervisor.reload()
+    assert not supervisor._files.changed()
+    part.write_text("mended")
+    assert supervisor._files.changed()
+    source.next = OTHER
+    assert await supervisor.reload()
+    part.write_text("another's")
+    assert not supervisor._files.changed()
 
 
 async def test_nothing_secret_is_logged_by_a_reload(
