@@ -25,6 +25,7 @@ from proxy.policy.includes import Assembled, assemble, read_text
 from proxy.policy.ledger import compile_ledger
 from proxy.policy.limits import compile_limits
 from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, Redis, Route
+from proxy.policy.otlpwords import compile_otlp
 from proxy.policy.prices import compile_prices
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
 from proxy.policy.routes import (
@@ -228,6 +229,7 @@ def _compiled(whole: Assembled, around: Surroundings) -> tuple[Policy, tuple[Pol
             config.server_timing,
             compile_cors(config.cors, ("cors",), findings),
             f"sluicegate@{__version__}",
+            compile_otlp(config.otlp, findings),
         ),
         budgets=tuple(one for periods in budgets.values() for one in periods),
         prices=compile_prices(config, findings),

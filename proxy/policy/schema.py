@@ -8,7 +8,7 @@ a worker.
 from enum import StrEnum
 from typing import Annotated, Any
 
-from proxy.policy import cachewords, money, moneywords, sentrywords, words
+from proxy.policy import cachewords, money, moneywords, otlpwords, sentrywords, words
 from proxy.policy.model import (
     Address,
     Ambiguous,
@@ -419,6 +419,9 @@ class Config(Section):
     alerts: money.Alerts = section(money.Alerts, "Who hears that a budget runs low.")
     sentry: sentrywords.SentryProject | None = key(
         "Who hears of errors, of traced requests and, of the alerts, what `sentry` there sends.", None
+    )
+    otlp: otlpwords.Collector | None = key(
+        "Who hears of traced requests and of metrics over OTLP (OpenTelemetry's protocol), with the extra `otlp`.", None
     )
     vitals: sentrywords.VitalsOrOff = key(
         "What pages tell of themselves at `POST /_gateway/vitals`; default: off.", None

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from proxy.policy.otlp import Otlp
+
 if TYPE_CHECKING:  # which has what is here
     from proxy.policy.model import Cors
 
@@ -57,6 +59,7 @@ class Watching:
     vitals: Vitals | None = None
     server_timing: frozenset[str] = frozenset()  # names of metrics in Server-Timing that are kept
     cors: "Cors | None" = None
+    otlp: Otlp | None = None
 
 
 UNWATCHED: Final = Watching()

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from proxy.policy import moneywords
 from proxy.policy.model import Cors
+from proxy.policy.otlp import Otlp
 from proxy.policy.section import Section, Text, key
 from proxy.policy.sentry import Reported, Sentry, Tunnel, Vitals, Watching
 from proxy.policy.spelling import (
@@ -79,7 +80,12 @@ ServerTiming = list[Annotated[str, METRIC]]
 
 
 def compile_watching(
-    sentry: SentryProject | None, vitals: BrowserVitals | None, timing: list[str], cors: Cors | None, release: str
+    sentry: SentryProject | None,
+    vitals: BrowserVitals | None,
+    timing: list[str],
+    cors: Cors | None,
+    release: str,
+    otlp: Otlp | None,
 ) -> Watching:
     """``release``: the gateway's, where the file names none. A project without a DSN hears nothing."""
     return Watching(
@@ -87,6 +93,7 @@ def compile_watching(
         vitals=None if vitals is None else Vitals(frozenset(vitals.measures), vitals.per_minute),
         server_timing=frozenset(timing),
         cors=cors,
+        otlp=otlp,
     )
 
 
