@@ -143,6 +143,10 @@ class Calls:
         try:
             for left in lefts:
                 take(left.journal)
+                if lines := left.journal.unreadable:
+                    log.error(
+                        "a journal has lines that are not understood: it is kept", extra={"fields": {"lines": lines}}
+                    )
                 await asyncio.to_thread(left.remove)
         finally:
             for left in lefts:

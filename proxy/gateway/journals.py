@@ -15,6 +15,7 @@ from proxy.metering.journal import Journal
 
 _SUFFIX: Final = ".journal"
 _LOCK: Final = ".lock"
+_UNREADABLE: Final = ".unreadable"
 
 
 def journals(data_dir: str) -> Path:
@@ -34,7 +35,9 @@ class Left:
     _lock: int
 
     def remove(self) -> None:
-        """Raises: OSError."""
+        """One with lines that were not understood is put aside, and read by nobody but people. Raises: OSError."""
+        if self.journal.unreadable:
+            self._path.rename(self._path.with_suffix(_UNREADABLE))
         self._path.unlink(missing_ok=True)
         self._path.with_suffix(_LOCK).unlink(missing_ok=True)
 

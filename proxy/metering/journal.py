@@ -62,6 +62,7 @@ class Journal:
         self.ended: dict[bytes, End] = {}
         self.epoch = 0
         self.sequence = 0
+        self.unreadable = 0  # lines that are whole and not understood: another version's
         self._path = path
         self._least_bytes = least_bytes
         self._size = 0
@@ -186,7 +187,10 @@ class Journal:
             if len(body) < size or zlib.crc32(body, kind) != crc:
                 return
             at += _LINE.size + size
-            self._replay(kind, body)
+            try:
+                self._replay(kind, body)
+            except (struct.error, ValueError, IndexError, OverflowError):
+                self.unreadable += 1
 
     def _replay(self, kind: int, body: bytes) -> None:
         match kind:
@@ -206,6 +210,8 @@ class Journal:
             case Line.SEEN:
                 epoch, sequence = _SEEN.unpack(body)
                 self.epoch, self.sequence = int(epoch), int(sequence)
+            case _:
+                raise ValueError(f"no kind of line: {kind}")
 
 
 def _line(kind: Line, data: bytes) -> bytes:

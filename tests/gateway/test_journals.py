@@ -1,8 +1,11 @@
 """Journals belong to processes: nobody reads one whose process lives, and what the dead leave is taken over once."""
 
 import os
+import struct
 import subprocess
 import sys
+import zlib
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,26 @@ def test_what_could_not_be_taken_over_is_left_again(tmp_path: Path) -> None:
         (left,) = journals.left()
         assert list(left.journal.held) == [hold(1)]
         left.close()
+
+
+def test_what_is_not_understood_is_put_aside_and_loses_nothing(tmp_path: Path) -> None:
+    """Lines of another version: the rest is taken over, and the file is there for people."""
+    first, second = Journals(tmp_path), Journals(tmp_path)
+    write(first, 1)
+    (path,) = tmp_path.glob("*.journal")
+    foreign = b"".join(
+        struct.pack("<IIB", zlib.crc32(body, kind), len(body), kind) + body
+        for kind, body in ((1, b"short"), (2, bytes(40)), (3, b""), (5, struct.pack("<dd", inf, 0)), (77, b"new"))
+    )
+    path.write_bytes(foreign + path.read_bytes() + foreign)
+    whole = path.read_bytes()
+    first.close()
+    (left,) = second.left()
+    assert (list(left.journal.held), left.journal.unreadable) == ([hold(1)], 10)
+    left.remove()
+    left.close()
+    assert second.left() == []
+    assert path.with_suffix(".unreadable").read_bytes() == whole
 
 
 def test_one_journal_that_cannot_be_read_locks_no_other(tmp_path: Path) -> None:
