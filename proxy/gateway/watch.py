@@ -16,11 +16,11 @@ from proxy.policy.model import Policy
 from proxy.policy.sentry import Reported, Sentry
 from proxy.sentry.envelope import envelope
 from proxy.sentry.event import About
-from proxy.sentry.private import query_names
 from proxy.sentry.transaction import transaction
 from proxy.sentry.waiting import Kind
 from proxy.sentry.witness import Witness
 from proxy.telemetry.metrics import SENTRY_TRACES, Metrics
+from proxy.telemetry.private import query_names
 from proxy.tracing.trace import Tracer
 
 GATHER_S: Final = 0.5  # traces are written together

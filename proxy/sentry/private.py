@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from types import CodeType, TracebackType
 from typing import Any, Final
 
+from proxy.telemetry.private import scrubbed
+
 HIDDEN: Final = "…"
-FILTERED: Final = "[Filtered]"  # as Sentry's own clients say it
 MOST_WORDS: Final = 80
 MOST_FRAMES: Final = 60
 MOST_NUMBER: Final = 4  # digits
@@ -32,17 +33,6 @@ deleted changed iteration callable many few more before referenced assignment as
 memory exhausted Errno permission denied exists read-only system is-not while future cancelled closed transport
 True False keyword-only given + - * / % & | < > <= >= == != and: []"""
 _INTERPRETERS: Final = frozenset(_WORDS.split())
-
-# What is a secret by its form, wherever it stands: tokens, keys with a maker's prefix, credentials in a URL, addresses.
-_FORMS: Final = re.compile(
-    r"eyJ[A-Za-z0-9_-]{4,}[A-Za-z0-9_.-]*"
-    r"|(?i:bearer|basic|token|apikey)\s+[A-Za-z0-9+/=._~-]{8,}"
-    r"|\b(?:sk|pk|rk|xox[a-z]|ghp|gho|sg|sb|key)[-_][A-Za-z0-9_-]{8,}"
-    r"|\bAKIA[A-Z0-9]{12,}|\bAIza[A-Za-z0-9_-]{20,}"
-    r"|(?<=://)[^\s/@]+@"
-    r"|[\w.+-]+@[\w-]+\.[\w.-]+"
-    r"|(?i:password|passwd|secret|cookie|authorization|api[_-]?key)\s*[=:]\s*\S+"
-)
 
 
 def words_in(text: str) -> set[str]:
@@ -86,20 +76,13 @@ def plain(text: str, known: Collection[str]) -> str:
     return " ".join(out)
 
 
-def query_names(query: str) -> str:
-    """A query whose values are gone; names too long or odd to be names go with them."""
-    names = [name for name, equals, _ in (part.partition("=") for part in query.split("&")[:50]) if equals]
-    kept = [name for name in names if re.fullmatch(r"[A-Za-z][A-Za-z_.-]{0,23}", name)]
-    return "&".join(f"{name}={FILTERED}" for name in kept)
-
-
 # --- the last look ---
 
 Shape = Callable[[Any], Any]
 
 
 def _text(value: Any) -> Any:
-    return _FORMS.sub(FILTERED, value)[:1024] if isinstance(value, str) else None
+    return scrubbed(value)[:1024] if isinstance(value, str) else None
 
 
 def _same(value: Any) -> Any:
