@@ -92,12 +92,6 @@ class Memory:
             self._add(key, owner, stored, weight)
         return fits
 
-    def discard(self, key: bytes) -> None:
-        """Lets go of all variants of a URL."""
-        resource = self._index.get(key)
-        if resource is not None:
-            self._remove(resource)
-
     def remove(self, key: bytes, stored: Stored) -> None:
         """Lets go of one variant, if it is still there."""
         resource = self._index.get(key)
@@ -109,21 +103,6 @@ class Memory:
                 break
         if not resource.variants:
             self._remove(resource)
-
-    def drop_owner(self, owner: str) -> int:
-        """Lets go of all that a tenant holds; how many URLs that were."""
-        owned = self._owned.get(owner)
-        resources = list(owned.queue.values()) if owned is not None else []
-        for resource in resources:
-            self._remove(resource)
-        return len(resources)
-
-    def clear(self) -> None:
-        """Lets go of everything, and remembers nothing of it."""
-        for queue in (self._index, self._small, self._main, self._ghosts, self._owned):
-            queue.clear()
-        self._hand = iter(())
-        self.bytes = self._small_bytes = 0
 
     def held_by(self, owner: str) -> int:
         """Bytes that count for a tenant."""
