@@ -173,13 +173,17 @@ def outranked(stored: Stored, by: Stored, now_ms: int) -> str:
     """Why ``stored`` must not take the place of another answer that may be reused; empty: it may.
 
     An error is less than an answer for whatever request: errors seldom say what they vary by. A part is less than the
-    whole of the same, as long as that is fresh.
+    whole of the same, as long as that is fresh; and what came earlier, but took longer to be whole, is less than what
+    came later (RFC 9111 §4: the most recent one is used).
     """
     if stored.status >= FIRST_SERVER_ERROR > by.status:
         return "error"
-    if stored.range is None or by.range is not None or by.vary != stored.vary:
+    if by.vary != stored.vary or (by.range is not None and stored.range is None):
         return ""
-    return "part" if by.terms.age_ms(now_ms) < by.terms.lifetime_ms else ""
+    if stored.range is not None and by.range is None and by.terms.age_ms(now_ms) < by.terms.lifetime_ms:
+        return "part"
+    late = by.terms.received_ms > stored.terms.received_ms
+    return "older" if late and (by.status < FIRST_SERVER_ERROR or stored.status >= FIRST_SERVER_ERROR) else ""
 
 
 def _covers(stored: Stored, wish: Wish, now_ms: int) -> bool:

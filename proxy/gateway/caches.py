@@ -40,6 +40,7 @@ MOST_REFRESHES: Final = 64  # beyond so many of both no refresh is: a write is s
 GAUGES_S: Final = 1.0
 KEPT_MS: Final = 600_000  # in Redis after it is stale, to be validated or to stand in for an upstream that fails
 MOST_KEPT_MS: Final = 24 * 3_600_000
+LATE_MS: Final = 1_000  # what took so long to be whole may have been overtaken
 LEASE_MS: Final = 3_000  # renewed while the fetch lasts: so long others wait for a worker that has died
 POLL_S: Final = 0.01  # between two looks at what another worker fetches, doubled up to
 POLL_MOST_S: Final = 0.08
@@ -111,7 +112,9 @@ class Caches:
 
     async def outranked(self, stored: Stored, best: Stored | None = None) -> str:
         """Why it must not take the place of what is stored here or elsewhere, or of ``best`` (``reuse.outranked``)."""
-        if stored.range is None and stored.status < FIRST_SERVER_ERROR:
+        now_ms = self.clock.now_ms()
+        quick = now_ms - stored.terms.received_ms < LATE_MS
+        if quick and stored.range is None and stored.status < FIRST_SERVER_ERROR:
             return ""
         listing, held = await self.shared.listed(stored.key), self.memory.get(stored.key)
         found = [] if isinstance(listing, Absent) else [each.stored for each in listing.variants]
@@ -119,7 +122,6 @@ class Caches:
             found += held.variants
         if best is not None:
             found.append(best)
-        now_ms = self.clock.now_ms()
         reasons = (outranked(stored, each, now_ms) for each in found if self.may_reuse(each, now_ms))
         return next(filter(None, reasons), "")
 

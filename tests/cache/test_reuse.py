@@ -225,6 +225,25 @@ def test_what_comes_late_is_no_better_for_that(new: Any, old: Any, why: Any) -> 
     assert outranked(kept("max-age=9", **new), kept("max-age=9", **old), after(8)) == why
 
 
+@pytest.mark.parametrize(
+    ("new", "old", "why"),
+    [
+        ({}, {}, "older"),
+        ({}, {"status": 503}, ""),
+        ({"status": 503}, {"status": 503}, "older"),
+        ({}, {"range": Range(0, 1)}, ""),
+        ({"range": Range(0, 1)}, {"range": Range(0, 1)}, "older"),
+        ({}, {"vary": (("accept", "a"),)}, ""),
+    ],
+)
+def test_what_came_earlier_and_took_longer_is_no_news(new: Any, old: Any, why: Any) -> None:
+    """RFC 9111 §4: of several the most recent one is used."""
+    first, second = kept("max-age=9", **new), kept("max-age=9", **old)
+    second = replace(second, terms=replace(second.terms, received_ms=first.terms.received_ms + 1))
+    assert outranked(first, second, after(1)) == why
+    assert outranked(second, first, after(1)) in ("", "error", "part")
+
+
 def test_a_part_may_take_the_place_of_what_is_stale() -> None:
     part, whole = kept("max-age=99", range=Range(0, 1)), kept("max-age=9")
     assert outranked(part, whole, after(8)) == "part"
