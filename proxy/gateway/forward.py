@@ -1,11 +1,12 @@
 """Sends an admitted request to its upstream and relays the answer."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
+from typing import Final
 
 from proxy.ai.dialects.fields import PREFIXES, sent
-from proxy.core.errors import GatewayError, Reason
+from proxy.core.errors import ERRORS, Fault, GatewayError, Reason
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.relay import body_length, request_body, send_answer, send_interim, whole_body
 from proxy.gateway.servertiming import ServerTimings
@@ -17,6 +18,11 @@ from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import Block, RequestHeads
 from proxy.upstream.response import Response
 from proxy.upstream.upstreams import Attempt, Upstreams
+
+# Nor can one answer whose connections are all taken by what it has not answered yet.
+_OF_UPSTREAM: Final = {reason for reason, error in ERRORS.items() if error.fault is Fault.UPSTREAM} | {
+    Reason.OVERLOADED
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,16 @@ class Target:
     strip_prefix: str
     add_prefix: str
     timings: ServerTimings | None = None  # where the policy lists names of Server-Timing
+    failed: Callable[[str], None] = lambda _: None  # hears the reason of each request that was not answered
 
     @classmethod
     def of(
-        cls, route: Route, upstream: Upstream, stripped: frozenset[bytes], timings: ServerTimings | None = None
+        cls,
+        route: Route,
+        upstream: Upstream,
+        stripped: frozenset[bytes],
+        timings: ServerTimings | None = None,
+        failed: Callable[[str], None] = lambda _: None,
     ) -> "Target":
         headers = tuple((name.encode(), value.encode()) for name, value in upstream.headers)
         drop = stripped | {name.lower() for name, _ in headers} | {b"x-request-id"}
@@ -49,6 +61,7 @@ class Target:
             strip_prefix=route.strip_prefix,
             add_prefix=route.add_prefix,
             timings=timings,
+            failed=failed,
         )
 
     def rewritten(self, exchange: Exchange) -> str:
@@ -150,6 +163,10 @@ async def send(
             attempt=attempt,
             on_interim=lambda status, headers: send_interim(exchange, status, headers),
         )
+    except GatewayError as error:
+        if error.reason in _OF_UPSTREAM:
+            target.failed(error.reason.value)
+        raise
     finally:
         exchange.upstream_s = monotonic() - started_s
     if target.timings is not None:
