@@ -30,6 +30,15 @@ def posts(alerts: Alerts, kinds: Collection[ScopeKind], spender: Spender) -> tup
     return tuple(found)
 
 
+def service_posts(alerts: Alerts) -> tuple[tuple[str, str], ...]:
+    """As ``posts``, of what is told of the service: to the channels that it names, and to nobody whom a budget would
+    name."""
+    named = alerts.service.to if alerts.service is not None else ()
+    channels = (channel for channel in alerts.channels if channel.name in named)
+    found = ((channel.name, one) for channel in channels for one in _recipients(channel, {}, Spender()))
+    return tuple(dict.fromkeys(found))
+
+
 def _recipients(channel: Channel, contacts: Mapping[str, tuple[str, ...]], spender: Spender) -> Iterable[str]:
     if channel.kind is not ChannelKind.EMAIL:
         return ("",)

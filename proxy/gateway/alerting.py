@@ -8,19 +8,19 @@ from typing import Final
 
 from aiohttp import ClientSession
 
-from proxy.alerts.answers import Answer
 from proxy.alerts.channels.registry import open_channels
 from proxy.alerts.dispatcher import Channel, Dispatcher
 from proxy.alerts.lookout import Lookout
 from proxy.alerts.watch import Watch
 from proxy.core.clock import Clock
 from proxy.core.usage import Charge, Spender, Spent
+from proxy.gateway.alertnotes import AlertNotes
 from proxy.ledger.book import Book
 from proxy.ledger.database import connect
 from proxy.ledger.deliveries import Deliveries
 from proxy.ledger.errors import LedgerAway
 from proxy.policy.model import Policy
-from proxy.telemetry.metrics import ALERTS, ALERTS_WAIT, LEDGER_AWAY, Metrics
+from proxy.telemetry.metrics import LEDGER_AWAY, Metrics
 
 log = logging.getLogger("sluicegate.background")
 
@@ -40,7 +40,8 @@ class Alerting:
         self._database = connect(policy.ledger.url, pool=POOL)
         self._heard = bool(policy.alerts.channels)
         deliveries, channels = Deliveries(self._database), self._open(policy)
-        self._sender = Dispatcher(deliveries, channels, clock, self, passing=LedgerAway)
+        notes = AlertNotes(metrics, self.away)
+        self._sender = Dispatcher(deliveries, channels, clock, notes, passing=LedgerAway)
         self._lookout = Lookout(
             Watch(policy.budgets, policy.alerts),
             Book(self._database),
@@ -86,18 +87,6 @@ class Alerting:
 
     def _open(self, policy: Policy) -> tuple[Channel, ...]:
         return open_channels(policy.alerts.channels, self._session, self._clock, self._tls)
-
-    # --- what the sender tells ---
-
-    def sent(self, channel: str, answer: Answer, seconds: float) -> None:
-        self._metrics.inc(ALERTS, channel, answer.verdict.value)
-        if answer.error:
-            fields = {"channel": channel, "result": answer.verdict.value, "error": answer.error}
-            log.warning("an alert was not delivered", extra={"fields": fields})
-
-    def waiting(self, oldest_s: dict[str, float]) -> None:
-        for channel, seconds in oldest_s.items():
-            self._metrics.set(ALERTS_WAIT, seconds, channel)
 
     def away(self, reason: str) -> None:
         self._metrics.inc(LEDGER_AWAY, "alerts")

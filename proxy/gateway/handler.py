@@ -12,7 +12,7 @@ from time import monotonic, time
 
 from proxy.cache.answers import for_downstream
 from proxy.core.clock import Clock
-from proxy.core.errors import GatewayError, Reason
+from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
 from proxy.gateway import cors
 from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
@@ -240,7 +240,8 @@ class Handler:
             self._send(exchange, error.status, fields, problem_body(error, exchange.request_id, exchange.violated))
         except ConnectionError:
             exchange.close = True
-        exchange.outcome = Outcome.FAILED if error.status >= 500 else Outcome.REFUSED
+        # Some of what clients bring on themselves has a status from 500 on: 501, 505, 508, and 504 of only-if-cached.
+        exchange.outcome = Outcome.REFUSED if error.error_class.fault is Fault.CLIENT else Outcome.FAILED
 
     def refuse_connection(self, connection: Connection, error: GatewayError, _now_s: float) -> None:
         """Answers what never became a request."""

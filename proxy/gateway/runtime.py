@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -35,7 +36,7 @@ from proxy.policy.model import AuthMode, Policy, Route, RouteMode
 from proxy.policy.target import matched_path
 from proxy.store.client import Store
 from proxy.store.errors import StoreAway
-from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, Metrics
+from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, UPSTREAM_FAILURES, Metrics
 from proxy.upstream.head import Block, block_of, via_contains, via_extended
 from proxy.upstream.upstreams import Upstreams
 
@@ -155,6 +156,7 @@ class Runtime:
                 policy.upstreams[route.upstream],
                 stripped,
                 ServerTimings(route.name, timed, shared.metrics) if timed else None,
+                partial(shared.metrics.inc, UPSTREAM_FAILURES, route.upstream),
             )
             for route in policy.routes
         )

@@ -7,6 +7,7 @@ from typing import Final
 from proxy.policy import money, schema
 from proxy.policy.findings import Findings
 from proxy.policy.problems import KeyPath
+from proxy.policy.servicerules import compile_service
 from proxy.policy.spending import Alerts, Channel, ChannelKind, Level, Unusual
 
 _KINDS: Final = tuple(kind.value for kind in ChannelKind)
@@ -17,12 +18,14 @@ def compile_alerts(config: schema.Config, findings: Findings) -> Alerts:
     written = config.alerts
     _check_reach(config, findings)
     unusual = written.unusual
+    channels, named = _channels(config, findings)
     return Alerts(
         at=_thresholds(written.at, findings),
-        channels=_channels(config, findings),
+        channels=channels,
         contacts={tenant: tuple(one.contacts) for tenant, one in config.tenants.items() if one.contacts},
         forecast=written.forecast,
         unusual=None if unusual is None else Unusual(unusual.factor, unusual.at_least),
+        service=compile_service(config, named, findings),
     )
 
 
@@ -39,11 +42,12 @@ def _thresholds(written: dict[str, Level], findings: Findings) -> tuple[tuple[in
     return tuple(sorted(out.items()))
 
 
-def _channels(config: schema.Config, findings: Findings) -> tuple[Channel, ...]:
-    """Those with somewhere to go: an address that is empty, as a variable's default may be, is no channel."""
+def _channels(config: schema.Config, findings: Findings) -> tuple[tuple[Channel, ...], dict[str, money.Channel]]:
+    """Those with somewhere to go: an address that is empty, as a variable's default may be, is no channel. And all, as
+    written, by their names."""
     out = []
     numbers: Counter[ChannelKind] = Counter()
-    seen: set[str] = set()
+    named: dict[str, money.Channel] = {}
     for n, written in enumerate(config.alerts.to):
         path: KeyPath = ("alerts", "to", n)
         kinds = [kind for kind in ChannelKind if getattr(written, kind) not in (None, False)]
@@ -56,13 +60,13 @@ def _channels(config: schema.Config, findings: Findings) -> tuple[Channel, ...]:
         numbers[kind] += 1
         name = written.name or f"{kind}-{numbers[kind]}"
         findings.check_name((*path, "name"), name)
-        if name in seen:
+        if name in named:
             findings.error((*path, "name"), f"the channel {name!r} is there twice")
-        seen.add(name)
+        named[name] = written
         channel = _channel(path, name, kind, written, config, findings)
         if channel.url:
             out.append(channel)
-    return tuple(out)
+    return tuple(out), named
 
 
 def _channel(

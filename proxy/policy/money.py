@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from proxy.policy import moneywords, words
+from proxy.policy import moneywords, servicewords, words
 from proxy.policy.model import Scope, ScopeKind
 from proxy.policy.section import Flag, Name, Secret, Section, Text, key
 from proxy.policy.spelling import choice, count, one_or_many, single, word_for
@@ -189,3 +189,4 @@ class Alerts(Section):
     to: list[Annotated[Channel, word_for("sentry", {"sentry": True})]] = key("Who is told.", [])
     forecast: Flag = key("Tell also when the budget would be gone at this rate.", False)
     unusual: Unusual | None = key("Tell of an hour that is dearer than usual.", None)
+    service: servicewords.ServiceOrOff = key("Tell also of errors, latency and what the gateway depends on.", "off")

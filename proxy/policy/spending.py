@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from proxy.policy.caching import AnswerCaching
 from proxy.policy.model import Limit, Period, Scope, ScopeKind
+
+if TYPE_CHECKING:  # which has what is here
+    from proxy.policy.service import Service
 
 # --- budgets -----------------------------------------------------------------------------------------------------
 
@@ -189,10 +193,12 @@ class Unusual:
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """``at``: percent of a budget and its level, lowest first. ``contacts``: addresses by tenant."""
+    """``at``: percent of a budget and its level, lowest first. ``contacts``: addresses by tenant. ``service``: what is
+    told of the service itself, None: nothing."""
 
     at: tuple[tuple[int, Level], ...] = ((80, Level.WARNING), (95, Level.CRITICAL), (100, Level.CRITICAL))
     channels: tuple[Channel, ...] = ()
     contacts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forecast: bool = False
     unusual: Unusual | None = None
+    service: "Service | None" = None

@@ -112,6 +112,12 @@ UPSTREAM_DURATION: Final = Family(
 UPSTREAM_RETRIES: Final = Family(
     "sluicegate_upstream_retries", _COUNTER, "Attempts repeated on another connection.", ("upstream",)
 )
+UPSTREAM_FAILURES: Final = Family(
+    "sluicegate_upstream_failures",
+    _COUNTER,
+    "Requests that an upstream did not answer, also those made behind a client's back, and why.",
+    ("upstream", "reason"),
+)
 CACHE_REQUESTS: Final = Family(
     "sluicegate_cache_requests",
     _COUNTER,
@@ -214,7 +220,19 @@ ALERTS: Final = Family(
     ("channel", "result"),
 )
 ALERTS_WAIT: Final = Family(
-    "sluicegate_alerts_oldest_seconds", _GAUGE, "How long the oldest alert has waited that was not sent.", ("channel",)
+    "sluicegate_alerts_oldest_seconds",
+    _GAUGE,
+    "How long the oldest alert has waited that was not sent; of those of money and of the service, both added.",
+    ("channel",),
+)
+SERVICE_ALERTS: Final = Family(
+    "sluicegate_alerts_service",
+    _COUNTER,
+    "Alerts about the service itself: warning, critical, resolved; reminders count as what they remind of.",
+    ("kind", "level"),
+)
+SERVICE_INCIDENTS: Final = Family(
+    "sluicegate_alerts_service_firing", _GAUGE, "What was told of the service and is not over.", ("kind",)
 )
 PROJECTED: Final = Family(
     "sluicegate_ledger_projected_rows", _COUNTER, "Rows copied into ledger.project_into, or left_out.", ("result",)
@@ -302,6 +320,7 @@ FAMILIES: Final = (
     CERTIFICATE_EXPIRY,
     UPSTREAM_DURATION,
     UPSTREAM_RETRIES,
+    UPSTREAM_FAILURES,
     CACHE_REQUESTS,
     CACHE_STORES,
     CACHE_BYTES_SERVED,
@@ -331,6 +350,8 @@ FAMILIES: Final = (
     REBUILDS,
     ALERTS,
     ALERTS_WAIT,
+    SERVICE_ALERTS,
+    SERVICE_INCIDENTS,
     PROJECTED,
     RELOADS,
     RELOAD_OK,

@@ -26,9 +26,11 @@ _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SUBJECT: Final = 150  # letters
 _DETAILS: Final = (
     ("spent", "current"), ("of", "limit"), ("budget", "budget"), ("scope", "scope"), ("period", "period"),
-    ("resets at", "resets_at"), ("expected at", "expected_at"), ("tenant", "tenant"), ("user", "user"), ("at", "at"),
+    ("resets at", "resets_at"), ("expected at", "expected_at"), ("tenant", "tenant"), ("user", "user"),
+    ("route", "route"), ("upstream", "upstream"), ("gateway", "gateway"), ("since", "since"), ("at", "at"),
     ("alert", "id"),
 )  # fmt: skip
+_OF_MONEY: Final = frozenset({"current", "limit"})  # of anything else the message says it with its unit
 
 
 class Mail:
@@ -81,7 +83,8 @@ def message(payload: str, alert_id: str, sender: str, recipient: str, domain: st
     content["Date"] = format_datetime(datetime.fromisoformat(alert["at"]))
     content["Message-ID"] = f"<{alert_id}.{hashlib.sha256(recipient.encode()).hexdigest()[:12]}@{domain}>"
     content["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: no holiday notices back
-    details = "\n".join(f"{title}: {alert[key]}" for title, key in _DETAILS if alert[key])
+    left_out = _OF_MONEY if "unit" in alert else frozenset()
+    details = "\n".join(f"{title}: {alert[key]}" for title, key in _DETAILS if alert.get(key) and key not in left_out)
     content.set_content(f"{alert['message']}\n\n{details}\n")
     return content
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from sentry_sdk.types import Event
 
 _CLIENT: Final = "sluicegate"
-_LEVELS: Final = {"warning": "warning", "critical": "error"}  # Sentry's words
+_LEVELS: Final = {"warning": "warning", "critical": "error", "resolved": "info"}  # Sentry's words
+_ABOUT: Final = ("route", "upstream", "certificate")
+_FIGURES: Final = ("current", "limit", "unit", "lately", "requests", "window_seconds", "parts", "since", "incident")
 
 
 class Sentry:
@@ -50,7 +52,10 @@ class Sentry:
 
 def event_of(alert: dict[str, Any]) -> "Event":
     """Of an alert's payload. Its id is the alert's, so that Sentry keeps one of several; alerts of one budget and scope
-    are one issue, and those of one route that are not of money."""
+    are one issue, and those of one route that are not of money; all that is told of one part of the service is one,
+    whichever gateway tells it."""
+    if "incident" in alert:
+        return _of_service(alert)
     scope = alert["scope"]
     whose = impersonal(scope) if scope else ""
     message = (
@@ -63,6 +68,20 @@ def event_of(alert: dict[str, Any]) -> "Event":
     tags = {name: alert[name] for name in ("type", "cause", "budget", "period", "tenant") if alert[name]}
     about = alert.get("route") or alert["budget"]
     amounts = {name: alert[name] for name in ("current", "limit", "percent", "resets_at", "expected_at")}
+    fingerprint = [alert["type"], alert["cause"], about, hashlib.sha256(scope.encode()).hexdigest()]
+    return _event(alert, message, fingerprint, {**tags, "scope": whose}, amounts)
+
+
+def _of_service(alert: dict[str, Any]) -> "Event":
+    about = [alert[name] for name in _ABOUT if alert[name]]
+    tags = {name: alert[name] for name in ("type", "cause", *_ABOUT, "gateway") if alert[name]}
+    figures = {name: alert[name] for name in _FIGURES}
+    return _event(alert, alert["message"], [alert["type"], alert["cause"], *about], tags, figures)
+
+
+def _event(
+    alert: dict[str, Any], message: str, fingerprint: list[str], tags: dict[str, str], extra: dict[str, object]
+) -> "Event":
     return {
         "event_id": hashlib.sha256(alert["id"].encode()).hexdigest()[:32],
         "timestamp": alert["at"],
@@ -70,7 +89,7 @@ def event_of(alert: dict[str, Any]) -> "Event":
         "logger": "sluicegate.alerts",
         "platform": "python",
         "message": message,
-        "fingerprint": [alert["type"], alert["cause"], about, hashlib.sha256(scope.encode()).hexdigest()],
-        "tags": {**tags, "scope": whose},
-        "extra": amounts,
+        "fingerprint": fingerprint,
+        "tags": tags,
+        "extra": extra,
     }

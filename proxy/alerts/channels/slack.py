@@ -12,7 +12,8 @@ from proxy.alerts.answers import Answer
 from proxy.alerts.channels.http import post
 from proxy.alerts.dispatcher import Delivery
 
-_SIGNS: Final = {"warning": ":warning:", "critical": ":rotating_light:"}
+_SIGNS: Final = {"warning": ":warning:", "critical": ":rotating_light:", "resolved": ":white_check_mark:"}
+_BELOW: Final = (("gateway", "gateway"), ("alert", "id"), ("at", "at"))
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -29,7 +30,7 @@ class Slack:
 def message(alert: dict[str, Any]) -> dict[str, Any]:
     """Of an alert's payload: Block Kit, with what callers are called made harmless."""
     headline = f"{_SIGNS[alert['level']]} {_plain(alert['message'])}"
-    context = [f"{name} {_plain(alert[key])}" for name, key in (("alert", "id"), ("at", "at"))]
+    context = [f"{name} {_plain(alert[key])}" for name, key in _BELOW if alert.get(key)]
     return {
         "text": headline,
         "blocks": [

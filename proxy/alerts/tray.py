@@ -1,0 +1,103 @@
+"""Alerts about the service that are still to be sent: in this process's memory, and on a shelf over a restart.
+
+Not in the ledger, as those of budgets are: what these tell of may be the ledger's own absence. A queue as the
+dispatcher's are. What is told of one incident goes to each recipient in its order: nobody reads that it is over before
+they read that it has begun.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from proxy.alerts.dispatcher import Delivery
+
+MOST_WAITING: Final = 1_000
+"""Beyond it the oldest go: of a channel that was away for so long, nobody reads more."""
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message to one recipient; as ``dispatcher.Delivery``. Instants in epoch milliseconds."""
+
+    id: str
+    incident: str
+    channel: str
+    recipient: str
+    payload: str
+    created_ms: int
+    attempts: int = 0
+    next_ms: int = 0
+
+    @property
+    def thread(self) -> tuple[str, str, str]:
+        return self.incident, self.channel, self.recipient
+
+
+class Tray:
+    """``changed`` is called after each change that a restart should find again."""
+
+    def __init__(self, letters: Iterable[Letter] = (), changed: Callable[[], None] = lambda: None) -> None:
+        self._letters = {_key(letter): letter for letter in letters}  # in the order in which they were put here
+        self._changed = changed
+        self.dropped = 0  # for want of room
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        return tuple(self._letters.values())
+
+    def put(self, letters: Iterable[Letter]) -> None:
+        for letter in letters:
+            self._letters.setdefault(_key(letter), letter)
+        while len(self._letters) > MOST_WAITING:
+            del self._letters[next(iter(self._letters))]
+            self.dropped += 1
+        self._changed()
+
+    def keep_only(self, channels: Collection[str]) -> None:
+        """What was for others will never be sent."""
+        kept = {key: letter for key, letter in self._letters.items() if letter.channel in channels}
+        if len(kept) != len(self._letters):
+            self._letters = kept
+            self._changed()
+
+    async def due(self, channel: str, now_ms: int, count: int, lease_ms: int) -> Sequence[Letter]:
+        """Takes them. Of what is told of one incident to one recipient, only what is first."""
+        found: list[Letter] = []
+        threads: set[tuple[str, str, str]] = set()
+        for letter in self._letters.values():
+            if letter.channel != channel or letter.thread in threads:
+                continue
+            threads.add(letter.thread)
+            if letter.next_ms <= now_ms and len(found) < count:
+                found.append(replace(letter, attempts=letter.attempts + 1, next_ms=now_ms + lease_ms))
+        for letter in found:
+            self._letters[_key(letter)] = letter
+        return found
+
+    async def delivered(self, delivery: Delivery, now_ms: int) -> None:
+        self._forget(_key(delivery))
+
+    async def failed(self, delivery: Delivery, next_ms: int | None, error: str) -> None:
+        """To be tried again at ``next_ms``; None: never."""
+        key = _key(delivery)
+        if next_ms is None:
+            self._forget(key)
+        elif (letter := self._letters.get(key)) is not None:
+            self._letters[key] = replace(letter, next_ms=next_ms)
+
+    async def oldest(self) -> dict[str, int]:
+        """By channel, when the oldest that waits was made (epoch ms)."""
+        found: dict[str, int] = {}
+        for letter in self._letters.values():
+            found[letter.channel] = min(letter.created_ms, found.get(letter.channel, letter.created_ms))
+        return found
+
+    def _forget(self, key: Key) -> None:
+        if self._letters.pop(key, None) is not None:
+            self._changed()
+
+
+def _key(delivery: Delivery) -> Key:
+    return delivery.id, delivery.channel, delivery.recipient

