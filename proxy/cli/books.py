@@ -16,7 +16,9 @@ from proxy.policy.problems import PolicyError
 def policy_of(args: argparse.Namespace) -> Policy | None:
     """The policy that the arguments name; None, and said why, if it is refused."""
     try:
-        return load(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets).policy
+        return load(
+            args.config, os.environ, overlays=args.overlay, allow_missing_secrets=args.allow_missing_secrets
+        ).policy
     except PolicyError as exc:
         print(exc, file=sys.stderr)
         return None

@@ -1,6 +1,7 @@
 """The arguments of the commands about the cache, and nothing that they need: that is imported when one is called."""
 
-from proxy.cli.moneyarguments import Commands, add_config, called
+from proxy.cli.moneyarguments import Commands, called
+from proxy.cli.policyarguments import add_config
 
 
 def add_parsers(commands: Commands) -> None:

@@ -10,7 +10,7 @@ from proxy.cli.affordability import Affordability
 from proxy.core.clock import SystemClock
 from proxy.gateway.rehearsal import load_rehearsed
 from proxy.policy.model import Policy
-from proxy.policy.problems import PolicyError, PolicyProblem, shown
+from proxy.policy.problems import PolicyError
 from proxy.policy.reference import json_schema
 
 
@@ -19,7 +19,9 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(json_schema(), indent=2))
         return 0
     try:
-        loaded = load_rehearsed(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets)
+        loaded = load_rehearsed(
+            args.config, os.environ, overlays=args.overlay, allow_missing_secrets=args.allow_missing_secrets
+        )
     except PolicyError as exc:
         print(exc, file=sys.stderr)
         count = len(exc.problems)
@@ -33,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"{args.config}: {flaw}", file=sys.stderr)
         return 1
     never_fit = Affordability(policy, bundled(), SystemClock().now_ms()).warnings()
-    beyond = [PolicyProblem(str(args.config), 0, shown(path), message) for path, message in never_fit]
+    beyond = [loaded.document.problem(path, message) for path, message in never_fit]
     for warning in (*loaded.warnings, *beyond):
         print(f"warning: {warning}", file=sys.stderr)
     print(

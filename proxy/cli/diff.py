@@ -17,7 +17,10 @@ from proxy.policy.problems import PolicyError
 
 def main(args: argparse.Namespace) -> int:
     try:
-        old, new = (load(path, os.environ, allow_missing_secrets=True).policy for path in (args.old, args.new))
+        old, new = (
+            load(path, os.environ, overlays=[*args.overlay, *over], allow_missing_secrets=True).policy
+            for path, over in ((args.old, args.old_overlay), (args.new, args.new_overlay))
+        )
     except PolicyError as error:
         print(error, file=sys.stderr)
         return 2

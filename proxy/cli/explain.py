@@ -1,4 +1,5 @@
-"""`sluicegate explain`: what would happen to a request, without sending it: identity, route, meters, budgets, upstream.
+"""`sluicegate explain`: what would happen to a request, without sending it: identity, route, meters, budgets, upstream;
+or, with `--effective`, what the whole policy is, of all its files and the schema's defaults.
 
 A token is verified as a request's would be (its issuer's keys may be fetched); claims given as JSON are believed.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.cli.effectivelines import origin_of, yaml_text
 from proxy.core.clock import SystemClock
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity
@@ -24,33 +26,51 @@ from proxy.identity.authenticator import Authenticator
 from proxy.identity.jwks import KeySets
 from proxy.metering.budgets import make_call_plan
 from proxy.metering.plan import make_plan
-from proxy.policy.compiler import load
+from proxy.policy.compiler import Loaded, load
+from proxy.policy.effective import effective, leaves, plain
 from proxy.policy.matching import Router
 from proxy.policy.model import MILLI, AuthMode, BatchKind, MeterKind, Policy, Rate, Route
 from proxy.policy.moneywords import dollars
-from proxy.policy.problems import PolicyError
+from proxy.policy.problems import PolicyError, shown
 from proxy.policy.spending import Budget, Spending
 from proxy.policy.target import matched_path, rewritten_target
 
 
 def main(args: argparse.Namespace) -> int:
     try:
-        policy = load(args.config, os.environ, allow_missing_secrets=args.allow_missing_secrets).policy
+        loaded = load(args.config, os.environ, overlays=args.overlay, allow_missing_secrets=args.allow_missing_secrets)
     except PolicyError as exc:
         print(exc, file=sys.stderr)
         return 1
     try:
+        if args.origin and not args.effective:
+            raise ValueError("--origin goes with --effective")
         headers = CIMultiDictProxy(CIMultiDict(_headers(args)))
         claims = _claims(args.claims)
     except ValueError as exc:
         print(f"sluicegate: {exc}", file=sys.stderr)
         return 2
+    if args.effective:
+        print(_effective(loaded, as_json=args.json, origins=args.origin), end="")
+        return 0
     try:
-        told = explain(policy, args, headers, claims)
+        told = explain(loaded.policy, args, headers, claims)
     except GatewayError as error:
         told = {"refused": {"status": error.status, "reason": error.reason.value, "detail": error.detail}}
     print(json.dumps(told, indent=2) if args.json else _text(told))
     return 0
+
+
+def _effective(loaded: Loaded, *, as_json: bool, origins: bool) -> str:
+    document = loaded.document
+    files = document.files or (document.file,)
+    tree = effective(document)
+    if not as_json:
+        return f"# policy {loaded.policy.version}: {', '.join(files)}\n{yaml_text(tree, origins=origins)}"
+    told: dict[str, Any] = {"policy": loaded.policy.version, "files": files, "effective": plain(tree)}
+    if origins:
+        told["origins"] = {shown(path): origin_of(leaf) for path, leaf in leaves(tree)}
+    return json.dumps(told, indent=2, default=str) + "\n"
 
 
 def _claims(text: str | None) -> dict[str, Any] | None:

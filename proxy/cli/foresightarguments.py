@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from proxy.cli import diff, policytest, replay, suggest, why
+from proxy.cli.policyarguments import add_both_overlays, add_overlay
 from proxy.foresight.replayreport import ROWS
 
 
@@ -11,6 +12,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     tested = commands.add_parser("test", help="hold a policy to a file of tests, without a gateway or a Redis")
     tested.add_argument("tests", type=Path, metavar="policy_tests.yaml")
     tested.add_argument("--config", type=Path, help="the policy; else the file's own 'policy', else config.yaml")
+    add_overlay(tested)
     tested.add_argument("--junit", type=Path, metavar="FILE", help="also write a report for CI servers")
     tested.add_argument("--quiet", action="store_true", help="tell failures and the sum only")
     tested.set_defaults(call=policytest.main)
@@ -21,6 +23,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     replayed.add_argument("--policy", type=Path, required=True, metavar="NEW", help="the policy to judge by")
     replayed.add_argument("--against", type=Path, metavar="OLD", help="tell the difference from this one")
+    add_both_overlays(replayed)
     replayed.add_argument(
         "--tier", help="of callers whom the log's format does not name; the anonymous one if left out"
     )
@@ -33,6 +36,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     compared = commands.add_parser("diff", help="what another policy changes: for which callers, on which routes, how")
     compared.add_argument("old", type=Path, metavar="OLD")
     compared.add_argument("new", type=Path, metavar="NEW")
+    add_both_overlays(compared)
     compared.add_argument("--json", action="store_true")
     compared.set_defaults(call=diff.main)
 
@@ -41,6 +45,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     suggested.add_argument(
         "--config", type=Path, help="the policy whose limits to set; else one by ip, user and tenant"
     )
+    add_overlay(suggested)
     suggested.add_argument("--percentile", type=_percentile, default=99.9, help="of use, as requests meet it (99.9)")
     suggested.add_argument("--window", default="1m", help="without --config: what limits count over (1m)")
     suggested.add_argument(
@@ -53,6 +58,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     traced.add_argument("request_id", metavar="REQUEST_ID", help="as X-Request-ID and the log have it")
     traced.add_argument("--log", type=Path, nargs="+", required=True, metavar="FILE", help="the log; .gz")
     traced.add_argument("--config", type=Path, help="the policy: the log up to the request is replayed for its meters")
+    add_overlay(traced)
     traced.add_argument("--json", action="store_true")
     traced.set_defaults(call=why.main)
 

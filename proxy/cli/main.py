@@ -9,8 +9,7 @@ from pathlib import Path
 
 from proxy import __version__
 from proxy.cli import cachearguments, check, demo, explain, foresightarguments, keys, moneyarguments, run
-
-DEFAULT_CONFIG = Path("config.yaml")
+from proxy.cli.policyarguments import CONFIG, add_allowance, add_config, add_overlay
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,22 +24,26 @@ def parser() -> argparse.ArgumentParser:
     what = served.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", type=Path, help="the policy file")
     what.add_argument("--upstream", metavar="URL", help="no file: protect this app with sensible defaults")
+    add_overlay(served)
     served.add_argument("--listen", metavar="HOST:PORT", help="with --upstream: where to listen (127.0.0.1:8080)")
     served.add_argument("--metrics", metavar="HOST:PORT", help="with --upstream: metrics and health (127.0.0.1:9902)")
     served.add_argument("--admin", metavar="HOST:PORT", help="with --upstream: the admin listener (127.0.0.1:9901)")
     served.set_defaults(call=run.main)
 
     checked = commands.add_parser("check", help="tell every error and warning of a policy file")
-    checked.add_argument("config", type=Path, nargs="?", default=DEFAULT_CONFIG)
-    checked.add_argument("--allow-missing-secrets", action="store_true", help="unset ${VARIABLES} are no errors (CI)")
+    checked.add_argument("config", type=Path, nargs="?", default=CONFIG)
+    add_overlay(checked)
+    add_allowance(checked)
     checked.add_argument("--json-schema", action="store_true", help="print the JSON Schema for editors instead")
     checked.set_defaults(call=check.main)
 
-    explained = commands.add_parser("explain", help="what would happen to a request: identity, route, meters, upstream")
-    explained.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
-    explained.add_argument("--allow-missing-secrets", action="store_true", help="unset ${VARIABLES} are no errors")
+    explained = commands.add_parser("explain", help="what would happen to a request, or what the whole policy is")
+    add_config(explained)
     explained.add_argument("--method", default="GET")
-    explained.add_argument("--path", required=True, help="with its query, as a client would send it")
+    about = explained.add_mutually_exclusive_group(required=True)
+    about.add_argument("--path", help="with its query, as a client would send it")
+    about.add_argument("--effective", action="store_true", help="no request: print the whole policy, defaults too")
+    explained.add_argument("--origin", action="store_true", help="with --effective: each value's file and line")
     explained.add_argument("--host", default="localhost")
     explained.add_argument("--address", default="127.0.0.1", help="the client's address")
     explained.add_argument("--model", default="", help="of a call to a provider, whose body is not read here")

@@ -7,9 +7,9 @@ import argparse
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-CONFIG: Final = Path("config.yaml")
+from proxy.cli.policyarguments import add_allowance, add_config, add_overlay
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -30,11 +30,6 @@ def called(module: str) -> Callable[[argparse.Namespace], int]:
         return code
 
     return call
-
-
-def add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=CONFIG, help="the policy file (config.yaml)")
-    parser.add_argument("--allow-missing-secrets", action="store_true", help="unset ${VARIABLES} are no errors")
 
 
 def _add_usage(commands: Commands) -> None:
@@ -83,7 +78,8 @@ def _add_prices(commands: Commands) -> None:
     prices.add_argument("words", nargs="*", metavar="MODEL", help="models to show in full; or check, or compare")
     prices.add_argument("--provider", help="of this one alone, such as openai or anthropic")
     prices.add_argument("--config", type=Path, help="a policy file, for its prices; list prices if left out")
-    prices.add_argument("--allow-missing-secrets", action="store_true", help="unset ${VARIABLES} are no errors")
+    add_overlay(prices)
+    add_allowance(prices)
     prices.set_defaults(call=called("prices"))
 
 

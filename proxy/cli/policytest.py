@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         tests = load(args.tests)
         config = args.config or args.tests.parent / (tests.file.policy or DEFAULT_POLICY)
-        policy = load_policy(config, os.environ, allow_missing_secrets=True).policy
+        policy = load_policy(config, os.environ, overlays=args.overlay, allow_missing_secrets=True).policy
     except PolicyError as error:
         print(error, file=sys.stderr)
         return 2

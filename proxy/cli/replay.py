@@ -27,13 +27,18 @@ WRONG = 2
 
 def main(args: argparse.Namespace) -> int:
     try:
-        paths = [args.policy] if args.against is None else [args.against, args.policy]
-        names = _names(paths)
-        policies = [load(path, os.environ, allow_missing_secrets=True).policy for path in paths]
+        files = [(args.against, args.old_overlay), (args.policy, args.new_overlay)]
+        if args.against is None:
+            del files[0]
+        names = _names([(path, *over) for path, over in files])
+        policies = [
+            load(path, os.environ, overlays=[*args.overlay, *over], allow_missing_secrets=True).policy
+            for path, over in files
+        ]
     except PolicyError as error:
         print(error, file=sys.stderr)
         return WRONG
-    for policy, path in zip(policies, paths, strict=True):
+    for policy, (path, _) in zip(policies, files, strict=True):
         if args.tier is not None and args.tier not in policy.tiers:
             print(f"sluicegate: --tier {args.tier}: {path} has {', '.join(policy.tiers)}", file=sys.stderr)
             return WRONG
@@ -84,10 +89,10 @@ def few_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """As short as they can be told apart."""
-    short = [path.name for path in paths]
-    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+def _names(policies: Sequence[tuple[Path, ...]]) -> list[str]:
+    """As short as they can be told apart; each is a file and its own overlays."""
+    short = [" + ".join(path.name for path in paths) for paths in policies]
+    return short if len(set(short)) == len(short) else [" + ".join(map(str, paths)) for paths in policies]
 
 
 def _text(log: Log, unders: Sequence[Under], differences: Differences | None, rows: int | None) -> str:

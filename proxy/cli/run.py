@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +27,14 @@ ADDRESSES: Final = ("listen", "metrics", "admin")
 
 
 class FileSource:
-    """A policy file, and the files that it names."""
+    """A policy file, the files that it names, and the overlays over it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, overlays: Sequence[Path] = ()) -> None:
         self._path = path
+        self._overlays = overlays
 
     def load(self) -> Loaded:
-        return load_rehearsed(self._path, os.environ)
+        return load_rehearsed(self._path, os.environ, overlays=self._overlays)
 
 
 class UpstreamSource:
@@ -54,7 +55,10 @@ def main(args: argparse.Namespace) -> int:
         name = next(iter(given))
         print(f"sluicegate: --{name} goes with --upstream; a policy file has {name}.address", file=sys.stderr)
         return 2
-    return serve(FileSource(args.config) if args.config else UpstreamSource(args.upstream, given))
+    if args.overlay and not args.config:
+        print("sluicegate: --overlay goes with --config; there is no file to put it over", file=sys.stderr)
+        return 2
+    return serve(FileSource(args.config, args.overlay) if args.config else UpstreamSource(args.upstream, given))
 
 
 def serve(source: PolicySource, on_ready: Callable[[], None] = lambda: None) -> int:

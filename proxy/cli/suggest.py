@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from proxy.cli.progress import Progress
 from proxy.cli.replay import WRONG, few_collections
@@ -18,7 +19,7 @@ from proxy.foresight.logfile import STANDARD_INPUT, LogFiles
 from proxy.foresight.loglines import Entry
 from proxy.foresight.order import Ordered
 from proxy.foresight.replaying import Replay, is_judged
-from proxy.foresight.rewriting import NotFound, plain_policy, with_rates
+from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_rates
 from proxy.foresight.suggesting import (
     MEASURED,
     Backtest,
@@ -28,7 +29,7 @@ from proxy.foresight.suggesting import (
     suggested_rates,
 )
 from proxy.foresight.wording import rate_text, share_text, written_rate
-from proxy.policy.compiler import compile_text
+from proxy.policy.compiler import Loaded, compile_text
 from proxy.policy.model import Policy
 from proxy.policy.problems import PolicyError
 
@@ -57,7 +58,8 @@ def _suggest(args: argparse.Namespace) -> int:
     else:
         window = format_duration(parse_duration_ms(args.window))
         text = plain_policy(sorted({entry.tier for entry in _entries(args.log)}), window)
-    policy = _compiled(text, name)
+    loaded = _compiled(text, name, args.overlay)
+    policy = loaded.policy
     demand = Demand(policy)
     for entry in _entries(args.log):
         demand.add(entry)
@@ -66,8 +68,12 @@ def _suggest(args: argparse.Namespace) -> int:
         print(f"sluicegate: the log has {days} days; --backtest {args.backtest} leaves none to fit", file=sys.stderr)
         return WRONG
     rates = suggested_rates(policy, demand.fitted(args.percentile, args.backtest))
-    text = with_rates(text, {limit: rates_text(by_tier) for limit, by_tier in rates.items()})
-    suggested = _compiled(text, name)
+    texts = {limit: rates_text(by_tier) for limit, by_tier in rates.items()}
+    if len(loaded.document.files) > 1:
+        suggested, text = _overlaid(text, name, args.overlay, overlay_of(texts))
+    else:
+        text = with_rates(text, texts)
+        suggested = _compiled(text, name).policy
     backtest = Backtest(Replay(suggested), later_from(demand.days, args.backtest))
     for entry in _entries(args.log):
         backtest.add(entry)
@@ -78,8 +84,16 @@ def _suggest(args: argparse.Namespace) -> int:
     return int(args.within is not None and error is not None and error > args.within)
 
 
-def _compiled(text: str, name: str) -> Policy:
-    return compile_text(text, name, os.environ, base=Path(name).parent, allow_missing_secrets=True).policy
+def _compiled(text: str, name: str, overlays: Sequence[Path] = ()) -> Loaded:
+    return compile_text(text, name, os.environ, base=Path(name).parent, overlays=overlays, allow_missing_secrets=True)
+
+
+def _overlaid(text: str, name: str, overlays: Sequence[Path], suggested: str) -> tuple[Policy, str]:
+    """The policy of several files with what is suggested over it; whoever keeps that in a file has the same."""
+    with NamedTemporaryFile("w", prefix="suggested-", suffix=".yaml") as file:
+        file.write(suggested)
+        file.flush()
+        return _compiled(text, name, [*overlays, Path(file.name)]).policy, suggested
 
 
 def _entries(paths: Sequence[Path]) -> Iterator[Entry]:

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         policy = None
         if args.config is not None:
-            policy = load(args.config, os.environ, allow_missing_secrets=True).policy
+            policy = load(args.config, os.environ, overlays=args.overlay, allow_missing_secrets=True).policy
         line = found_line(args.log, args.request_id)
         if line is None:
             print(f"sluicegate: no request {args.request_id!r} in {_names(args.log)}", file=sys.stderr)

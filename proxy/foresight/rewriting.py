@@ -32,6 +32,11 @@ def with_rates(text: str, rates: Mapping[str, str]) -> str:
     return text
 
 
+def overlay_of(rates: Mapping[str, str]) -> str:
+    """The same as an overlay, for a policy in several files."""
+    return "limits:\n" + "".join(f"  {name}: {{rate: {written}}}\n" for name, written in rates.items())
+
+
 def _below(node: Node | None, key: str) -> Node | None:
     if isinstance(node, MappingNode):
         for name, value in node.value:

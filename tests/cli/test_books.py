@@ -28,7 +28,7 @@ def test_a_wrong_call_is_2(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_policy_that_is_refused_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = written_policy(tmp_path)
-    args = argparse.Namespace(config=config, allow_missing_secrets=False)
+    args = argparse.Namespace(config=config, overlay=[], allow_missing_secrets=False)
     assert policy_of(args) is not None
     config.write_text(config.read_text() + "unknown: 1\n")
     assert policy_of(args) is None

@@ -68,7 +68,9 @@ routes:
     assert main(["check", str(config)]) == 0
     said = capsys.readouterr()
     assert "31 days × $1,000 is $31,000, against $25,000 a month" in said.err  # noqa: RUF001
-    assert f"warning: {config}: routes[0]: for growth_team, trial no call with 4,096 tokens of output fits" in said.err
+    line = 1 + next(n for n, text in enumerate(config.read_text().splitlines()) if "{name: ai" in text)
+    place = f"warning: {config}:{line}: routes[0]: "
+    assert f"{place}for growth_team, trial no call with 4,096 tokens of output fits" in said.err
     assert "3 budgets" in said.out
 
 

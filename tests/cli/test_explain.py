@@ -179,3 +179,66 @@ def test_for_a_person_it_is_text(config: Path, capsys: pytest.CaptureFixture[str
 def test_a_wrong_call_is_said_to_be(config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(["explain", "--config", str(config), "--path", "/api/x", *arguments]) == 2
     assert capsys.readouterr().err.startswith("sluicegate: ")
+
+
+# --- the whole policy ---
+
+
+def test_the_effective_policy_is_printed_with_origins_or_without(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As YAML that is a policy, and as JSON."""
+    over = config.with_name("prod.yaml")
+    over.write_text("limits:\n  daily:\n    rate: 7/day\n")
+    call = ["explain", "--config", str(config), "--overlay", str(over), "--effective"]
+    assert main(call) == 0
+    bare = capsys.readouterr().out
+    assert bare.startswith("# policy ")
+    assert bare.splitlines()[0].endswith(f": {config}, {over}")
+    config.with_name("whole.yaml").write_text(bare.replace("<hidden>", "s" * 32))
+    assert main(["check", str(config.with_name("whole.yaml"))]) == 0
+    capsys.readouterr()
+    assert main([*call, "--origin"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("#")[1].strip() for line in lines if line.strip().startswith("rate: 7/day")] == [f"{over}:3"]
+    assert any(line.startswith("  keepalive: 75s ") and line.endswith("# default") for line in lines)
+    assert main([*call, "--origin", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"] == [str(config), str(over)]
+    assert told["effective"]["limits"]["daily"]["rate"] == "7/day"
+    assert told["origins"]["limits.daily.rate"] == f"{over}:3"
+    assert told["origins"]["listen.keepalive"] == "default"
+    assert main([*call, "--json"]) == 0
+    assert "origins" not in json.loads(capsys.readouterr().out)
+
+
+def test_the_effective_policy_shows_variables_as_they_are_written(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_SECRET", "hush" * 8)
+    config.write_text(config.read_text().replace("s" * 32, "${THE_SECRET}"))
+    assert main(["explain", "--config", str(config), "--effective", "--origin"]) == 0
+    out = capsys.readouterr().out
+    assert "secrets: ['${THE_SECRET}']" in out
+    assert "hush" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--effective", "--path", "/"], "not allowed with argument"),
+        ([], "one of the arguments --path --effective is required"),
+    ],
+)
+def test_either_a_request_or_the_policy_is_explained(
+    config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "--config", str(config), *arguments])
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err
+
+
+def test_origins_are_of_the_effective_policy(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--config", str(config), "--path", "/", "--origin"]) == 2
+    assert capsys.readouterr().err == "sluicegate: --origin goes with --effective\n"

@@ -39,6 +39,12 @@ async def test_an_upstream_alone_is_enough(tmp_path: Path) -> None:
             assert gateway.stop() == 0
 
 
+def test_overlays_want_a_file_that_they_are_put_over(tmp_path: Path) -> None:
+    ended = sluicegate("run", "--upstream", "http://127.0.0.1:1", "--overlay", "prod.yaml", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == "sluicegate: --overlay goes with --config; there is no file to put it over\n"
+
+
 def test_a_taken_address_is_said_and_exits_with_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

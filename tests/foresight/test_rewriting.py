@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.foresight.rewriting import NotFound, plain_policy, with_rates
+from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_rates
 from proxy.policy.compiler import compile_text
 from tests.foresight.policies import TEXT, compiled
 
@@ -55,3 +55,9 @@ def test_a_policy_for_a_log_without_one_is_a_policy(tiers: list[str]) -> None:
     policy = compile_text(plain_policy(tiers, "5m"), "policy.yaml", {"HOME": "/nowhere"}).policy
     assert policy.tiers == (*(tier for tier in tiers if tier in ("trial", "enterprise")), "anonymous")
     assert policy.limits["per-user"].rates["anonymous"].window_ms == 300_000
+
+
+def test_rates_alone_are_an_overlay() -> None:
+    """In the form that `check --overlay` takes."""
+    text = overlay_of({"a": "5/1m", "b": "{trial: 6/1m, default: 8/1m}"})
+    assert text == "limits:\n  a: {rate: 5/1m}\n  b: {rate: {trial: 6/1m, default: 8/1m}}\n"

@@ -26,9 +26,9 @@ def test_keys_and_certificates_are_tried(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as refused:
         load_rehearsed(tmp_path / "config.yaml", {})
     told = "\n".join(map(str, refused.value.problems))
-    assert "config.yaml: identity: issuer t:" in told
+    assert "config.yaml:4: identity: issuer t:" in told
     assert "keys.json" in told
-    assert "config.yaml: upstreams.app.ca_file: cannot be used" in told
+    assert "config.yaml:7: upstreams.app.ca_file: cannot be used" in told
 
 
 def test_a_store_that_no_worker_could_open_is_told(tmp_path: Path) -> None:
