@@ -19,6 +19,7 @@ NOT_IN_A_WORKER = [
     "proxy.gateway.supervisor",
     "proxy.gateway.workers",
     "proxy.policy.compiler",
+    "proxy.policy.includes",
     "proxy.store.embedded",
     "proxy.store.plain",
 ]
