@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from proxy.gateway.failures import RecentFailures
 from proxy.policy.model import Maintenance, Policy
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import SeriesKey
@@ -22,6 +23,8 @@ class Gateway(Protocol):
     policy: Policy
     draining: bool
     metrics: Metrics  # the parent's own
+    failures: RecentFailures
+    problems: tuple[str, ...]  # of the last reload
 
     @property
     def exposition(self) -> Exposer: ...

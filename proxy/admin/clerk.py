@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.admin import desk, shapes
+from proxy.admin.dashboard import books
 from proxy.admin.errands import LENGTH, About, Answer, Errand
 from proxy.admin.granting import Asked
 from proxy.admin.moments import back_ms
@@ -76,6 +77,9 @@ _ANSWERS: Final[dict[About, Callable[[Policy, Mapping[str, str], int], Awaitable
     About.GRANTS: _grants,
     About.GRANT: _grant,
     About.RECONCILE: _reconcile,
+    About.OVERVIEW: books.overview,
+    About.TENANTS: books.tenant_page,
+    About.BURNDOWN: books.burning,
 }
 
 

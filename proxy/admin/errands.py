@@ -33,6 +33,9 @@ class About(StrEnum):
     GRANTS = "grants"
     GRANT = "grant"
     RECONCILE = "reconcile"
+    OVERVIEW = "overview"  # these three for the dashboard
+    TENANTS = "tenants"
+    BURNDOWN = "burndown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,10 @@ from aiohttp import web
 from proxy.admin.accounts import Accounts
 from proxy.admin.answers import Gateway, as_json
 from proxy.admin.cachecontrols import CacheControls
+from proxy.admin.dashboard.observatory import Observatory
+from proxy.admin.dashboard.questions import Questions
+from proxy.admin.dashboard.site import Site
+from proxy.admin.dashboard.stream import Stream
 from proxy.admin.errands import Errands
 from proxy.admin.guard import Guard
 from proxy.core.clock import SystemClock
@@ -86,7 +90,8 @@ class Controls:
 
     async def reload(self, _: web.Request) -> web.Response:
         applied = await self._gateway.reload()
-        return as_json({"applied": applied, "policy": self._gateway.policy.version}, 200 if applied else 422)
+        told = {"applied": applied, "policy": self._gateway.policy.version, "problems": list(self._gateway.problems)}
+        return as_json(told, 200 if applied else 422)
 
     async def maintenance_on(self, request: web.Request) -> web.Response:
         try:
@@ -102,6 +107,16 @@ class Controls:
     async def maintenance_off(self, _: web.Request) -> web.Response:
         await self._gateway.set_maintenance(None)
         return as_json({"maintenance": self._gateway.policy.maintenance is not None})
+
+
+def dashboard(gateway: Gateway, guard: Guard, errands: Errands, observatory: Observatory) -> list[web.RouteDef]:
+    questions = guard.reading(Questions(gateway, errands).answer)
+    return [
+        *Site().routes(),
+        web.get("/dashboard/events", guard.reading(Stream(observatory).listen)),
+        web.get("/dashboard/tenants", questions),
+        web.get("/dashboard/burndown", questions),
+    ]
 
 
 @contextlib.asynccontextmanager
@@ -143,6 +158,9 @@ async def listeners(
                 *Accounts(gateway, guard, errands).routes(),
                 *CacheControls(gateway, guard, SystemClock()).routes(),
             ]
+            observatory = Observatory(gateway, errands, SystemClock(), changes=bool(policy.admin.token))
+            routes += dashboard(gateway, guard, errands, observatory)
             host, port = await stack.enter_async_context(_serving("admin", policy.admin.address, routes))
             on_bound("admin", host, port)
+            await stack.enter_async_context(observatory.working())  # ended first: listeners are told
         yield
