@@ -48,16 +48,24 @@ class Incident:
 
 
 def step(
-    incident: Incident | None, reading: Reading, rule: Rule, repeat_ms: int | None, now_ms: int, *, muted: bool = False
+    incident: Incident | None,
+    reading: Reading,
+    rule: Rule,
+    repeat_ms: int | None,
+    now_ms: int,
+    *,
+    muted: bool = False,
+    patience_ms: int = 0,
 ) -> tuple[Incident | None, News | None]:
     """What becomes of an incident, or begins, and what is to be told. ``muted``: something else that is told of now
-    explains it: of this only the end is told, if its beginning was."""
+    explains it: of this only the end is told, if its beginning was. ``patience_ms``: how long it has to last at least,
+    so that what may explain it is told first."""
     if incident is None:
         if reading.level is None:
             return None, None
         incident = Incident(now_ms)
     broken = _broken(incident.broken, reading.level, now_ms)
-    due = None if muted else _due(rule, broken, now_ms)
+    due = None if muted or now_ms - incident.since_ms < patience_ms else _due(rule, broken, now_ms)
     if incident.level is None:
         if due is not None:
             return replace(incident, level=due, told_ms=now_ms, broken=broken), News.FIRED

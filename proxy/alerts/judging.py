@@ -4,12 +4,6 @@ from proxy.alerts.incident import Reading
 from proxy.alerts.windows import History, Tally
 from proxy.policy.service import Bound, Measure, Rule
 
-_LOOK_BACK = frozenset({Measure.SHARE, Measure.MEAN, Measure.COUNT})
-
-
-def looks_back(rule: Rule) -> bool:
-    return rule.measure in _LOOK_BACK
-
 
 def judge_history(rule: Rule, history: History, now_ms: float) -> tuple[Reading, Tally, Bound]:
     """What was counted breaks a bound if it does over the bound's whole time and lately, with as many requests and as

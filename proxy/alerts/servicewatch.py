@@ -4,11 +4,11 @@ One cause, one voice: what something else explains that is told of already waits
 told if it is still there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxy.alerts.incident import Incident, News, Reading, step
-from proxy.alerts.judging import judge_history, judge_value, looks_back
+from proxy.alerts.judging import judge_history, judge_value
 from proxy.alerts.samples import WHOLE, Sample, Subject, Watched
 from proxy.alerts.servicealert import ServiceAlert
 from proxy.alerts.servicewording import beginning, message
@@ -66,8 +66,10 @@ class ServiceWatch:
         for subject in (*(one for one in samples if one.kind is kind), *known):
             reading, tally, bound = self._judged(subject, rule, samples.get(subject), monotonic_ms)
             before = self.incidents.get(subject)
-            muted = any(self._is_told(cause) for cause in self._causes(subject))
-            after, news = step(before, reading, rule, self._repeat_ms, now_ms, muted=muted)
+            causes = self._causes(subject)
+            muted = any(self._is_told(cause) for cause in causes)
+            patience_ms = rule.bounds[0].lately_ms if subject.name and causes else 0  # of a route
+            after, news = step(before, reading, rule, self._repeat_ms, now_ms, muted=muted, patience_ms=patience_ms)
             if after is None:
                 self.incidents.pop(subject, None)
             else:
@@ -84,14 +86,13 @@ class ServiceWatch:
             return Reading(None, calm=True, limit=rule.bounds[0].limit), None, None
         if not isinstance(sample, Tally):
             return judge_value(rule, sample), None, None
-        assert looks_back(rule)
         history = self._histories.get(subject)
         if history is None:
             history = self._histories[subject] = History(rule.longest_ms)
         history.add(sample, monotonic_ms)
         return judge_history(rule, history, monotonic_ms)
 
-    def _causes(self, subject: Subject) -> Iterable[Subject]:
+    def _causes(self, subject: Subject) -> tuple[Subject, ...]:
         """What explains it: a route's the whole's and its upstream's, availability's the rate of errors."""
         assert self._watched is not None
         kind, name = subject.kind, subject.name

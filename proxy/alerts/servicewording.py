@@ -77,8 +77,12 @@ def _reload(name: str, reading: Reading, tally: Tally, parts: Parts, bound: Boun
 
 
 def _isolation(name: str, reading: Reading, tally: Tally, parts: Parts, bound: Bound | None) -> str:
-    answers = "an answer that named" if tally.amount == 1 else f"{tally.amount:,.0f} answers that named"
-    return f"{_route(name)} had {answers} another tenant than the one it was for. It was refused; so is each like it."
+    if tally.amount == 1:
+        had, end = "an answer that named another tenant than the one it was for", "It was refused"
+    else:
+        had = f"{tally.amount:,.0f} answers that named other tenants than those they were for"
+        end = "They were refused"
+    return f"{_route(name)} had {had}. {end}; so is each like it."
 
 
 _BEGINNING: Final[dict[Kind, Callable[[str, Reading, Tally, Parts, Bound | None], str]]] = {
@@ -93,7 +97,9 @@ _BEGINNING: Final[dict[Kind, Callable[[str, Reading, Tally, Parts, Bound | None]
     Kind.RELOAD: _reload,
 }
 _END: Final[dict[Kind, Callable[[str, Reading], str]]] = {
-    Kind.UPSTREAM: lambda name, reading: f"Upstream {name} answers again{_now(reading, share)}",
+    Kind.UPSTREAM: lambda name, reading: (
+        f"Upstream {name} answers again{_now(reading, lambda value: share(value) + ' failed')}"
+    ),
     Kind.REDIS: lambda name, reading: "Redis is back",
     Kind.ERROR_RATE: lambda name, reading: (
         f"{_whose(name)}rrors are back below {share(reading.limit)}{_now(reading, share)}"

@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 
 from proxy.alerts.channels.registry import open_channels
 from proxy.alerts.dispatcher import Channel, Dispatcher
+from proxy.alerts.incident import News
 from proxy.alerts.recipients import service_posts
 from proxy.alerts.samples import Watched, sampled
 from proxy.alerts.servicealert import ServiceAlert
@@ -31,7 +32,7 @@ log = logging.getLogger("sluicegate.alerts")
 
 LOOK_S: Final = 5.0
 SOONEST_S: Final = 0.05
-LOOKS: Final = 10  # within the shortest time that a rule names
+LOOKS: Final = 4  # within the shortest time that a rule names
 LAST_ROUND_S: Final = 2.0  # for what is being sent when the gateway ends; the shelf has the rest
 
 
@@ -45,6 +46,7 @@ class ServiceAlerts:
         self._policy: Policy | None = None
         self._session: ClientSession | None = None
         self._sender: Dispatcher | None = None
+        self._tls: ssl.SSLContext | None = None
         self._tray = Tray()
         self._shelved = Shelved()
         self._changed = asyncio.Event()
@@ -94,8 +96,10 @@ class ServiceAlerts:
         service = policy.alerts.service
         named = service.to if service is not None else ()
         wanted = [channel for channel in policy.alerts.channels if channel.name in named]
+        if wanted and self._tls is None:  # it takes a while, and most gateways need none
+            self._tls = ssl.create_default_context()
         try:
-            return open_channels(wanted, self._session, self._clock, ssl.create_default_context())
+            return open_channels(wanted, self._session, self._clock, self._tls) if self._tls is not None else ()
         except ValueError as error:
             log.error("alerts of the service cannot be sent", extra={"fields": {"error": str(error)}})
             return ()
@@ -108,6 +112,7 @@ class ServiceAlerts:
             self._followed.clear()
             policy = self._policy
             if policy is None or policy.alerts.service is None:
+                known = None
                 self._forget(watch)
                 await self._followed.wait()
                 continue
@@ -140,7 +145,7 @@ class ServiceAlerts:
     def _tell(self, alert: ServiceAlert, posts: Sequence[tuple[str, str]]) -> None:
         self._metrics.inc(SERVICE_ALERTS, alert.subject.kind.value, alert.word)
         fields = {"id": alert.id, "cause": alert.subject.kind.value, "level": alert.word, "about": alert.message}
-        log.warning("alert", extra={"fields": fields})
+        log.log(logging.INFO if alert.news is News.RESOLVED else logging.WARNING, "alert", extra={"fields": fields})
         payload = alert.payload()
         self._tray.put(
             Letter(alert.id, alert.incident, channel, recipient, payload, alert.at_ms) for channel, recipient in posts
@@ -155,6 +160,7 @@ class ServiceAlerts:
         if watch.incidents:
             watch.incidents.clear()
             self._count(watch)
+            self._changed.set()
         self._tray.keep_only(())
 
     async def _save(self, watch: ServiceWatch, shelf: Shelf) -> None:

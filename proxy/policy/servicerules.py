@@ -14,10 +14,10 @@ from proxy.policy.spending import Level
 PATH: Final[KeyPath] = ("alerts", "service")
 FEWEST_BAD: Final = 5  # a single mishap of a quiet hour wakes nobody
 LATELY: Final = 5  # the part of a time that has to be as bad as the whole
-# Google's SRE Workbook, chapter 5: so many times too fast, over so long, and lately.
+# Google's SRE Workbook, chapter 5: so many times too fast, over so long and lately; told after so long.
 _BURNT: Final = (
-    (Level.WARNING, 6, 6 * HOUR_MS, 30 * MINUTE_MS),
-    (Level.CRITICAL, 14.4, HOUR_MS, 5 * MINUTE_MS),
+    (Level.WARNING, 6, 6 * HOUR_MS, 30 * MINUTE_MS, 15 * MINUTE_MS),
+    (Level.CRITICAL, 14.4, HOUR_MS, 5 * MINUTE_MS, 2 * MINUTE_MS),
 )
 _CALM_MS: Final = 15 * MINUTE_MS  # of availability
 _GAUGE_CALM_MS: Final = MINUTE_MS
@@ -99,11 +99,14 @@ def _windowed(
     findings: Findings,
     leave_out: frozenset[str] = frozenset(),
 ) -> Rule | None:
-    """A warning waits for as long as ``lately``, so that what is critical a moment later is told once."""
+    """A warning waits for as long as ``lately``, or as an outage of everything needs to fill the whole time with a
+    critical share: what is critical a moment later is told once."""
     over_ms = written.over
     lately_ms = over_ms // LATELY
+    critical = limits[1] if measure is Measure.SHARE and limits[1] is not None else 0
+    waits_ms = max(lately_ms, round(critical * over_ms))
     bounds = tuple(
-        Bound(level, limit, over_ms, lately_ms, lately_ms if level is Level.WARNING else 0)
+        Bound(level, limit, over_ms, lately_ms, waits_ms if level is Level.WARNING else 0)
         for level, limit in _ordered(name, limits, findings)
     )
     return Rule(measure, bounds, over_ms, written.at_least, FEWEST_BAD, leave_out) if bounds else None
@@ -112,10 +115,13 @@ def _windowed(
 def _burning(written: servicewords.Availability, findings: Findings) -> Rule | None:
     budget = 1 - float(written.objective)
     if not 0 < budget < 1 / _BURNT[-1][1]:
-        message = "is below 100%, and above 93.1%: 14.4 times what it leaves has to be less than all"
+        message = "must be below 100% and above 93.1%: 14.4 times what it leaves has to be less than all"
         findings.error((*PATH, "availability", "objective"), message)
         return None
-    bounds = tuple(Bound(level, factor * budget, over_ms, lately_ms) for level, factor, over_ms, lately_ms in _BURNT)
+    bounds = tuple(
+        Bound(level, factor * budget, over_ms, lately_ms, for_ms)
+        for level, factor, over_ms, lately_ms, for_ms in _BURNT
+    )
     return Rule(Measure.SHARE, bounds, _CALM_MS, written.at_least, FEWEST_BAD)
 
 

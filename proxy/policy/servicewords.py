@@ -92,14 +92,14 @@ class Service(Section):
     repeat: Annotated[Annotated[int, duration("1m", "30d")] | None, off_for(None)] = key(
         "Told again so often while it lasts.", "off"
     )
-    error_rate: Annotated[ErrorRate | None, off_for(None)] = key("Of all requests, and of each route.", {})
-    availability: Annotated[Availability | None, off_for(None)] = key("Of all requests.", {})
-    latency: Annotated[MeanLatency | None, off_for(None)] = key("Of all requests, and of each route.", {})
-    upstream: Annotated[UpstreamHealth | None, off_for(None)] = key("Of each upstream.", {})
-    redis: Annotated[RedisHealth | None, off_for(None)] = key("Of the meters' Redis.", {})
-    ledger: Annotated[LedgerHealth | None, off_for(None)] = key("Of what waits for the ledger.", {})
-    certificates: Annotated[Certificates | None, off_for(None)] = key("Of upstreams and of Redis.", {})
-    reload: Annotated[Reload | None, off_for(None)] = key("Of the policy itself.", {})
+    error_rate: Annotated[ErrorRate | None, _SWITCH] = key("Of all requests, and of each route.", {})
+    availability: Annotated[Availability | None, _SWITCH] = key("Of all requests.", {})
+    latency: Annotated[MeanLatency | None, _SWITCH] = key("Of all requests, and of each route.", {})
+    upstream: Annotated[UpstreamHealth | None, _SWITCH] = key("Of each upstream.", {})
+    redis: Annotated[RedisHealth | None, _SWITCH] = key("Of the meters' Redis.", {})
+    ledger: Annotated[LedgerHealth | None, _SWITCH] = key("Of what waits for the ledger.", {})
+    certificates: Annotated[Certificates | None, _SWITCH] = key("Of upstreams and of Redis.", {})
+    reload: Annotated[Reload | None, _SWITCH] = key("Of the policy itself.", {})
 
 
 ServiceOrOff = Annotated[Service | None, _SWITCH]
