@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from proxy.policy.compiler import compile_text
+from proxy.policy.compiler import load
 from tests.e2e.gateway import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -54,12 +54,14 @@ def test_manifests_are_valid(name: str, resource: dict[str, Any]) -> None:
         kubernetes_validate.validate(resource, KUBERNETES, strict=True)
 
 
-def test_policies_of_manifests_and_of_compose_compile() -> None:
-    """Without a warning, so that nobody begins with one."""
-    texts = [one["data"]["config.yaml"] for _, one in everything() if one["kind"] == "ConfigMap"]
-    assert len(texts) == 2
-    for text in (*texts, (DEPLOY / "compose/policy.yaml").read_text("utf-8")):
-        loaded = compile_text(text, "config.yaml", ENV)
+def test_policies_of_manifests_and_of_compose_compile(tmp_path: Path) -> None:
+    """Without a warning, so that nobody begins with one; a ConfigMap's keys are the files of its folder."""
+    folders = [one["data"] for _, one in everything() if one["kind"] == "ConfigMap"]
+    assert len(folders) == 2
+    for files in (*folders, {"config.yaml": (DEPLOY / "compose/policy.yaml").read_text("utf-8")}):
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        loaded = load(tmp_path / "config.yaml", ENV)
         assert loaded.warnings == ()
         assert loaded.policy.listen.address.host == "0.0.0.0"  # in a container loopback is nobody's
         assert loaded.policy.metrics is not None
