@@ -48,6 +48,7 @@ class Exchange:
         "bytes_out",
         "cache",
         "cache_why",
+        "call",
         "close",
         "connection",
         "decision",
@@ -106,6 +107,7 @@ class Exchange:
         self.decision: Any = None
         self.attempt: Any = None
         self.trace: Any = None  # of one that is traced
+        self.call: Any = None  # to a provider, as it is priced
         self.spent: Any = None  # what a call to a provider came to
         self.raw: bytes | None = None  # the read that was this request and nothing else
         self.recallable: Any = None  # what a hit was found by, where the same bytes would find it again

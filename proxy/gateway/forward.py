@@ -13,7 +13,7 @@ from proxy.gateway.servertiming import ServerTimings
 from proxy.identity.forwarding import STRIPPED_PREFIX
 from proxy.policy.model import AuthMode, HostMode, Origin, RetryMode, Route, Timeouts, Upstream
 from proxy.policy.target import rewritten_target
-from proxy.tracing.trace import REPLACED
+from proxy.tracing.trace import FORWARD
 from proxy.upstream.framing import NO_BODY
 from proxy.upstream.head import Block, RequestHeads
 from proxy.upstream.response import Response
@@ -117,9 +117,9 @@ async def send(
     """
     assert exchange.route is not None
     if exchange.trace is not None:
-        exchange.trace.mark("forward")
+        exchange.trace.mark(FORWARD)
         if exchange.route.spending is None:  # a provider is told nothing of it
-            hidden, extra = (*hidden, *REPLACED), (*extra, *exchange.trace.told())
+            hidden, extra = (*hidden, *exchange.trace.replaced), (*extra, *exchange.trace.told)
     framing = body_length(exchange)
     content: bytes | AsyncIterator[bytes] | None = None
     if framing != NO_BODY:

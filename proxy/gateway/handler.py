@@ -15,6 +15,7 @@ from proxy.core.clock import Clock
 from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
 from proxy.gateway import cors
+from proxy.gateway.about import about
 from proxy.gateway.accept import ALLOWED_METHODS, accept, ends_here
 from proxy.gateway.admission import admit
 from proxy.gateway.batch import body_bound, calls
@@ -35,7 +36,7 @@ from proxy.gateway.relay import http_date, read_body, send_answer
 from proxy.gateway.report import Reporter
 from proxy.gateway.runtime import Runtime, Shared
 from proxy.gateway.spending import spend
-from proxy.gateway.watch import Watch, about
+from proxy.gateway.watch import Watch
 from proxy.metering.budgets import Grants
 from proxy.policy.caching import CacheScope
 from proxy.policy.model import BatchKind, Policy, Route
@@ -90,6 +91,7 @@ class Handler:
 
     async def close(self) -> None:
         self.watch.flush()
+        await asyncio.to_thread(self.watch.close)
         await self._shared.close()
 
     async def __call__(self, exchange: Exchange) -> None:

@@ -115,6 +115,7 @@ def _offer(
     assert spending is not None
     now_ms = shared.clock.now_ms()
     call, sent_body = edited(call, body, spending)
+    exchange.call = call
     quote = runtime.pricing.quote(call, now_ms)
     most = bound(call, quote, spending)
     nanousd, tokens = most.nanousd, most.tokens

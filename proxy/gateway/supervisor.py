@@ -39,6 +39,7 @@ from proxy.gateway.servicealerts import ServiceAlerts
 from proxy.gateway.sockets import bind
 from proxy.gateway.workers import Workers
 from proxy.metering.budgets import Grants
+from proxy.otlp.courier import Courier as OtlpCourier
 from proxy.policy.compiler import Loaded
 from proxy.policy.model import Maintenance, Policy
 from proxy.policy.problems import PolicyError
@@ -100,6 +101,8 @@ class Supervisor:
         self.problems: tuple[str, ...] = ()  # of the last reload; none: it is in force
         self._witness = Witness("parent", self.metrics)
         self._courier = Courier(loaded.policy.data_dir, self.metrics)
+        told, began_s = self.exposition.told, self.exposition.began_s
+        self._otlp = OtlpCourier(loaded.policy.data_dir, self.metrics, told, began_s)
         self._alerts = ServiceAlerts(self.exposition, self.metrics, self.clock)
         self._pseudonym = f"sluicegate-{secrets.token_hex(4)}"
         self._workers: Workers | None = None
@@ -129,6 +132,7 @@ class Supervisor:
         async with contextlib.AsyncExitStack() as stack:
             self._tell_observers(policy)
             await stack.enter_async_context(self._courier.working())
+            await stack.enter_async_context(self._otlp.working())
             stack.enter_context(self._witness.witnessing())
             sockets = bind(policy.listen.address, count)
             for sock in sockets:
@@ -175,6 +179,7 @@ class Supervisor:
     def _tell_observers(self, policy: Policy) -> None:
         self._witness.follow(policy)
         self._courier.follow(policy.watching.sentry)
+        self._otlp.follow(policy.watching.otlp)
         self._alerts.follow(policy)
 
     def _say_ready(self, count: int) -> None:

@@ -6,9 +6,9 @@ Source: https://develop.sentry.dev/sdk/data-model/event-payloads/transaction/.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from proxy.tracing.trace import Trace
+from proxy.tracing.trace import FORWARD, Trace
 
-_OPS: Final = {"forward": "http.client"}  # of a phase, where it is not the gateway's own work
+_OPS: Final = {FORWARD: "http.client"}  # of a phase, where it is not the gateway's own work
 _STATUS: Final = {
     400: "invalid_argument",
     401: "unauthenticated",
@@ -30,20 +30,17 @@ def transaction(
     """Sentry's payload. ``told``: name, status, event_id, started_s and ended_s (monotonic), now_s (epoch, at the
     end), environment, release, upstream."""
     to_epoch = told["now_s"] - told["ended_s"]
-    ends = [start for _, start in marks[1:]] + [told["ended_s"]]
-    numbers = range(1, len(marks) + 1)
     spans = [
         {
             "trace_id": trace.trace_id,
-            "span_id": trace.forward_id if phase == "forward" else f"{int(trace.span_id, 16) ^ number:016x}",
+            "span_id": phase.span_id,
             "parent_span_id": trace.span_id,
-            "op": _OPS.get(phase, "gateway"),
-            "description": f"{phase} {told['upstream']}" if phase == "forward" else phase,
-            "start_timestamp": start + to_epoch,
-            "timestamp": max(start, end) + to_epoch,
+            "op": _OPS.get(phase.name, "gateway"),
+            "description": f"{phase.name} {told['upstream']}" if phase.name == FORWARD else phase.name,
+            "start_timestamp": phase.started_s + to_epoch,
+            "timestamp": phase.ended_s + to_epoch,
         }
-        for number, (phase, start), end in zip(numbers, marks, ends, strict=False)
-        if phase
+        for phase in trace.phases(marks, told["ended_s"])
     ]
     status = told["status"]
     word = "ok" if status < 400 else _STATUS.get(status, "internal_error" if status >= 500 else "invalid_argument")

@@ -64,11 +64,15 @@ class Exposition:
             _keep_newest(newest, reader)
         return newest
 
+    def told(self) -> Iterator[Told]:
+        """All of it, with exemplars."""
+        return told(self.totals(), self.exemplars())
+
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """The body and its Content-Type, in the format that ``accept`` asks for."""
         encode, content_type = choose_encoder(accept)
         if content_type.startswith(OPENMETRICS):
-            return encode(_Scraped(told(self.totals(), self.exemplars()), self.began_s)), content_type
+            return encode(_Scraped(self.told(), self.began_s)), content_type
         return encode(_Scraped(told(self.totals(), {}), None)), content_type
 
 

@@ -277,6 +277,19 @@ SENTRY_TUNNEL: Final = Family(
     "Browsers' envelopes for Sentry: taken, sent, refused by it, dropped (too many waited).",
     ("result",),
 )
+OTLP_TRACES: Final = Family(
+    "sluicegate_otlp_traces",
+    _COUNTER,
+    "Traced requests for the collector: captured, over (more than a worker makes in a second), sent, partly (it left "
+    "out some of a message), refused, dropped (too many waited).",
+    ("result",),
+)
+OTLP_PUSHES: Final = Family(
+    "sluicegate_otlp_pushes",
+    _COUNTER,
+    "Times that metrics were told to the collector: sent, partly, refused, later (it was away; the next say it all).",
+    ("result",),
+)
 WEB_VITALS: Final = Family(
     "sluicegate_web_vital_seconds",
     _HISTOGRAM,
@@ -362,6 +375,8 @@ FAMILIES: Final = (
     SENTRY_EVENTS,
     SENTRY_TRACES,
     SENTRY_TUNNEL,
+    OTLP_TRACES,
+    OTLP_PUSHES,
     WEB_VITALS,
     LAYOUT_SHIFT,
     SERVER_TIMING,

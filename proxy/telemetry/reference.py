@@ -52,6 +52,7 @@ _SECTIONS: Final = (  # the first prefix that fits
     ("sluicegate_ledger", "The ledger and alerts"),
     ("sluicegate_database", "The ledger and alerts"),
     ("sluicegate_alert", "The ledger and alerts"),
+    ("sluicegate_otlp", "OpenTelemetry"),
     ("sluicegate_sentry", "Sentry and browsers"),
     ("sluicegate_web_vital", "Sentry and browsers"),
     ("sluicegate_server_timing", "Sentry and browsers"),
@@ -103,6 +104,8 @@ OF_ONE: Final = {
     ("sluicegate_sentry_events", "result"): "`captured`, `repeated`, `sent`, `refused`, `dropped`",
     ("sluicegate_sentry_traces", "result"): "`captured`, `over`, `sent`, `refused`, `dropped`",
     ("sluicegate_sentry_tunnel", "result"): "`taken`, `sent`, `refused`, `dropped`",
+    ("sluicegate_otlp_traces", "result"): "`captured`, `over`, `sent`, `partly`, `refused`, `dropped`",
+    ("sluicegate_otlp_pushes", "result"): "`sent`, `partly`, `refused`, `later`",
     ("sluicegate_web_vital_seconds", "name"): "`lcp`, `inp`, `fcp`, `ttfb`, and those of `vitals.measures`",
     ("sluicegate_server_timing_seconds", "name"): "one that `server_timing` lists",
 }

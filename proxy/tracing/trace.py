@@ -1,8 +1,9 @@
 """Traced requests: who decides that one is, and what its upstream is told. Pure.
 
-A request that comes with a decision (sentry-trace, or W3C's traceparent) keeps it; of the others a share is drawn by
-counting down to the next one, so that a request which is not drawn costs one subtraction. The gaps are geometric: each
-request is drawn with the same chance. What is not traced passes on untouched whatever it brought.
+A request that comes with a decision (sentry-trace, where Sentry hears of traces, or W3C's traceparent) keeps it; of the
+others a share is drawn by counting down to the next one, so that a request which is not drawn costs one subtraction.
+The gaps are geometric: each request is drawn with the same chance. What is not traced passes on untouched whatever it
+brought. There is one trace for all who hear of it: its id in the log leads to each of them.
 
 Sources: https://develop.sentry.dev/sdk/telemetry/traces/, https://www.w3.org/TR/trace-context/,
 https://www.w3.org/TR/baggage/.
@@ -15,9 +16,9 @@ from math import ceil, inf, log, log1p
 from random import Random
 from time import monotonic
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from proxy.policy.sentry import Sentry
+from proxy.tracing.sampling import Sampling
 
 MOST_PER_S: Final = 100  # traces of one worker: whoever may send a decision could ask for all
 MOST_MARKS: Final = 32
@@ -26,6 +27,7 @@ MOST_BAGGAGE: Final = 8192  # bytes (W3C Baggage §3.3.2)
 SENTRY_TRACE: Final = "sentry-trace"
 TRACEPARENT: Final = "traceparent"
 BAGGAGE: Final = "baggage"
+FORWARD: Final = "forward"  # the phase whose span the upstream's own belong to
 _SENTRY_TRACE: Final = re.compile(r"\s*([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?\s*")
 _TRACEPARENT: Final = re.compile(r"\s*(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\s*")
 
@@ -38,9 +40,9 @@ class Incoming:
     form: str  # the field that said so
 
 
-def incoming(headers: Mapping[str, str]) -> Incoming | None:
-    """What a request says of the trace that it belongs to; Sentry's own field first."""
-    said = headers.get(SENTRY_TRACE)
+def incoming(headers: Mapping[str, str], *, sentry: bool = True) -> Incoming | None:
+    """What a request says of the trace that it belongs to; Sentry's own field first, where that concerns us."""
+    said = headers.get(SENTRY_TRACE) if sentry else None
     if said is not None and (found := _SENTRY_TRACE.fullmatch(said)) is not None and _real(found[1], found[2]):
         return Incoming(found[1], found[2], None if found[3] is None else found[3] == "1", SENTRY_TRACE)
     said = headers.get(TRACEPARENT)
@@ -55,19 +57,44 @@ def _real(trace_id: str, span_id: str) -> bool:
     return trace_id.strip("0") != "" and span_id.strip("0") != ""
 
 
-class Trace:
-    """Of one request: where it belongs, and when each phase began. Times are monotonic seconds."""
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What a traced request went through, as a span; times are monotonic seconds."""
 
-    __slots__ = ("decided", "forward_id", "marks", "parent_id", "rate", "sent_baggage", "span_id", "trace_id")
+    name: str
+    span_id: str
+    started_s: float
+    ended_s: float
+
+
+class Trace:
+    """Of one request: where it belongs, who hears of it, and when each phase began. Times are monotonic seconds."""
+
+    __slots__ = (
+        "decided",
+        "forward_id",
+        "marks",
+        "parent_id",
+        "rate",
+        "replaced",
+        "span_id",
+        "to_otlp",
+        "to_sentry",
+        "told",
+        "trace_id",
+    )
 
     def __init__(self, trace_id: str, parent_id: str, span_id: str, forward_id: str) -> None:
         self.trace_id = trace_id
         self.parent_id = parent_id  # "" for one that begins here
         self.span_id = span_id
         self.forward_id = forward_id  # of the span that the upstream's own belong to
+        self.to_sentry = True
+        self.to_otlp = False
         self.decided = ""  # the field that the decision came in
-        self.rate: float | None = None  # that it was drawn at, here
-        self.sent_baggage = b""
+        self.rate: float | None = None  # that it was drawn at for Sentry, here
+        self.replaced: tuple[bytes, ...] = ()  # lower-case names of fields that the upstream does not get
+        self.told: tuple[tuple[bytes, bytes], ...] = ()  # fields that it gets in their place
         self.marks: list[tuple[str, float]] = []
 
     def mark(self, phase: str) -> None:
@@ -75,17 +102,18 @@ class Trace:
         if len(self.marks) < MOST_MARKS:
             self.marks.append((phase, monotonic()))
 
-    def told(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The fields that the upstream gets in place of the client's (``replaced``)."""
-        trace_id, span_id = self.trace_id.encode(), self.forward_id.encode()
-        fields = [(b"sentry-trace", b"%b-%b-1" % (trace_id, span_id))]
-        fields.append((b"traceparent", b"00-%b-%b-01" % (trace_id, span_id)))
-        if self.sent_baggage:
-            fields.append((b"baggage", self.sent_baggage))
-        return tuple(fields)
-
-
-REPLACED: Final = (b"sentry-trace", b"traceparent", b"baggage")
+    def phases(self, marks: Sequence[tuple[str, float]], ended_s: float) -> list[Phase]:
+        """Of these marks of its own, as some may come when it has ended. Each has an id of its own."""
+        found: list[Phase] = []
+        forwarded = False
+        ends = [start for _, start in marks[1:]] + [ended_s]
+        for number, ((name, start), end) in enumerate(zip(marks, ends, strict=False), 1):
+            span_id = f"{int(self.span_id, 16) ^ number:016x}"
+            if name == FORWARD and not forwarded:
+                forwarded, span_id = True, self.forward_id
+            if name:
+                found.append(Phase(name, span_id, start, max(start, end)))
+        return found
 
 
 class Tracer:
@@ -93,23 +121,19 @@ class Tracer:
 
     def __init__(
         self,
-        sentry: Sentry,
+        sampling: Sampling,
         random: Random,
         over: Callable[[], None] = lambda: None,
         most_per_s: int = MOST_PER_S,
     ) -> None:
         """``over`` is told of each trace that is not made, as too many are."""
-        self.rate = sentry.traces_sample_rate
+        self._sampling = sampling
+        self.rate = sampling.rate
         self._random = random
         self._over = over
         self._most_per_s = most_per_s
         self._second = 0
         self._made = 0
-        self._scope = {
-            "public_key": urlsplit(sentry.dsn).username or "",
-            "environment": sentry.environment,
-            "release": sentry.release,
-        }
         self.left: float = self._gap()  # requests until the one that is drawn; 1: the next is
 
     def _gap(self) -> float:
@@ -126,7 +150,7 @@ class Tracer:
         if drawn:
             self.left = self._gap()
         if SENTRY_TRACE in headers or TRACEPARENT in headers:
-            said = incoming(headers)
+            said = incoming(headers, sentry=self._sampling.sentry is not None)
             if said is not None and said.sampled is not None:
                 drawn = said.sampled
         elif not drawn:
@@ -152,21 +176,40 @@ class Tracer:
         trace_id = said.trace_id if said is not None else f"{random(128) | 1:032x}"
         span_id, forward_id = f"{random(64) | 1:016x}", f"{random(64) | 1:016x}"
         trace = Trace(trace_id, said.span_id if said is not None else "", span_id, forward_id)
+        sampling = self._sampling
+        trace.to_sentry, trace.to_otlp = sampling.sentry is not None, sampling.otlp is not None
         if said is not None and said.sampled is not None:
             trace.decided = said.form
         else:
-            trace.rate = self.rate
+            drawn = self._random.random() * self.rate  # those of the smaller share are among those of the larger
+            trace.to_sentry = trace.to_sentry and drawn < (sampling.sentry or 0.0)
+            trace.to_otlp = trace.to_otlp and drawn < (sampling.otlp or 0.0)
+            trace.rate = sampling.sentry
+        self._tell(trace, said, headers)
+        return trace
+
+    def _tell(self, trace: Trace, said: Incoming | None, headers: Mapping[str, str]) -> None:
+        """What the upstream gets. Who does not hear of this trace must not be led to a span that it does not have."""
+        trace_id, span_id = trace.trace_id.encode(), trace.forward_id.encode()
+        w3c = trace.to_otlp or self._sampling.otlp is None
+        parent = (b"traceparent", b"00-%b-%b-%b" % (trace_id, span_id, b"01" if w3c else b"00"))
+        if self._sampling.sentry is None:
+            trace.replaced, trace.told = (b"traceparent",), (parent,)
+            return
         theirs = _members(headers)
         if any(one.startswith("sentry-") for one in theirs) or (said is not None and said.form == SENTRY_TRACE):
             ours: list[str] = []  # whoever began the trace has said all of it, and it stays as it is
         else:
             ours = [f"sentry-{name}={quote(value, safe='')}" for name, value in self.scope(trace).items()]
-        trace.sent_baggage = _within([*theirs, *ours])
-        return trace
+        own = (b"sentry-trace", b"%b-%b-%b" % (trace_id, span_id, b"1" if trace.to_sentry else b"0"))
+        baggage = _within([*theirs, *ours])
+        trace.replaced = (b"sentry-trace", b"traceparent", b"baggage")
+        trace.told = (own, parent, (b"baggage", baggage)) if baggage else (own, parent)
 
     def scope(self, trace: Trace) -> dict[str, str]:
         """What Sentry's own sampling goes by (its dynamic sampling context)."""
-        scope = {"trace_id": trace.trace_id, **self._scope, "sampled": "true"}
+        sampled = "true" if trace.to_sentry else "false"
+        scope = {"trace_id": trace.trace_id, **self._sampling.scope, "sampled": sampled}
         if trace.rate is not None:
             scope["sample_rate"] = f"{trace.rate:g}"
         return scope

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.gateway.rehearsal import load_rehearsed
+from proxy.otlp import extra
 from proxy.policy.problems import PolicyError
 
 POLICY = """
@@ -40,3 +41,19 @@ def test_a_store_that_no_worker_could_open_is_told(tmp_path: Path) -> None:
         load_rehearsed(tmp_path / "config.yaml", {})
     (problem,) = refused.value.problems
     assert str(problem).endswith("config.yaml:4: redis.meters: a Redis URL's database is a number")
+
+
+def test_an_extra_that_is_missing_is_told_where_somebody_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it, a policy that names a collector would be one that tells it nothing."""
+    plain = "version: 1\nupstreams: {}\nroutes: []\n"
+    (tmp_path / "config.yaml").write_text(f"{plain}otlp: {{endpoint: 'https://otlp.example'}}\n")
+    (tmp_path / "plain.yaml").write_text(f"{plain}otlp: {{endpoint: '${{NOT_SET:-}}'}}\n")
+    assert load_rehearsed(tmp_path / "config.yaml", {}).policy.watching.otlp is not None
+    monkeypatch.setattr(extra, "_NEEDED", ("not_there",))
+    load_rehearsed(tmp_path / "plain.yaml", {})
+    with pytest.raises(PolicyError) as refused:
+        load_rehearsed(tmp_path / "config.yaml", {})
+    (told,) = map(str, refused.value.problems)
+    assert told == "config.yaml:4: otlp: needs an extra that is not installed: pip install 'sluicegate[otlp]'"

@@ -8,8 +8,9 @@ from typing import Any
 
 from proxy.core.errors import Reason
 from proxy.core.identity import Identity, IdentityKind
+from proxy.gateway.about import about
 from proxy.gateway.exchange import Exchange, Outcome
-from proxy.gateway.watch import Watch, about
+from proxy.gateway.watch import Watch
 from proxy.policy.sentry import Reported
 from proxy.sentry.waiting import spool_in
 from proxy.sentry.witness import Witness

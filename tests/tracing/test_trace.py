@@ -1,6 +1,5 @@
 """Which requests are traced, and what their upstreams are told."""
 
-from dataclasses import replace
 from itertools import pairwise
 from math import inf
 from random import Random
@@ -9,15 +8,19 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from proxy.policy.sentry import Sentry
+from proxy.tracing.sampling import Sampling
 from proxy.tracing.trace import MOST_BAGGAGE, MOST_MARKS, Trace, Tracer, incoming
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-SENTRY = Sentry("https://key@sentry.example/1", "test", "app@1", 0.0, frozenset())
+SCOPE = {"public_key": "key", "environment": "test", "release": "app@1"}
 
 
 def tracer(rate: float = 0.0, seed: int = 1, **options: Any) -> Tracer:
-    return Tracer(replace(SENTRY, traces_sample_rate=rate), Random(seed), **options)
+    return Tracer(Sampling(rate, None, SCOPE), Random(seed), **options)
+
+
+def shared(sentry: float | None, otlp: float | None, seed: int = 1) -> Tracer:
+    return Tracer(Sampling(sentry, otlp, SCOPE), Random(seed), most_per_s=10**9)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_whoever_asks_for_every_trace_does_not_get_them() -> None:
 
 def told(trace: Trace | None) -> dict[str, str]:
     assert trace is not None
-    return {name.decode(): value.decode() for name, value in trace.told()}
+    return {name.decode(): value.decode() for name, value in trace.told}
 
 
 def test_the_upstream_gets_our_span_as_its_parent() -> None:
@@ -141,3 +144,55 @@ def test_phases_are_bounded() -> None:
     for _ in range(100):
         trace.mark("x")
     assert len(trace.marks) == MOST_MARKS
+
+
+def test_a_phase_ends_where_the_next_begins() -> None:
+    """Each has an id of its own; the upstream's spans belong to the first that forwards."""
+    trace = Trace(TRACE, "", "1" * 16, "2" * 16)
+    marks = [("identify", 10.1), ("", 10.2), ("forward", 10.3), ("forward", 10.4), ("relay", 10.6)]
+    phases = trace.phases(marks, 10.5)
+    assert [(one.name, one.started_s, one.ended_s) for one in phases] == [
+        ("identify", 10.1, 10.2), ("forward", 10.3, 10.4), ("forward", 10.4, 10.6), ("relay", 10.6, 10.6),
+    ]  # fmt: skip
+    assert phases[1].span_id == "2" * 16
+    assert len({one.span_id for one in phases} | {"1" * 16}) == 5
+
+
+def test_each_hears_of_its_own_share_and_the_smaller_one_lies_in_the_larger() -> None:
+    one = shared(0.05, 0.4)
+    traces = [trace for _ in range(100_000) if (trace := one.begin({}, 0.0)) is not None]
+    assert len(traces) == pytest.approx(40_000, rel=0.05)
+    assert all(trace.to_otlp for trace in traces)
+    assert sum(trace.to_sentry for trace in traces) == pytest.approx(5_000, rel=0.1)
+    assert {trace.rate for trace in traces} == {0.05}
+
+
+@pytest.mark.parametrize("header", [{"traceparent": f"00-{TRACE}-{SPAN}-01"}, {"sentry-trace": f"{TRACE}-{SPAN}-1"}])
+def test_a_decision_that_came_along_is_for_both(header: dict[str, str]) -> None:
+    trace = shared(0.0, 0.0).begin(header, 0.0)
+    assert trace is not None
+    assert (trace.to_sentry, trace.to_otlp, trace.trace_id) == (True, True, TRACE)
+    assert shared(1.0, 1.0).begin({"traceparent": f"00-{TRACE}-{SPAN}-00"}, 0.0) is None
+
+
+def test_who_does_not_hear_of_a_trace_is_not_led_to_it() -> None:
+    """Its field says so to the upstream: a span whose parent nobody has would hang in the air."""
+    only_otlp = told(shared(0.0, 1.0).begin({}, 0.0))
+    assert only_otlp["sentry-trace"].endswith("-0")
+    assert only_otlp["traceparent"].endswith("-01")
+    assert "sentry-sampled=false" in only_otlp["baggage"]
+    only_sentry = told(shared(1.0, 0.0).begin({}, 0.0))
+    assert only_sentry["sentry-trace"].endswith("-1")
+    assert only_sentry["traceparent"].endswith("-00")
+    assert "sentry-sampled=true" in only_sentry["baggage"]
+
+
+def test_without_sentry_its_fields_are_none_of_our_business() -> None:
+    """They neither decide nor are replaced."""
+    tracer = shared(None, 0.0)
+    assert tracer.begin({"sentry-trace": f"{TRACE}-{SPAN}-1"}, 0.0) is None
+    trace = tracer.begin({"traceparent": f"00-{TRACE}-{SPAN}-01", "sentry-trace": "x", "baggage": "a=1"}, 0.0)
+    assert trace is not None
+    assert told(trace) == {"traceparent": f"00-{TRACE}-{trace.forward_id}-01"}
+    assert trace.replaced == (b"traceparent",)
+    assert (trace.to_sentry, trace.to_otlp) == (False, True)

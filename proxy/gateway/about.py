@@ -1,0 +1,47 @@
+"""What may be told outside of a request: whose it was, which way it went, and the names in its query. Pure."""
+
+from typing import Final
+
+from proxy.gateway.exchange import Exchange
+from proxy.policy.model import Policy
+from proxy.sentry.event import About
+from proxy.telemetry.private import query_names
+
+NO_ROUTE: Final = "none"
+
+
+def about(exchange: Exchange, policy: Policy) -> About:
+    """For Sentry's events."""
+    trace = exchange.trace
+    context = {} if trace is None else {"trace_id": trace.trace_id, "span_id": trace.span_id, "op": "http.server"}
+    return About(tags(exchange, policy), request(exchange), name(exchange), context)
+
+
+def whose(exchange: Exchange, policy: Policy) -> dict[str, str]:
+    route, identity = exchange.route, exchange.identity
+    found = {
+        "request_id": exchange.request_id,
+        "route": route.name if route is not None else NO_ROUTE,
+        "policy": policy.version,
+    }
+    if identity is not None:
+        found["tier"] = identity.tier
+        if identity.tenant is not None:
+            found["tenant"] = identity.tenant
+    return found
+
+
+def tags(exchange: Exchange, policy: Policy) -> dict[str, str]:
+    return whose(exchange, policy) | {"process": "worker"}
+
+
+def request(exchange: Exchange) -> dict[str, str]:
+    """The route's pattern stands for the path, which may hold anything."""
+    route = exchange.route
+    found = {"method": exchange.method, "url": route.match.path if route is not None else ""}
+    names = query_names(exchange.query)
+    return {**found, "query_string": names} if names else found
+
+
+def name(exchange: Exchange) -> str:
+    return f"{exchange.method} {exchange.route.name if exchange.route is not None else NO_ROUTE}"

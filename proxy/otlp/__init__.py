@@ -1,0 +1,1 @@
+"""OpenTelemetry: what a collector gets of traced requests and metrics, how it waits, and how it gets there."""
