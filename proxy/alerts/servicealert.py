@@ -43,6 +43,19 @@ UNITS: Final = {
     Kind.CERTIFICATE: Unit.SECONDS,
     Kind.RELOAD: Unit.FILES,
 }
+_REQUESTS_FAIL: Final = "docs/operations.md#requests-fail"
+RUNBOOKS: Final = {
+    Kind.UPSTREAM: _REQUESTS_FAIL,
+    Kind.REDIS: "docs/operations.md#redis-is-away",
+    Kind.ERROR_RATE: _REQUESTS_FAIL,
+    Kind.AVAILABILITY: _REQUESTS_FAIL,
+    Kind.LATENCY: "docs/operations.md#requests-are-slow",
+    Kind.ISOLATION: "docs/operations.md#an-answer-named-another-tenant",
+    Kind.LEDGER: "docs/operations.md#the-ledger-is-away",
+    Kind.CERTIFICATE: "docs/operations.md#a-certificate-ends",
+    Kind.RELOAD: "docs/operations.md#a-reload-failed",
+}
+"""What is to be done, as Prometheus' alerts have it."""
 _OF_ROUTES: Final = frozenset({Kind.ERROR_RATE, Kind.LATENCY, Kind.ISOLATION})
 
 
@@ -101,6 +114,7 @@ class ServiceAlert:
             "incident": self.incident,
             "reminder": self.news is News.REMINDED,
             "gateway": self.gateway,
+            "runbook": RUNBOOKS[kind],
             "since": timestamp(self.since_ms),
             "at": timestamp(self.at_ms),
         }

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.alerts.recipients import posts
+from proxy.alerts.recipients import posts, service_posts
 from proxy.core.usage import Spender
 from proxy.policy.model import ScopeKind
+from proxy.policy.service import Service
 from tests.alerts.samples import MAIL, OPS, SPENDER, alerts
 
 USERS = frozenset({ScopeKind.USER})
@@ -30,6 +31,15 @@ def test_mail_goes_to_the_caller_the_tenants_contacts_and_who_is_named_each_once
 def test_who_has_no_address_is_not_told() -> None:
     said = alerts([replace(MAIL, to=("claim:email", "tenant"))])
     assert posts(said, {ScopeKind.USER}, Spender("enterprise")) == ()
+
+
+def test_of_the_service_hears_who_is_named_and_nobody_whom_a_budget_would_name() -> None:
+    mail = replace(MAIL, to=("claim:email", "tenant", "ops@example.com", "ops@example.com"))
+    channels = [OPS, replace(OPS, name="finance"), replace(mail, scopes=USERS)]
+    said = alerts(channels, contacts={"acme": ("admin@acme.example",)})
+    assert service_posts(said) == ()
+    said = replace(said, service=Service({}, to=("ops", "mail", "gone")))
+    assert service_posts(said) == (("ops", ""), ("mail", "ops@example.com"))
 
 
 @pytest.mark.parametrize("claimed", [

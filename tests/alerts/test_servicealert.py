@@ -1,13 +1,15 @@
 """What receivers get of an alert about the service."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from proxy.alerts.incident import News
 from proxy.alerts.samples import Subject
-from proxy.alerts.servicealert import UNITS, ServiceAlert
+from proxy.alerts.servicealert import RUNBOOKS, UNITS, ServiceAlert
 from proxy.policy.service import Kind
 from proxy.policy.spending import Level
 from tests.alerts.samples import NOW_MS
@@ -50,6 +52,7 @@ def test_the_payload_has_what_a_machine_needs() -> None:
         "incident": FAILING.incident,
         "reminder": False,
         "gateway": "gate-1:8080",
+        "runbook": "docs/operations.md#requests-fail",
         "since": "2026-11-18T11:59:45Z",
         "at": "2026-11-18T12:00:00Z",
     }
@@ -96,3 +99,17 @@ def test_a_repetition_is_known_and_another_message_is_another() -> None:
     assert same.id == FAILING.id
     assert len({FAILING.id, *(one.id for one in others)}) == 1 + len(others)
     assert json.loads(reminder.payload())["reminder"] is True
+
+
+def test_each_says_where_it_is_written_what_to_do() -> None:
+    """Under a heading that is there."""
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
+    assert set(RUNBOOKS) == set(Kind)
+    for runbook in RUNBOOKS.values():
+        path, _, anchor = runbook.partition("#")
+        assert (path, anchor in headings) == ("docs/operations.md", True), runbook

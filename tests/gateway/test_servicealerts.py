@@ -66,7 +66,7 @@ def told(hears: Receiver, cause: str | None = None) -> list[dict[str, Any]]:
 async def counted(gateway: Gateway, pattern: str, value: float) -> None:
     """Until the metric says so."""
     async with asyncio.timeout(20):
-        while await asyncio.to_thread(gateway.metric, pattern) != value:
+        while await asyncio.to_thread(gateway.metric, pattern) != value:  # noqa: ASYNC110 - another process counts
             await asyncio.sleep(0.05)
 
 
@@ -149,6 +149,50 @@ async def test_an_upstream_that_hangs_is_told_as_latency_and_one_that_is_gone_by
         (upstream,) = told(hears, "upstream")
         assert (upstream["level"], upstream["upstream"], upstream["current"]) == ("critical", "dead", 1)
         assert list(upstream["parts"]) == ["upstream_refused"]
+
+
+async def test_an_upstream_that_is_gone_is_told_though_every_client_is_served(origin: Origin, hears: Receiver) -> None:
+    """From the cache, as the policy asks: no rate of errors sees that."""
+    rest = f"""
+        alerts:
+          to: [{{name: ops, webhook: "{hears.url}/hook"}}]
+          service: {{upstream: {{over: 2s, at_least: 5}}, latency: off}}
+        defaults: {{auth: none}}
+        routes:
+          - name: pages
+            match: {{path: "/**"}}
+            upstream: app
+            cache: {{ttl: 1s, scope: public, stale_if_error: 1h}}
+    """
+    origin.answers["/page"] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage"
+
+    async def broken(exchange: Exchange) -> None:
+        exchange.reset()
+
+    with running(policy(origin.port, rest, workers=1)) as gateway:
+        async with traffic(gateway, "/page") as statuses:
+            await reached(lambda: statuses[200] > 10)
+            origin.answers["/page"] = broken
+            await reached(lambda: told(hears), OVER_S + 10)
+        assert set(statuses) == {200}
+    (upstream,) = told(hears)
+    assert (upstream["cause"], upstream["upstream"], list(upstream["parts"])) == ("upstream", "app", ["upstream_reset"])
+
+
+async def test_what_clients_bring_on_themselves_raises_no_alarm(origin: Origin, hears: Receiver) -> None:
+    """Though its status is 501 or 505: whoever wants to wake somebody has to break something."""
+    upgrade = get("/shop", "Connection: upgrade", "Upgrade: h2c, websocket", "Expect: nothing")
+    ancient = b"GET /shop HTTP/3.0\r\nHost: a\r\n\r\n"
+    with running(watched(origin, hears)) as gateway:
+        statuses: Counter[int] = Counter()
+        async with asyncio.timeout(20):
+            for _ in range(60):
+                for request in (upgrade, ancient):
+                    statuses[(await once(gateway, request)).status] += 1
+                await asyncio.sleep(OVER_S / 60)
+        assert not hears.heard
+        assert max(statuses) >= 500, statuses
+        assert gateway.metric(r'sluicegate_requests_total\{outcome="failed"') == 0
 
 
 async def test_what_it_tells_of_is_not_what_it_waits_for(origin: Origin, hears: Receiver, redis: Server) -> None:

@@ -77,6 +77,7 @@ async def test_it_says_when_it_is_ready_and_answers_from_then_on() -> None:
         assert await life.channel.receive() == Ready()
         assert await life.answer_status() == 502
         await reached(lambda: life.counted("sluicegate_requests", "app", "anonymous", "502", "failed") == 1)
+        assert life.counted("sluicegate_upstream_failures", "app", "upstream_refused") == 1
         assert life.counted("sluicegate_redis_breaker_open") == 1
 
 

@@ -28,7 +28,7 @@ _DETAILS: Final = (
     ("spent", "current"), ("of", "limit"), ("budget", "budget"), ("scope", "scope"), ("period", "period"),
     ("resets at", "resets_at"), ("expected at", "expected_at"), ("tenant", "tenant"), ("user", "user"),
     ("route", "route"), ("upstream", "upstream"), ("gateway", "gateway"), ("since", "since"), ("at", "at"),
-    ("alert", "id"),
+    ("what to do", "runbook"), ("alert", "id"),
 )  # fmt: skip
 _OF_MONEY: Final = frozenset({"current", "limit"})  # of anything else the message says it with its unit
 
@@ -82,6 +82,8 @@ def message(payload: str, alert_id: str, sender: str, recipient: str, domain: st
     content["Subject"] = f"[{alert['level']}] {alert['message']}"[:_SUBJECT]
     content["Date"] = format_datetime(datetime.fromisoformat(alert["at"]))
     content["Message-ID"] = f"<{alert_id}.{hashlib.sha256(recipient.encode()).hexdigest()[:12]}@{domain}>"
+    if "incident" in alert:  # its beginning, its reminders and its end stand together
+        content["References"] = f"<{alert['incident']}@{domain}>"
     content["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: no holiday notices back
     left_out = _OF_MONEY if "unit" in alert else frozenset()
     details = "\n".join(f"{title}: {alert[key]}" for title, key in _DETAILS if alert.get(key) and key not in left_out)

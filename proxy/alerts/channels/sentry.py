@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 _CLIENT: Final = "sluicegate"
 _LEVELS: Final = {"warning": "warning", "critical": "error", "resolved": "info"}  # Sentry's words
 _ABOUT: Final = ("route", "upstream", "certificate")
-_FIGURES: Final = ("current", "limit", "unit", "lately", "requests", "window_seconds", "parts", "since", "incident")
+_FIGURES: Final = (
+    "current",
+    "limit",
+    "unit",
+    "lately",
+    "requests",
+    "window_seconds",
+    "parts",
+    "since",
+    "incident",
+    "runbook",
+)
 
 
 class Sentry:

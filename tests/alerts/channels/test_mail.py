@@ -2,12 +2,14 @@
 
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from proxy.alerts.answers import Answer, Verdict
 from proxy.alerts.channels.mail import Mail
-from tests.alerts.channels.samples import A_DELIVERY, a_delivery
+from proxy.alerts.incident import News
+from tests.alerts.channels.samples import A_DELIVERY, FAILING, a_delivery, of_service
 from tests.alerts.receivers import MailServer, mail_server
 from tests.upstream.test_connect import Certificates, certificates  # noqa: F401 - a fixture
 
@@ -112,3 +114,17 @@ async def test_nothing_of_an_alert_becomes_a_field(tls: ssl.SSLContext) -> None:
 def test_what_cannot_be_a_mail_server_is_refused(url: str, sender: str, tls: ssl.SSLContext) -> None:
     with pytest.raises(ValueError, match=r"^the channel 'mail' needs"):
         Mail("mail", url, sender, "", "", tls)
+
+
+async def test_mail_about_the_service_has_its_figures_in_words_and_stands_together(tls: ssl.SSLContext) -> None:
+    """The beginning and the end are one thread, and two messages."""
+    async with mail_server() as server:
+        for alert in (FAILING, replace(FAILING, news=News.RESOLVED)):
+            assert (await mail(server, tls).send(of_service(alert, TO))).verdict is Verdict.DELIVERED
+    (_, _, first), (_, _, end) = server.mail
+    assert (first["Subject"], end["Subject"][:10]) == (f"[critical] {FAILING.message}", "[resolved]")
+    body = first.get_content().replace("\r\n", "\n")
+    assert "gateway: gate-1:8080\nsince: 2026-11-18T11:59:45Z\n" in body
+    assert "spent" not in body
+    assert first["References"] == end["References"] == f"<{FAILING.incident}@example.com>"
+    assert first["Message-ID"] != end["Message-ID"]

@@ -1,6 +1,7 @@
 """Sentry gets one event an alert, one issue a budget, and nobody's name."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession
@@ -9,10 +10,13 @@ from proxy.alerts.answers import Verdict
 from proxy.alerts.channels.mail import message as mail
 from proxy.alerts.channels.sentry import Sentry, event_of
 from proxy.alerts.channels.slack import message as slack
+from proxy.alerts.incident import News
+from proxy.alerts.samples import Subject
 from proxy.alerts.watch import Watch
 from proxy.core.clock import SystemClock
+from proxy.policy.service import Kind
 from tests.alerts import samples
-from tests.alerts.channels.samples import A_DELIVERY, PERSONAL, a_delivery
+from tests.alerts.channels.samples import A_DELIVERY, FAILING, PERSONAL, a_delivery
 from tests.alerts.receivers import receiver
 
 
@@ -68,6 +72,20 @@ def test_a_violation_is_an_issue_of_its_route() -> None:
     for alert in alerts:
         assert slack(alert)["text"].endswith(alert["message"])
         assert "spent" not in mail(json.dumps(alert), "id", "a@b.example", "c@d.example", "b.example").get_content()
+
+
+def test_an_alert_of_the_service_is_an_issue_whichever_gateway_tells_it() -> None:
+    """Another route's is another; its end is an event of the same, and no error."""
+    first = event_of(json.loads(FAILING.payload()))
+    elsewhere = event_of(json.loads(replace(FAILING, gateway="gate-2:8080").payload()))
+    end = event_of(json.loads(replace(FAILING, news=News.RESOLVED).payload()))
+    other = event_of(json.loads(replace(FAILING, subject=Subject(Kind.ERROR_RATE, "shop")).payload()))
+    assert first["fingerprint"] == elsewhere["fingerprint"] == end["fingerprint"] != other["fingerprint"]
+    assert len({one["event_id"] for one in (first, elsewhere, end, other)}) == 4
+    assert (first["level"], end["level"], first["message"]) == ("error", "info", FAILING.message)
+    assert first["tags"] == {"type": "service_alert", "cause": "error_rate", "gateway": "gate-1:8080"}
+    assert other["tags"]["route"] == "shop"
+    assert (first["extra"]["current"], first["extra"]["requests"]) == (0.052, 1500)
 
 
 @pytest.mark.parametrize(

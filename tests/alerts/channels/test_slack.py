@@ -1,12 +1,14 @@
 """Slack gets a line to notify with and blocks to read, in which nobody is called."""
 
 import json
+from dataclasses import replace
 
 from aiohttp import ClientSession
 
 from proxy.alerts.answers import Verdict
-from proxy.alerts.channels.slack import Slack
-from tests.alerts.channels.samples import A_DELIVERY, a_delivery
+from proxy.alerts.channels.slack import Slack, message
+from proxy.alerts.incident import News
+from tests.alerts.channels.samples import A_DELIVERY, FAILING, a_delivery
 from tests.alerts.receivers import receiver
 
 
@@ -31,3 +33,11 @@ async def test_slacks_own_limits_are_kept(session: ClientSession) -> None:
     async with receiver(429) as one:
         answer = await Slack("slack", one.url + "/services/T0/B0/SECRET", session).send(A_DELIVERY)
     assert (answer.verdict, answer.error) == (Verdict.LATER, "HTTP 429")
+
+
+def test_an_alert_of_the_service_says_which_gateway_it_is_of_and_its_end_looks_like_one() -> None:
+    said = message(json.loads(FAILING.payload()))
+    assert said["text"] == f":rotating_light: {FAILING.message}"
+    assert said["blocks"][1]["elements"][0]["text"].startswith(f"gateway gate-1:8080 · alert {FAILING.id} · at 2026-")
+    over = message(json.loads(replace(FAILING, news=News.RESOLVED).payload()))
+    assert over["text"].startswith(":white_check_mark: ")
