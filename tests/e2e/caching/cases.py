@@ -162,7 +162,7 @@ def _wrong(step: Step, number: int, answer: Answer, asked: Sequence[Seen]) -> st
     if wrong := _body_wrong(step, number, answer):
         return wrong
     for line in step.has:
-        name, _, value = _dated(line).partition(": ")
+        name, _, value = line.partition(": ")
         got = ", ".join(answer.all(name))
         more = value.startswith(">") and got.isdigit() and int(got) > int(value[1:])
         if answer.get(name) is None or (value and got != value and not more):
