@@ -16,6 +16,7 @@ from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway import cacheway
 from proxy.gateway.cachedrequest import CachedRequest
 from proxy.policy.caching import CacheScope, Caching
+from tests.e2e.crowds import in_flight
 from tests.e2e.gateway import Client, bearer, get, once, reached, running
 from tests.e2e.origin import Exchange, running_origin
 from tests.e2e.policies import policy
@@ -150,7 +151,7 @@ async def test_those_who_waited_say_that_they_did(gateway, origin):
     origin.answers["/user/slow"] = slow
     request = get("/user/slow", fresh())
     tasks = [asyncio.create_task(once(gateway, request)) for _ in range(10)]
-    await reached(lambda: seen(origin, "/user/slow") == 1)
+    await in_flight(gateway, 10)  # all of them have come before the first is answered
     release.set()
     answers = await asyncio.gather(*tasks)
     assert {each.body for each in answers} == {b"ok"}

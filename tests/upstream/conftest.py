@@ -20,8 +20,8 @@ from proxy.upstream.response import Response
 from proxy.upstream.upload import Body
 from proxy.upstream.upstreams import Attempt, Upstreams
 
-TIMEOUTS = Timeouts(connect_ms=2000, first_byte_ms=5000, idle_ms=5000)
-SHORT = Timeouts(connect_ms=2000, first_byte_ms=150, idle_ms=150)
+TIMEOUTS = Timeouts(connect_ms=15_000, first_byte_ms=15_000, idle_ms=15_000)  # none is waited for
+SHORT = Timeouts(connect_ms=15_000, first_byte_ms=150, idle_ms=150)
 BIG = 50 * 1024 * 1024  # bytes of a body that must not be held in memory
 DEADLINE_S = 5.0  # for what must happen; reached only when it does not
 
