@@ -15,7 +15,7 @@ from proxy.policy.document import Document, Surroundings, survey_document
 from proxy.policy.joining import Joint
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
 
-MAX_FILES: Final = 1_000  # included: a folder of anything else is not meant
+MAX_FILES: Final = 10_000  # included, such as one for each tenant: each is looked at every second
 
 _INCLUDE: Final = "include"
 _WILD: Final = frozenset("*?[")
@@ -92,31 +92,30 @@ class _Reading:
         self._main = main
         self._around = around
         self._listing = listing
-        self._seen: set[str] = set()
         self.problems: list[PolicyProblem] = []
         self.unreadable: list[PolicyProblem] = []
         self.warnings: list[PolicyProblem] = []
 
     def included(self) -> list[Document]:
         """In order; a file that several patterns name is where the first has it."""
-        found = []
+        named: dict[str, KeyPath] = {}
         for at, pattern in _patterns(self._main):
             for name in self._names(at, pattern):
-                if name in self._seen:
-                    continue
-                self._seen.add(name)
-                document = self._one(at, name)
-                if document is not None:
-                    found.append(document)
-        return found
+                named.setdefault(name, at)
+            if len(named) > MAX_FILES:
+                self.unreadable.append(self._main.problem(at, f"more than {MAX_FILES} files are included"))
+                return []
+        found = [self._one(at, name) for name, at in named.items()]
+        return [document for document in found if document is not None]
 
     def overlay(self, path: Path) -> Document:
-        """An empty one where it cannot be read. Its name is looked for as a shell's words are."""
+        """An empty one where it cannot be read. Looked for from the working directory, as a shell's words are."""
+        full, name = path.absolute(), str(path)
         try:
-            return self._document(path.absolute(), str(path))
+            return self._document(full, name, read_text(full, name, self._around.read))
         except PolicyError as error:
             self.unreadable += error.problems
-            return Document(str(path), {}, {(): 0})
+            return Document(name, {}, {(): 0})
 
     def _names(self, at: KeyPath, pattern: str) -> list[str]:
         """The files of a pattern, from the policy's folder on."""
@@ -137,26 +136,24 @@ class _Reading:
         return [str(path.parent / one) for one in found]
 
     def _one(self, at: KeyPath, name: str) -> Document | None:
-        if len(self._seen) > MAX_FILES:
-            if len(self._seen) == MAX_FILES + 1:
-                self.problems.append(self._main.problem(at, f"more than {MAX_FILES} files are included"))
-            return None
         full = self._around.base / name
         if full == self._around.base / Path(self._main.file).name:
             self.problems.append(self._main.problem(at, f"{name!r} is this file itself"))
             return None
         try:
-            return self._document(full, str(Path(self._main.file).parent / name))
+            text = read_text(full, name, self._around.read)
         except PolicyError as error:
-            (problem, *_) = error.problems
-            if not problem.line:  # it was not read: whoever named it has to look
-                problem = self._main.problem(at, f"the file {name!r} {problem.message}")
-            self.unreadable += [problem, *error.problems[1:]]
+            (problem,) = error.problems
+            self.unreadable.append(self._main.problem(at, f"the file {name!r} {problem.message}"))
+            return None
+        try:
+            return self._document(full, str(Path(self._main.file).parent / name), text)
+        except PolicyError as error:
+            self.unreadable += error.problems
             return None
 
-    def _document(self, full: Path, name: str) -> Document:
-        """Raises: PolicyError."""
-        text = read_text(full, name, self._around.read)
+    def _document(self, full: Path, name: str, text: str) -> Document:
+        """Raises: PolicyError where it is not YAML, or no map."""
         document = survey_document(text, name, replace(self._around, base=full.parent))
         if not isinstance(document.value, dict):
             raise PolicyError([*document.problems, document.problem((), "a part of a policy is a map of keys")])

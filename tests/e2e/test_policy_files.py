@@ -149,34 +149,44 @@ async def test_a_fault_in_one_file_is_told_with_its_line_and_the_old_policy_stay
     assert set(seen) == {200}
 
 
-async def test_a_configmaps_swap_brings_a_changed_and_a_new_file(origin: Origin, tmp_path: Path) -> None:
-    """routes.d is a ConfigMap: its files are links through ..data, which is swapped, and links that come after."""
+async def test_a_configmaps_swap_brings_changed_and_new_files_and_takes_some(origin: Origin, tmp_path: Path) -> None:
+    """routes.d is a ConfigMap: its files are links through ..data, which is swapped, and links that come or go after.
+
+    A link that leads nowhere for the moment is a file that cannot be read: until it is gone the old policy stays.
+    """
     routes = tmp_path / "routes.d"
-    for number, files in ((1, {"app": LAST}), (2, {"app": LAST, "a": ROUTE.format("a")})):
-        (routes / f"..{number}").mkdir(parents=True)
+    first = {"app": LIMITS.format(10_000) + LAST}
+    second = {"app": LIMITS.format(20_000) + LAST, "a": ROUTE.format("a")}
+    for version, files in (("..1", first), ("..2", second), ("..3", first)):
+        (routes / version).mkdir(parents=True)
         for name, text in files.items():
-            (routes / f"..{number}" / f"{name}.yaml").write_text(
-                LIMITS.format(number * 10_000) * (name == "app") + text
-            )
-    (routes / "..data").symlink_to("..1")
+            (routes / version / f"{name}.yaml").write_text(text)
+
+    def swap(version: str) -> None:
+        (routes / "..new").symlink_to(version)
+        (routes / "..new").rename(routes / "..data")
+
+    swap("..1")
     (routes / "app.yaml").symlink_to("..data/app.yaml")
     config = tmp_path / "config.yaml"
     config.write_text(policy(origin.port, "include: routes.d/*.yaml"))
     with running_command(["run", "--config", str(config)], config) as gateway:
         assert await quota(gateway) == "10000"
-        (routes / "..new").symlink_to("..2")
-        (routes / "..new").rename(routes / "..data")
+        swap("..2")
         (routes / "a.yaml").symlink_to("..data/a.yaml")
-        await reached(lambda: gateway.metric(APPLIED) >= 1, 10)
-
-        async def all_there() -> bool:
-            return {await status(gateway, "/a") for _ in range(12)} == {200}
-
         async with asyncio.timeout(10):
-            while not await all_there():
+            while {await status(gateway, "/a") for _ in range(12)} != {200}:
                 pass
         assert {await quota(gateway) for _ in range(12)} == {"20000"}
         assert gateway.metric(REJECTED) == 0
+
+        swap("..3")
+        await reached(lambda: gateway.metric(REJECTED) == 1, 10)
+        assert await quota(gateway) == "20000"
+        (routes / "a.yaml").unlink()
+        await reached(lambda: gateway.metric(NEWEST) == 1, 10)
+        assert {await status(gateway, "/a") for _ in range(12)} == {404}
+        assert {await quota(gateway) for _ in range(12)} == {"10000"}
 
 
 async def test_a_signal_and_the_admin_listener_read_the_overlays_too(origin: Origin, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     """The files; the first is the policy itself."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, "utf-8", "surrogateescape")
     return folder / next(iter(files))
 
 
@@ -127,6 +127,13 @@ WRONG = {
         {"config.yaml": "include: ['a/*']\n", "a/b/c": ""},
         ["config.yaml:1: include[0]: the file 'a/b' cannot be read: Is a directory"],
     ),
+    "no text in a file": (
+        {"config.yaml": "include: [a.yaml, b.yaml]\n", "a.yaml": "\udcff", "b.yaml": "\x00"},
+        [
+            "config.yaml:1: include[0]: the file 'a.yaml' is not UTF-8 text",
+            "b.yaml: not YAML: unacceptable character #x0000: special characters are not allowed",
+        ],
+    ),
     "no YAML": (
         {"config.yaml": "include: [a.yaml, b.yaml]\n", "a.yaml": "routes: [\n", "b.yaml": "a: b: c\n"},
         [
@@ -192,11 +199,14 @@ def test_what_is_wrong_is_told_with_its_file_and_line(tmp_path: Path, files: dic
 
 
 def test_a_folder_of_anything_is_not_meant(tmp_path: Path) -> None:
-    """Its first thousand are enough to be told so."""
+    """None of them is read."""
     write(
         tmp_path, {"config.yaml": HEAD + ROUTE + "include: 'd/*'\n"} | {f"d/{n:04}": "" for n in range(MAX_FILES + 9)}
     )
     assert refusals(tmp_path) == [f"config.yaml:5: include: more than {MAX_FILES} files are included"]
+    with pytest.raises(PolicyError) as error:
+        taken(tmp_path)
+    assert error.value.files == (tmp_path / "config.yaml",)
 
 
 def test_a_refused_policy_says_what_was_looked_at(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from proxy.policy import schema
 from proxy.policy.compiler import compile_text
 from proxy.policy.problems import PolicyError
-from proxy.policy.validation import keys_at, validate
+from proxy.policy.validation import keys_at, kind_below, named_by_hand, validate
 
 HERE = Path(__file__).parent
 ENV = {"SECRET_TEXT": "hunter2-hunter2"}
@@ -99,3 +99,24 @@ def test_the_keys_of_every_place_are_known(path, some):
     keys = set(keys_at(schema.Config, path))
     assert some <= keys
     assert bool(keys) == bool(some)
+
+
+@pytest.mark.parametrize(
+    ("path", "step", "by_hand"),
+    [
+        ((), "limits", False),
+        (("limits",), "per-ip", True),
+        (("limits", "per-ip"), "rate", False),
+        (("budgets",), "time_zone", False),
+        (("budgets",), "global", True),
+        (("identity",), "claims", False),
+        (("identity", "keys"), "ci", True),
+        (("nowhere",), "x", False),
+    ],
+)
+def test_names_that_somebody_gives_are_told_from_words_of_the_schema(path, step, by_hand):
+    """Of the two, only a name may be another's, too."""
+    kind = schema.Config
+    for above in path:
+        kind, _ = kind_below(kind, above)
+    assert named_by_hand(kind, step) == by_hand
