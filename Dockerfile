@@ -9,7 +9,7 @@ COPY lua lua
 COPY proxy proxy
 # Dependencies as they were tested, from wheels alone: nothing is compiled, here or later. No pip comes along.
 RUN python -m venv --without-pip /opt/sluicegate
-RUN pip --python /opt/sluicegate/bin/python install --no-cache-dir --only-binary :all: -c constraints.txt '.[postgres]'
+RUN pip --python /opt/sluicegate/bin/python install --no-cache-dir --only-binary :all: -c constraints.txt '.[otlp,postgres]'
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/sluicegate --create-home sluicegate

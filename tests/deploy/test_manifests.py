@@ -176,7 +176,8 @@ def test_the_image_installs_what_the_project_asks_for() -> None:
     lines = (DEPLOY / "constraints.txt").read_text("utf-8").splitlines()
     pinned = dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    for text in (*project["dependencies"], *project["optional-dependencies"]["postgres"]):
+    extras = project["optional-dependencies"]
+    for text in (*project["dependencies"], *extras["otlp"], *extras["postgres"]):
         wanted = Requirement(text)
         version = pinned[wanted.name.lower().replace("_", "-")]
         assert wanted.specifier.contains(version), f"{text}: {version}"

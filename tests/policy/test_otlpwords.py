@@ -1,5 +1,7 @@
 """What is written of a collector is what the gateway does; OpenTelemetry's own variables can be put into it."""
 
+from pathlib import Path
+
 import pytest
 
 from proxy.policy.compiler import compile_text
@@ -12,15 +14,13 @@ version: 1
 upstreams: {app: {primary: ["http://127.0.0.1:1"]}}
 routes: [{name: app, match: {path: "/**"}, upstream: app, auth: none}]
 """
-AS_SDKS = """
-otlp:
-  endpoint: "${OTEL_EXPORTER_OTLP_ENDPOINT:-}"
-  headers: "${OTEL_EXPORTER_OTLP_HEADERS:-}"
-  timeout: "${OTEL_EXPORTER_OTLP_TIMEOUT:-10000}ms"
-  resource: "service.name=${OTEL_SERVICE_NAME:-sluicegate},${OTEL_RESOURCE_ATTRIBUTES:-}"
-  traces: {sample_rate: "${OTEL_TRACES_SAMPLER_ARG:-0.1}"}
-  metrics: {every: "${OTEL_METRIC_EXPORT_INTERVAL:-60000}ms"}
-"""
+DOCS = Path(__file__).parents[2] / "docs/otlp.md"
+
+
+def as_sdks() -> str:
+    """The example of the docs that names OpenTelemetry's variables."""
+    (found,) = [block for block in DOCS.read_text("utf-8").split("```") if "OTEL_EXPORTER_OTLP_ENDPOINT" in block]
+    return found.removeprefix("yaml\n")
 
 
 def test_nobody_hears_unless_it_is_said(policy) -> None:
@@ -51,8 +51,8 @@ def test_either_may_be_off(policy, off: str, kept: tuple[float | None, int | Non
 
 
 def test_the_variables_that_sdks_read_can_be_put_into_it() -> None:
-    """As docs/otlp.md has it: texts of pairs, %-encoded, and times in milliseconds."""
-    assert compile_text(AS_SDKS + ROUTES, "c.yaml", {}).policy.watching.otlp is None
+    """As the docs have it: texts of pairs, %-encoded, and times in milliseconds."""
+    assert compile_text(as_sdks() + ROUTES, "c.yaml", {}).policy.watching.otlp is None
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": URL,
         "OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%20b, x=1",
@@ -62,7 +62,7 @@ def test_the_variables_that_sdks_read_can_be_put_into_it() -> None:
         "OTEL_TRACES_SAMPLER_ARG": "0.5",
         "OTEL_METRIC_EXPORT_INTERVAL": "30000",
     }
-    assert compile_text(AS_SDKS + ROUTES, "c.yaml", env).policy.watching.otlp == Otlp(
+    assert compile_text(as_sdks() + ROUTES, "c.yaml", env).policy.watching.otlp == Otlp(
         URL,
         (("api-key", "a b"), ("x", "1")),
         (("service.name", "edge"), ("deployment.environment.name", "prod"), ("team", "ops")),
