@@ -15,6 +15,7 @@ Attributes = dict[str, Attribute]
 
 OWN: Final = "sluicegate."
 MOST_TEXT: Final = 256
+_MOST_READ: Final = 1024
 _METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )  # those that are known; what a client invents is no name of a span
@@ -25,7 +26,6 @@ _PROVIDERS: Final = {
     "azure": "azure.ai.openai",
     "anthropic": "anthropic",
     "google": "gcp.gemini",
-    "gemini": "gcp.gemini",
     "groq": "groq",
     "mistral": "mistral_ai",
 }
@@ -40,7 +40,7 @@ _OPERATIONS: Final = {
 
 def server(traced: Traced) -> tuple[str, Attributes, bool]:
     """Name, attributes, and whether it failed: of the request itself."""
-    method = traced.method if traced.method in _METHODS else "_OTHER"
+    named, method = _method(traced.method)
     found: Attributes = {
         "http.request.method": method,
         "http.response.status_code": traced.status,
@@ -53,16 +53,17 @@ def server(traced: Traced) -> tuple[str, Attributes, bool]:
     if traced.query:
         found["url.query"] = traced.query
     failed = traced.status >= _SERVER_FAILED
-    if failed or traced.reason:
+    if failed:
         found["error.type"] = traced.reason or str(traced.status)
-    found |= {OWN + name: scrubbed(value)[:MOST_TEXT] for name, value in traced.about.items()}
-    named = method if method in _METHODS else "HTTP"
-    return (f"{named} {traced.path_pattern}".rstrip(), found, failed)
+    if traced.reason:
+        found[OWN + "reason"] = traced.reason
+    found |= {OWN + name: _text(value) for name, value in traced.about.items()}
+    return f"{named} {traced.path_pattern}".rstrip(), found, failed
 
 
 def forwarded(traced: Traced) -> tuple[str, Attributes, bool]:
     """The same of what was asked of the upstream: a call of a model where it is one, else plain HTTP."""
-    method = traced.method if traced.method in _METHODS else "_OTHER"
+    named, method = _method(traced.method)
     found: Attributes = {"http.request.method": method}
     peer = traced.peer or Peer("")
     if peer.name:
@@ -77,14 +78,23 @@ def forwarded(traced: Traced) -> tuple[str, Attributes, bool]:
     if failed:
         found["error.type"] = str(peer.status) if peer.status else traced.reason
     if traced.call is None:
-        return (method if method in _METHODS else "HTTP"), found, failed
+        return named, found, failed
     name, more = _called(traced.call)
     return name, found | more, failed
 
 
+def _method(method: str) -> tuple[str, str]:
+    """As a span is named by it, and as its attribute has it."""
+    return (method, method) if method in _METHODS else ("HTTP", "_OTHER")
+
+
+def _text(value: str) -> str:
+    return scrubbed(value[:_MOST_READ])[:MOST_TEXT]
+
+
 def _called(call: ProviderCall) -> tuple[str, Attributes]:
     operation = _OPERATIONS.get(call.kind, call.kind)
-    model = scrubbed(call.model)[:MOST_TEXT]
+    model = _text(call.model)
     found: Attributes = {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": _PROVIDERS.get(call.provider, call.provider),

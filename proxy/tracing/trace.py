@@ -71,7 +71,6 @@ class Trace:
     """Of one request: where it belongs, who hears of it, and when each phase began. Times are monotonic seconds."""
 
     __slots__ = (
-        "decided",
         "forward_id",
         "marks",
         "parent_id",
@@ -91,7 +90,6 @@ class Trace:
         self.forward_id = forward_id  # of the span that the upstream's own belong to
         self.to_sentry = True
         self.to_otlp = False
-        self.decided = ""  # the field that the decision came in
         self.rate: float | None = None  # that it was drawn at for Sentry, here
         self.replaced: tuple[bytes, ...] = ()  # lower-case names of fields that the upstream does not get
         self.told: tuple[tuple[bytes, bytes], ...] = ()  # fields that it gets in their place
@@ -178,9 +176,7 @@ class Tracer:
         trace = Trace(trace_id, said.span_id if said is not None else "", span_id, forward_id)
         sampling = self._sampling
         trace.to_sentry, trace.to_otlp = sampling.sentry is not None, sampling.otlp is not None
-        if said is not None and said.sampled is not None:
-            trace.decided = said.form
-        else:
+        if said is None or said.sampled is None:
             drawn = self._random.random() * self.rate  # those of the smaller share are among those of the larger
             trace.to_sentry = trace.to_sentry and drawn < (sampling.sentry or 0.0)
             trace.to_otlp = trace.to_otlp and drawn < (sampling.otlp or 0.0)
