@@ -15,6 +15,7 @@ from proxy.alerts.windows import Tally, summed
 from proxy.core.errors import Fault, Reason
 from proxy.policy.service import Kind, Rule
 from proxy.telemetry.metrics import (
+    BACKGROUND_RESTARTS,
     BREAKER,
     CERTIFICATE_EXPIRY,
     DURATION,
@@ -26,6 +27,7 @@ from proxy.telemetry.metrics import (
     SUM,
     UPSTREAM_DURATION,
     UPSTREAM_FAILURES,
+    WORKER_RESTARTS,
 )
 from proxy.telemetry.sheet import SeriesKey
 
@@ -161,6 +163,16 @@ def _redis(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samp
     yield WHOLE, counts.sum(BREAKER.name)
 
 
+def _workers(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
+    parts = {
+        f"{who} {labels[0]}": value
+        for who, family in (("worker", WORKER_RESTARTS), ("background process", BACKGROUND_RESTARTS))
+        for labels, value in counts.of(family.name)
+    }
+    total = sum(parts.values())
+    yield WHOLE, Tally(total, total, total, parts)
+
+
 def _ledger(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
     if watched.ledger:
         yield WHOLE, counts.sum(LEDGER_LAG.name)
@@ -180,6 +192,7 @@ _NO_ROUTE: Final = "none"  # requests that matched none, as the metrics have it
 _SAMPLED: Final = {
     Kind.UPSTREAM: _upstreams,
     Kind.REDIS: _redis,
+    Kind.WORKERS: _workers,
     Kind.ERROR_RATE: _errors,
     Kind.AVAILABILITY: _available,
     Kind.LATENCY: _latency,

@@ -30,11 +30,13 @@ class Unit(StrEnum):
     WORKERS = "workers"
     ANSWERS = "answers"
     FILES = "files"
+    RESTARTS = "restarts"
 
 
 UNITS: Final = {
     Kind.UPSTREAM: Unit.RATIO,
     Kind.REDIS: Unit.WORKERS,
+    Kind.WORKERS: Unit.RESTARTS,
     Kind.ERROR_RATE: Unit.RATIO,
     Kind.AVAILABILITY: Unit.RATIO,
     Kind.LATENCY: Unit.SECONDS,
@@ -47,6 +49,7 @@ _REQUESTS_FAIL: Final = "docs/operations.md#requests-fail"
 RUNBOOKS: Final = {
     Kind.UPSTREAM: _REQUESTS_FAIL,
     Kind.REDIS: "docs/operations.md#redis-is-away",
+    Kind.WORKERS: "docs/operations.md#workers-restart",
     Kind.ERROR_RATE: _REQUESTS_FAIL,
     Kind.AVAILABILITY: _REQUESTS_FAIL,
     Kind.LATENCY: "docs/operations.md#requests-are-slow",

@@ -61,6 +61,12 @@ def _redis(name: str, reading: Reading, tally: Tally, parts: Parts, bound: Bound
     return f"Redis is away: {count} cannot reach it. Routes that are open count by themselves, closed ones answer 503."
 
 
+def _workers(name: str, reading: Reading, tally: Tally, parts: Parts, bound: Bound | None) -> str:
+    within = "" if bound is None else f" within {duration(bound.over_ms)}"
+    which = ", ".join(f"{who} {count:.0f}" for who, count in parts)
+    return f"Processes of the gateway had to be started again {tally.amount:,.0f} times{within}: {which}."
+
+
 def _ledger(name: str, reading: Reading, tally: Tally, parts: Parts, bound: Bound | None) -> str:
     waited = duration(round(reading.current * _SECOND_MS))
     return f"The ledger is behind: its oldest record has waited {waited}.{_limit(reading, _age)}"
@@ -88,6 +94,7 @@ def _isolation(name: str, reading: Reading, tally: Tally, parts: Parts, bound: B
 _BEGINNING: Final[dict[Kind, Callable[[str, Reading, Tally, Parts, Bound | None], str]]] = {
     Kind.UPSTREAM: _upstream,
     Kind.REDIS: _redis,
+    Kind.WORKERS: _workers,
     Kind.ERROR_RATE: _errors,
     Kind.AVAILABILITY: _available,
     Kind.LATENCY: _latency,
@@ -101,6 +108,7 @@ _END: Final[dict[Kind, Callable[[str, Reading], str]]] = {
         f"Upstream {name} answers again{_now(reading, lambda value: share(value) + ' failed')}"
     ),
     Kind.REDIS: lambda name, reading: "Redis is back",
+    Kind.WORKERS: lambda name, reading: "The gateway's processes live again",
     Kind.ERROR_RATE: lambda name, reading: (
         f"{_whose(name)}rrors are back below {share(reading.limit)}{_now(reading, share)}"
     ),

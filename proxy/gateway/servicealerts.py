@@ -136,8 +136,8 @@ class ServiceAlerts:
         alerts = watch.look(samples, self._clock.monotonic_ms(), now_ms)
         for alert in alerts:
             self._tell(alert, posts)
+        self._count(watch)
         if alerts:
-            self._count(watch)
             self._changed.set()
             if self._sender is not None:
                 self._sender.wake()

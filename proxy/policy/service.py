@@ -20,6 +20,7 @@ class Kind(StrEnum):
 
     UPSTREAM = "upstream"
     REDIS = "redis"
+    WORKERS = "workers"
     ERROR_RATE = "error_rate"
     AVAILABILITY = "availability"
     LATENCY = "latency"

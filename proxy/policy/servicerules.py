@@ -60,7 +60,7 @@ def _hears(channel: money.Channel) -> bool:
 
 def _rules(written: servicewords.Service, findings: Findings) -> Iterable[tuple[Kind, Rule | None]]:
     errors, latency, upstream = written.error_rate, written.latency, written.upstream
-    available, redis, ledger = written.availability, written.redis, written.ledger
+    available, redis, workers, ledger = written.availability, written.redis, written.workers, written.ledger
     if upstream is not None:
         limits = _float(upstream.warning), _float(upstream.critical)
         yield Kind.UPSTREAM, _windowed(Measure.SHARE, "upstream", limits, upstream, findings)
@@ -80,6 +80,9 @@ def _rules(written: servicewords.Service, findings: Findings) -> Iterable[tuple[
                 path = (*PATH, "latency", "leave_out", n)
                 findings.error(path, f"unknown route {name!r}{meant(name, known)}", ("routes",))
         yield Kind.LATENCY, _windowed(Measure.MEAN, "latency", limits, latency, findings, routes)
+    if workers is not None:
+        bound = Bound(Level.CRITICAL, workers.restarts - 1, workers.over, workers.over)
+        yield Kind.WORKERS, Rule(Measure.COUNT, (bound,), 0)
     if ledger is not None:
         yield Kind.LEDGER, _lasting(ledger.lag / 1000, Level.WARNING, ledger.lasts)
     if written.certificates is not None:

@@ -59,6 +59,13 @@ class RedisHealth(Section):
     lasts: Lasting = key("Told once workers cannot reach the meters' Redis for so long.", "30s", alias="for")
 
 
+class Workers(Section):
+    restarts: Annotated[int, count(1, 1_000)] = key(
+        "Told of so many processes of the gateway that died or hung, and were started again.", 3
+    )
+    over: Annotated[int, duration("1s", _LONGEST)] = key("Within so long.", "15m")
+
+
 class LedgerHealth(Section):
     lag: Annotated[int, duration("1s", "7d")] = key("Told once the oldest record has waited longer.", "5m")
     lasts: Lasting = key("For so long.", "1m", alias="for")
@@ -97,6 +104,7 @@ class Service(Section):
     latency: Annotated[MeanLatency | None, _SWITCH] = key("Of all requests, and of each route.", {})
     upstream: Annotated[UpstreamHealth | None, _SWITCH] = key("Of each upstream.", {})
     redis: Annotated[RedisHealth | None, _SWITCH] = key("Of the meters' Redis.", {})
+    workers: Annotated[Workers | None, _SWITCH] = key("Of the gateway's own processes.", {})
     ledger: Annotated[LedgerHealth | None, _SWITCH] = key("Of what waits for the ledger.", {})
     certificates: Annotated[Certificates | None, _SWITCH] = key("Of upstreams and of Redis.", {})
     reload: Annotated[Reload | None, _SWITCH] = key("Of the policy itself.", {})

@@ -12,6 +12,7 @@ from proxy.policy.service import Bound, Kind, Measure, Rule
 from proxy.policy.spending import Level
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import (
+    BACKGROUND_RESTARTS,
     BREAKER,
     CERTIFICATE_EXPIRY,
     DURATION,
@@ -22,6 +23,7 @@ from proxy.telemetry.metrics import (
     REQUESTS,
     UPSTREAM_DURATION,
     UPSTREAM_FAILURES,
+    WORKER_RESTARTS,
     Metrics,
 )
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
@@ -138,6 +140,13 @@ def test_isolation_is_told_here_where_no_ledgers_keeper_does(gateway: Gateway) -
     gateway.one.inc(ISOLATION, "shop", by=2)
     assert of(gateway.sampled(), Kind.ISOLATION)["shop"] == Tally(2, 2, 2)
     assert not of(gateway.sampled(replace(WATCHED, ledger=True)), Kind.ISOLATION)
+
+
+def test_processes_that_died_or_hung_are_counted_by_what_they_were(gateway: Gateway) -> None:
+    gateway.one.inc(WORKER_RESTARTS, "died", by=3)
+    gateway.one.inc(BACKGROUND_RESTARTS, "hung")
+    parts = {"worker died": 3, "background process hung": 1}
+    assert gateway.sampled()[Subject(Kind.WORKERS)] == Tally(4, 4, 4, parts)
 
 
 def test_what_is_now(gateway: Gateway) -> None:

@@ -88,6 +88,15 @@ def test_what_is_now_is_told_plainly(kind: Kind, name: str, value: float, said: 
     assert beginning(Subject(kind, name), Reading(Level.WARNING, False, value, None, 300), None, (), None) == said
 
 
+def test_processes_that_die_are_told_by_what_they_were() -> None:
+    subject, reading = Subject(Kind.WORKERS), Reading(Level.CRITICAL, False, 4, 4, 2)
+    parts = (("worker died", 3.0), ("background process hung", 1.0))
+    said = beginning(subject, reading, Tally(4, 4, 4), parts, Bound(Level.CRITICAL, 2, 900_000, 900_000))
+    assert said == (
+        "Processes of the gateway had to be started again 4 times within 15m: worker died 3, background process hung 1."
+    )
+
+
 def test_an_answer_for_another_tenant_is_told_as_the_ledgers_keeper_tells_it() -> None:
     subject, reading = Subject(Kind.ISOLATION, "shop"), Reading(Level.CRITICAL, False, 1)
     assert beginning(subject, reading, Tally(1, 1, 1), (), None) == (
@@ -115,6 +124,7 @@ def test_an_answer_for_another_tenant_is_told_as_the_ledgers_keeper_tells_it() -
         (Subject(Kind.AVAILABILITY), Reading(None, True, 0, 0, 0.006), "Failures are back below 0.6%: 0% now"),
         (Subject(Kind.UPSTREAM, "app"), Reading(None, True, 0, 0, 0.05), "Upstream app answers again: 0% failed now"),
         (Subject(Kind.REDIS), Reading(None, True), "Redis is back"),
+        (Subject(Kind.WORKERS), Reading(None, True), "The gateway's processes live again"),
         (Subject(Kind.LEDGER), Reading(None, True), "The ledger has caught up"),
         (
             Subject(Kind.CERTIFICATE, "redis meters (r:1)"),

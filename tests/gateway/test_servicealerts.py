@@ -3,6 +3,7 @@ a Redis that is stopped, a receiver that is away. Windows are seconds here; noth
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections import Counter
@@ -223,6 +224,26 @@ async def test_what_it_tells_of_is_not_what_it_waits_for(origin: Origin, hears: 
         assert (fired["level"], fired["current"], fired["unit"]) == ("critical", 1, "workers")
         await reached(lambda: len(told(hears, "redis")) == 2, 15)
         assert told(hears, "redis")[1]["level"] == "resolved"
+
+
+async def test_workers_that_die_are_told_and_counted_what_they_counted(origin: Origin, hears: Receiver) -> None:
+    """Their end moves no figure of another alert: what dead workers counted stays."""
+    service = "workers: {restarts: 2, over: 4s}, error_rate: {over: 4s, at_least: 20}"
+    with running(watched(origin, hears, service)) as gateway:
+        async with traffic(gateway, "/good") as statuses:
+            await reached(lambda: statuses[200] > 50)
+        for restarts in (1, 2):
+            pids = await asyncio.to_thread(gateway.worker_pids)
+            os.kill(pids[0], signal.SIGKILL)
+            await counted(gateway, "sluicegate_worker_restarts", restarts)
+            await counted(gateway, "sluicegate_workers", 2)
+        async with traffic(gateway, "/good"):
+            await reached(lambda: told(hears, "workers"))
+            await reached(lambda: len(told(hears, "workers")) == 2, 10)
+    fired, over = told(hears, "workers")
+    assert (fired["level"], fired["current"], fired["parts"]) == ("critical", 2, {"worker died": 2})
+    assert over["level"] == "resolved"
+    assert not told(hears, "error_rate")
 
 
 async def test_a_receiver_that_was_away_hears_all_once_and_in_order(origin: Origin, hears: Receiver) -> None:

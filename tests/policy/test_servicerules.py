@@ -56,6 +56,7 @@ def test_on_is_the_service_levels(policy: Callable[..., Policy]) -> None:
         Kind.LATENCY: Rule(
             Measure.MEAN, (Bound(WARNING, 0.5, five, one, one), Bound(CRITICAL, 2.0, five, one)), five, 50, 5
         ),
+        Kind.WORKERS: Rule(Measure.COUNT, (Bound(CRITICAL, 2, 15 * MINUTE_MS, 15 * MINUTE_MS),), 0),
         Kind.LEDGER: Rule(Measure.ABOVE, (Bound(WARNING, 300.0, for_ms=60_000),), 60_000),
         Kind.CERTIFICATE: Rule(
             Measure.BELOW, (Bound(WARNING, 21 * 86_400.0), Bound(CRITICAL, 2 * 86_400.0)), MINUTE_MS
