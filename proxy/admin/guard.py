@@ -16,6 +16,11 @@ class Guard:
     def __init__(self, token: str) -> None:
         self._token = token.encode()
 
+    @property
+    def wants_token(self) -> bool:
+        """Else nothing can be changed, and all be read."""
+        return bool(self._token)
+
     def changing(self, handler: Handler) -> Handler:
         """Nobody without the token; nobody at all where there is none."""
 

@@ -4,9 +4,10 @@ loopback, and what changes anything needs its token.
 Neither shows a secret: the policy is told by its version and its names alone.
 """
 
+import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from proxy.admin.answers import Gateway, as_json
 from proxy.admin.cachecontrols import CacheControls
 from proxy.admin.dashboard.observatory import Observatory
 from proxy.admin.dashboard.questions import Questions
-from proxy.admin.dashboard.site import Site
+from proxy.admin.dashboard.site import File, Site, files
 from proxy.admin.dashboard.stream import Stream
 from proxy.admin.errands import Errands
 from proxy.admin.guard import Guard
@@ -109,13 +110,13 @@ class Controls:
         return as_json({"maintenance": self._gateway.policy.maintenance is not None})
 
 
-def dashboard(gateway: Gateway, guard: Guard, errands: Errands, observatory: Observatory) -> list[web.RouteDef]:
-    questions = guard.reading(Questions(gateway, errands).answer)
+def dashboard(
+    gateway: Gateway, guard: Guard, errands: Errands, observatory: Observatory, page: Mapping[str, File]
+) -> list[web.RouteDef]:
     return [
-        *Site().routes(),
+        *Site(page).routes(),
         web.get("/dashboard/events", guard.reading(Stream(observatory).listen)),
-        web.get("/dashboard/tenants", questions),
-        web.get("/dashboard/burndown", questions),
+        *Questions(gateway, guard, errands).routes(),
     ]
 
 
@@ -158,8 +159,8 @@ async def listeners(
                 *Accounts(gateway, guard, errands).routes(),
                 *CacheControls(gateway, guard, SystemClock()).routes(),
             ]
-            observatory = Observatory(gateway, errands, SystemClock(), changes=bool(policy.admin.token))
-            routes += dashboard(gateway, guard, errands, observatory)
+            observatory = Observatory(gateway, errands, SystemClock(), changes=guard.wants_token)
+            routes += dashboard(gateway, guard, errands, observatory, await asyncio.to_thread(files))
             host, port = await stack.enter_async_context(_serving("admin", policy.admin.address, routes))
             on_bound("admin", host, port)
             await stack.enter_async_context(observatory.working())  # ended first: listeners are told

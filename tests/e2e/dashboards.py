@@ -17,7 +17,7 @@ from proxy.metering.calendar import period_edges
 from proxy.policy.compiler import load
 from proxy.policy.model import Period, Policy
 from tests.admin.spent import filled
-from tests.e2e.gateway import Gateway, bearer, get, running_command, volley
+from tests.e2e.gateway import Gateway, bearer, eventually, get, running_command, token, volley
 from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post
@@ -66,7 +66,7 @@ class Stand:
         limited = await volley(self.gateway, get("/limited/x", bearer(tenant="globex")), 12 * scale, 4)
         failing = await volley(self.gateway, get("/fails", bearer(tenant=HOSTILE[0])), 3 * scale, 1)
         gone = await volley(self.gateway, get("/broken/a?token=hunter2"), 2 * scale, 1)
-        paid = await volley(self.gateway, post(call(prompt=2_000, output=300), bearer().partition("Bearer ")[2]), 4, 2)
+        paid = await volley(self.gateway, post(call(prompt=2_000, output=300), token(tier="enterprise")), 4, 2)
         everything = [*fine, *cached, *limited, *failing, *gone, *paid]
         return {
             "all": len(everything),
@@ -131,6 +131,7 @@ def standing(folder: Path, tenants: int, *, admin_token: str = TOKEN, address: s
         if not (folder / "data" / "ledger.db").exists():
             filled(f"sqlite:///{folder}/data/ledger.db", history(made, tenants_of(tenants), now_ms), now_ms)
         with running_command(["run", "--config", str(config)], config) as gateway:
+            eventually(lambda: gateway.metric("sluicegate_budgets_closed") == 0, 30)
             yield Stand(gateway, origin, provider)
 
 

@@ -99,7 +99,7 @@ def routes(policy: Policy, window: Window, whole: Figures) -> dict[str, Any]:
                 "per_s": window.per_s(count),
                 "count": int(count),
                 "refused": _share(ends[name].get(Ended.REFUSED, 0.0), count),
-                "failed": _share(ends[name].get(Ended.FAILED, 0.0), count),
+                "failed": _share(ends[name].get(Ended.FAILED, 0.0) + ends[name].get(Ended.ERRORED, 0.0), count),
                 "p50_ms": in_ms(quantile(0.5, DURATION.buckets, took[name])),
                 "p95_ms": in_ms(quantile(0.95, DURATION.buckets, took[name])),
                 "caches": bool(ever[name]),
@@ -111,18 +111,19 @@ def routes(policy: Policy, window: Window, whole: Figures) -> dict[str, Any]:
 
 
 def upstreams(policy: Policy, window: Window) -> dict[str, Any]:
-    """Failed are the requests of their routes that the upstream did not answer, or answered with 5xx."""
+    """Failed are requests that it did not answer, and those of its routes that it answered with 5xx."""
     names = list(policy.upstreams)
     route_of: dict[str, list[str]] = {name: [] for name in names}
     for route in policy.routes:
         route_of.setdefault(route.upstream, []).append(route.name)
     ends = of(window.counted, "ended", (route.name for route in policy.routes))
     answered, retried = of(window.counted, "upstream", names), by(window.counted, "retried")
+    unanswered = by(window.counted, "unanswered")
     rows: list[Row] = []
     for name in names:
-        failed = sum(ends[route].get(Ended.FAILED, 0.0) for route in route_of[name])
-        heads = sum(answered[name].values())
-        asked = max(heads, failed)
+        missing = unanswered.get(name, 0.0)
+        failed = missing + sum(ends[route].get(Ended.ERRORED, 0.0) for route in route_of[name])
+        asked = max(sum(answered[name].values()), failed)  # a refresh behind a client's back is timed by nobody
         rows.append(
             {
                 "upstream": name,

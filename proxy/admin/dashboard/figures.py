@@ -23,6 +23,7 @@ from proxy.telemetry.metrics import (
     STORE_DURATION,
     TENANT_REQUESTS,
     UPSTREAM_DURATION,
+    UPSTREAM_FAILURES,
     UPSTREAM_RETRIES,
 )
 from proxy.telemetry.sheet import SeriesKey
@@ -36,6 +37,7 @@ class Ended(StrEnum):
 
     SERVED = "served"
     REFUSED = "refused"
+    ERRORED = "errored"  # the app answered 5xx
     FAILED = "failed"
 
 
@@ -50,9 +52,9 @@ DECLINED: Final = frozenset(
 def ended(status: str, outcome: str) -> Ended:
     if outcome == Outcome.REFUSED:
         return Ended.REFUSED
-    if outcome in (Outcome.FAILED, Outcome.CUT) or status >= "500":
+    if outcome in (Outcome.FAILED, Outcome.CUT):
         return Ended.FAILED
-    return Ended.SERVED
+    return Ended.ERRORED if status >= "500" else Ended.SERVED
 
 
 _READ: Final[dict[str, Callable[[tuple[str, ...]], Key]]] = {
@@ -64,6 +66,7 @@ _READ: Final[dict[str, Callable[[tuple[str, ...]], Key]]] = {
     STORE_DURATION.name: lambda labels: ("redis", labels[0]),
     STORE_AWAY.name: lambda labels: ("without_redis", labels[0]),
     UPSTREAM_DURATION.name: lambda labels: ("upstream", labels[0], labels[1]),
+    UPSTREAM_FAILURES.name: lambda labels: ("unanswered", labels[0]),
     UPSTREAM_RETRIES.name: lambda labels: ("retried", labels[0]),
     CACHE_REQUESTS.name: lambda labels: ("cache", labels[0], labels[2]),
     AI_SPEND.name: lambda labels: ("spend", labels[1]),

@@ -73,14 +73,14 @@ def hit_ratio(results: dict[str, float]) -> float | None:
 
 
 def how_ended(counted: Figures) -> dict[Ended, float]:
-    """Of all routes; what was declined with a 5xx is no failure."""
+    """Of all routes; the app's own 5xx are failures, and what was declined with one is none."""
     found = by(counted, "ended", 2)
     declined = sum(count for reason, count in by(counted, "reason", 2).items() if reason in DECLINED)
     moved = min(declined, found.get(Ended.FAILED, 0.0))
     return {
         Ended.SERVED: found.get(Ended.SERVED, 0.0),
         Ended.REFUSED: found.get(Ended.REFUSED, 0.0) + moved,
-        Ended.FAILED: found.get(Ended.FAILED, 0.0) - moved,
+        Ended.FAILED: found.get(Ended.FAILED, 0.0) - moved + found.get(Ended.ERRORED, 0.0),
     }
 
 

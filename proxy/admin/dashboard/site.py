@@ -52,7 +52,7 @@ class File:
 
 
 def files(folder: Path = FOLDER) -> dict[str, File]:
-    """By name, as they were when the gateway began."""
+    """By name, as they are now: read once, when the gateway begins."""
     found = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in KINDS:
@@ -64,8 +64,8 @@ def files(folder: Path = FOLDER) -> dict[str, File]:
 class Site:
     """Paths are relative throughout: a proxy may have put something before them."""
 
-    def __init__(self) -> None:
-        self._files = files()
+    def __init__(self, found: Mapping[str, File]) -> None:
+        self._files = found
 
     def routes(self) -> list[web.RouteDef]:
         return [

@@ -26,6 +26,7 @@ from proxy.telemetry.metrics import (
     LEDGER_DEAD,
     LEDGER_LAG,
     OUTBOX_DEPTH,
+    SERVICE_INCIDENTS,
     STORE_DURATION,
     STORE_MEMORY,
     STORE_MEMORY_MAX,
@@ -36,6 +37,8 @@ from proxy.telemetry.sheet import SeriesKey
 
 BEHIND_S: Final = 60.0  # the ledger's lag from which on it is worth a word
 MOST_PROBLEMS: Final = 10
+
+_FIRING: Final = SERVICE_INCIDENTS.name
 
 Totals = Mapping[SeriesKey, float]
 
@@ -101,6 +104,7 @@ def state(parent: Parent, policy: Policy, totals: Totals, window: Window) -> dic
         },
         "isolation": int(total(totals, ISOLATION)),
         "certificate_ends_s": _soonest(totals),
+        "incidents": sorted(labels[0] for (name, labels), value in totals.items() if name == _FIRING and value > 0),
     }
 
 

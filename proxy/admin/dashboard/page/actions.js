@@ -1,6 +1,7 @@
 // What changes anything: a form, a sentence that says what will be done, and only then the deed. Its result is told
 // where a screen reader hears it.
 
+import { plain } from "./format.js";
 import { Refused, call, canBeToken, hasToken, setToken } from "./session.js";
 import { element, say } from "./tables.js";
 
@@ -137,7 +138,7 @@ export class Actions {
       go.className = confirming && action === "purge" ? "danger" : "primary";
       say(problem, "");
       if (confirming) {
-        say(will, spec.will(form.elements));
+        say(will, spec.will(form.elements).split("\n").map(plain).join("\n"));
         will.focus(); // so that it is read before the button that does it
       } else {
         (fill.querySelector("select, input") ?? go).focus();
@@ -187,7 +188,7 @@ export class Actions {
   #tell(words, tone) {
     const result = byId("result");
     result.className = `result ${tone}`;
-    say(result, words);
+    say(result, plain(words));
   }
 
   // --- the token ---

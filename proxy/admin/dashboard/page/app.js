@@ -49,5 +49,5 @@ function onState(state, detail) {
   if (state === "locked") actions.askToken(null, byId("token"), hasToken() ? "The gateway did not take this token." : "");
 }
 
-const stream = new Stream("events", onEvent, onState);
+const stream = new Stream("events", "access", onEvent, onState);
 stream.start();

@@ -7,6 +7,7 @@ import { element, say } from "./tables.js";
 const HOUR = 3_600_000;
 const STEPS = [HOUR / 4, HOUR, 3 * HOUR, 6 * HOUR, 24 * HOUR, 48 * HOUR, 120 * HOUR];
 const MOST_TICKS = 7;
+const HEIGHT = 290;
 
 /** Sentences that say what the chart shows. Pure. */
 export function summary(chart) {
@@ -41,7 +42,7 @@ export class Burndown {
       return element("li", {}, line, word);
     });
     figure.append(element("ul", { class: "legend" }, ...legend));
-    this.#frame = new Frame(figure, figure.id, () => this.#draw());
+    this.#frame = new Frame(figure, figure.id, () => this.#draw(), HEIGHT);
     const { svg } = this.#frame;
     this.#vertical = new Axis(svg, true);
     this.#horizontal = new Axis(svg, false);
@@ -99,7 +100,8 @@ export class Burndown {
 }
 
 function money(usd, step) {
-  if (Math.abs(usd) >= 10_000) return `$${Math.round(usd / 1000)}k`;
-  const digits = step >= 1 ? (Number.isInteger(step) ? 0 : 1) : Math.min(6, Math.ceil(-Math.log10(step)) + 1);
-  return `${usd < 0 ? "−" : ""}$${Math.abs(usd).toFixed(digits)}`;
+  const size = Math.abs(usd);
+  if (size >= 100_000) return `${usd < 0 ? "−" : ""}$${Math.round(size / 1000)}k`;
+  if (step >= 1 && Number.isInteger(step)) return `${usd < 0 ? "−" : ""}$${Math.round(size).toLocaleString("en-GB")}`;
+  return `${usd < 0 ? "−" : ""}$${size.toFixed(step >= 1 ? 1 : Math.min(6, Math.ceil(-Math.log10(step)) + 1))}`;
 }

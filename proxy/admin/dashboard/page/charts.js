@@ -7,8 +7,11 @@ import { element, say } from "./tables.js";
 const SVG = "http://www.w3.org/2000/svg";
 const STYLES = ["first", "second", "third"];
 const MARGIN = { left: 46, right: 8, top: 8, bottom: 20 };
-export const SPAN_MS = 900_000;
-const TICK_MS = 180_000;
+const SPAN_MS = 900_000;
+const LEAST_SPAN_MS = 120_000;
+const TICKS_MS = [30_000, 60_000, 180_000];
+const MOST_TICKS = 6;
+const LETTER = 6.4; // a digit's width at most
 const ROW_MS = 60_000; // of the table
 
 export function shape(tag, properties = {}, ...children) {
@@ -25,6 +28,9 @@ export function put(node, properties) {
     if (node.getAttribute(key) !== text) node.setAttribute(key, text);
   }
 }
+
+/** How far back points are shown: as far as they go, within bounds. */
+export const spanOf = (points) => Math.min(SPAN_MS, Math.max(LEAST_SPAN_MS, points.at(-1).at_ms - points[0].at_ms));
 
 /** A path through points; null breaks it, and a point that stands alone is a dot. */
 export function path(points) {
@@ -57,6 +63,7 @@ export class Axis {
   /** `ticks`: [position, label]. */
   draw(ticks, box) {
     while (this.#group.childNodes.length > ticks.length) this.#group.lastChild.remove();
+    let taken = -Infinity; // up to where labels go; one that would touch another is left out
     ticks.forEach(([at, label], index) => {
       if (!this.#group.childNodes[index]) this.#group.append(shape("g", {}, shape("line"), shape("text")));
       const [line, text] = this.#group.childNodes[index].childNodes;
@@ -66,8 +73,10 @@ export class Axis {
       } else {
         put(line, { class: "axis", x1: at, x2: at, y1: box.bottom, y2: box.bottom + 4 });
         // A label at an edge must not be cut off.
-        const anchor = at < box.left + 14 ? "start" : at > box.right - 14 ? "end" : "middle";
-        put(text, { x: at, y: box.bottom + 16, "text-anchor": anchor });
+        const width = label.length * LETTER;
+        const start = Math.max(0, Math.min(at - width / 2, box.right + MARGIN.right - width));
+        put(text, { x: start, y: box.bottom + 16, "text-anchor": "start", visibility: start < taken ? "hidden" : "visible" });
+        if (start >= taken) taken = start + width + LETTER;
       }
       say(text, label);
     });
@@ -79,13 +88,16 @@ export class Frame {
   #title = shape("title");
   #description = shape("desc");
   #draw;
+  #height;
 
-  constructor(host, id, draw) {
+  constructor(host, id, draw, height = 190) {
     this.#draw = draw;
+    this.#height = height;
     put(this.#title, { id: `${id}-name` });
     put(this.#description, { id: `${id}-desc` });
     this.svg = shape("svg", { role: "img", "aria-labelledby": `${id}-name`, "aria-describedby": `${id}-desc` });
     this.svg.append(this.#title, this.#description);
+    this.svg.style.height = `${height}px`;
     host.append(element("div", { class: "chart" }, this.svg));
     this.width = 0;
     new ResizeObserver(([entry]) => {
@@ -98,7 +110,7 @@ export class Frame {
   }
 
   get box() {
-    const height = 190;
+    const height = this.#height;
     put(this.svg, { viewBox: `0 0 ${this.width} ${height}` });
     return { left: MARGIN.left, right: this.width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
   }
@@ -162,13 +174,16 @@ export class LineChart {
     const box = this.#frame.box;
     const now = points.at(-1).at_ms;
     const { top, step } = scale(Math.max(...points.map((one) => Math.max(...this.#series.map((s) => one[s.key] ?? 0)))));
-    this.x = (ms) => box.right - ((now - ms) / SPAN_MS) * (box.right - box.left);
+    const span = spanOf(points);
+    this.x = (ms) => box.right - ((now - ms) / span) * (box.right - box.left);
     const y = (value) => box.bottom - (value / top) * (box.bottom - box.top);
     const levels = [];
     for (let value = 0; value <= top + step / 2; value += step) levels.push([y(value), this.#tick(value)]);
     this.#vertical.draw(levels, box);
     const times = [];
-    for (let ms = Math.ceil((now - SPAN_MS) / TICK_MS) * TICK_MS; ms <= now; ms += TICK_MS) times.push([this.x(ms), clock(ms)]);
+    const tick = TICKS_MS.find((one) => span / one <= MOST_TICKS);
+    const label = tick < ROW_MS ? seconds : clock;
+    for (let ms = Math.ceil((now - span) / tick) * tick; ms <= now; ms += tick) times.push([this.x(ms), label(ms)]);
     this.#horizontal.draw(times, box);
     this.#series.forEach((one, index) => {
       const line = points.map((p) => (p[one.key] === null ? null : [this.x(p.at_ms), y(p[one.key])]));
@@ -243,9 +258,10 @@ export class Spark {
 
   show(points, key) {
     const now = points.at(-1).at_ms;
+    const span = spanOf(points);
     const most = Math.max(...points.map((one) => one[key] ?? 0)) || 1;
     put(this.#path, {
-      d: path(points.map((p) => (p[key] === null ? null : [63 - ((now - p.at_ms) / SPAN_MS) * 62, 25 - (p[key] / most) * 23]))),
+      d: path(points.map((p) => (p[key] === null ? null : [63 - ((now - p.at_ms) / span) * 62, 25 - (p[key] / most) * 23]))),
     });
   }
 }

@@ -8,6 +8,11 @@ const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" })
 
 export const NOTHING = "–";
 
+/** What comes from outside, so that it cannot be taken for another: signs that nobody sees are spelled out, as those
+ *  are that turn the direction of what follows. */
+export const plain = (text) =>
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu, (sign) => `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`);
+
 const known = (value, say) => (value === null || value === undefined || Number.isNaN(value) ? NOTHING : say(value));
 
 /** A count: 1,234,567. */

@@ -1,7 +1,7 @@
 // Budgets, their burn-down, and alerts: by the events' section `money`, and one chart at a time asked for by itself.
 
 import { Burndown } from "./burndown.js";
-import { dollars, moment, share } from "./format.js";
+import { dollars, moment, plain, share } from "./format.js";
 import { call } from "./session.js";
 import { Table, badge, button, meter, number, say, text } from "./tables.js";
 
@@ -93,7 +93,7 @@ export class Money {
       return;
     }
     const [budget, scope, period] = JSON.parse(chosen);
-    const title = `${budget}, ${scope}, ${period}`;
+    const title = plain(scope === budget ? `${budget}, ${period}` : `${budget} of ${scope}, ${period}`);
     const number = ++this.#asking;
     this.#drawn = Date.now();
     this.#shown = chosen;

@@ -74,13 +74,13 @@ export class Figures {
     };
     this.#charts = [
       new LineChart(byId("requests-chart"), {
-        title: "Requests a second, last 15 minutes",
+        title: "Requests a second",
         series: [{ key: "served", label: "served" }, { key: "refused", label: "refused" }, { key: "failed", label: "failed" }],
         format: rate,
         tick: (value) => rate(value).replace(/\.0+$/, ""),
       }),
       new LineChart(byId("latency-chart"), {
-        title: "Latency, last 15 minutes",
+        title: "Latency",
         series: [{ key: "p50_ms", label: "p50" }, { key: "p95_ms", label: "p95" }, { key: "p99_ms", label: "p99" }],
         format: millis,
         tick: (value) => (value >= 1000 ? `${+(value / 1000).toFixed(1)} s` : `${+value.toFixed(2)} ms`),
@@ -104,7 +104,7 @@ export class Figures {
     tiles.requests.show(rate(all), `${count(this.#points.at(-1).in_flight)} under way`);
     tiles.refused.show(rate(refused), all ? `${share(refused / all)} of requests` : "");
     tiles.failed.show(all ? share(failed / all) : NOTHING, `${rate(failed)} a second`, all && failed / all >= 0.01 ? "bad" : "");
-    tiles.latency.show(millis(mean("p95_ms")), `p50 ${millis(mean("p50_ms"))}, p99 ${millis(mean("p99_ms"))}`);
+    tiles.latency.show(millis(mean("p95_ms")), `p99 ${millis(mean("p99_ms"))}`);
     tiles.hits.show(share(mean("hit_ratio")), "of what may be cached");
     tiles.spend.show(dollars(mean("spend_usd_h")), "calls to providers");
   }
@@ -188,13 +188,12 @@ export function tables() {
       (row) => row.request_id,
       [
         text((row) => moment(row.at_ms), { kind: "short" }),
-        number((row) => String(row.status), { kind: "short" }),
-        text((row) => row.reason || "the app’s answer", { kind: "words" }),
-        text((row) => `${row.method} ${row.path}`, { kind: "words" }),
-        text((row) => row.route, { kind: "words", under: (row) => row.upstream }),
+        number((row) => String(row.status)),
+        text((row) => row.reason || "the app’s answer", { kind: "short" }),
+        text((row) => `${row.method} ${row.path}`, { kind: "words", under: (row) => [row.route, row.upstream].filter(Boolean).join(", ") }),
         text((row) => row.tenant ?? NOTHING, { kind: "words" }),
         number((row) => millis(row.ms)),
-        text((row) => row.request_id, { kind: "short" }),
+        text((row) => row.request_id, { kind: "short id" }),
       ],
       "Nothing has failed of late.",
     ),
@@ -245,6 +244,7 @@ function alarms(state) {
   if (state.phase === "draining") said.push("This gateway is draining: it finishes what is under way and ends.");
   if (state.phase === "maintenance") said.push("Maintenance is on: clients get 503.");
   if (state.reload_problems.length) said.push(`The policy file was rejected, the old policy stays: ${state.reload_problems.join("; ")}`);
+  if (state.incidents.length) said.push(`An alert of the service is not over: ${state.incidents.join(", ").replaceAll("_", " ")}.`);
   if (state.redis.breakers_open) said.push("Redis is away: routes are open or closed as the policy says.");
   if (state.ledger.budgets_closed) said.push("Budgets are closed: calls to providers wait until they are rebuilt.");
   if (state.isolation) said.push("An answer named another tenant than the one it was for, and was refused: see the log.");

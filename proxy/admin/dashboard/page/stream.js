@@ -1,6 +1,6 @@
 // Server-sent events read by fetch and not by EventSource, which could send the token in a URL alone.
 
-import { headers } from "./session.js";
+import { hasToken, headers } from "./session.js";
 
 const SILENCE_MS = 10_000; // the gateway ticks every two seconds
 const HIDDEN_MS = 60_000; // a tab that nobody sees stops asking
@@ -32,6 +32,7 @@ export class Parser {
 /** Calls `onEvent(name, content)`, and `onState(state, detail)` with live, lost, locked or paused. */
 export class Stream {
   #path;
+  #accessPath;
   #onEvent;
   #onState;
   #lastId = "";
@@ -41,8 +42,10 @@ export class Stream {
   #hidden = 0;
   #state = "";
 
-  constructor(path, onEvent, onState) {
+  /** `accessPath` says whether a token is wanted. */
+  constructor(path, accessPath, onEvent, onState) {
     this.#path = path;
+    this.#accessPath = accessPath;
     this.#onEvent = onEvent;
     this.#onState = onState;
     document.addEventListener("visibilitychange", () => this.#seen());
@@ -104,6 +107,11 @@ export class Stream {
     if (this.#lastId) fields["Last-Event-ID"] = this.#lastId;
     let silence = setTimeout(() => abort.abort(), SILENCE_MS);
     try {
+      if (!hasToken()) {
+        // Asked first, so that a browser's console is not full of refusals.
+        const access = await fetch(this.#accessPath, { cache: "no-store", credentials: "omit", signal: abort.signal });
+        if ((await access.json()).token) throw LOCKED;
+      }
       const answer = await fetch(this.#path, {
         headers: fields,
         cache: "no-store",

@@ -1,6 +1,8 @@
 // Tables that change in place: rows by their key, cells by what they say, so that only what is new is drawn anew and
 // whoever reads or has the focus in a cell keeps it. Whatever comes from outside gets in as text, never as markup.
 
+import { plain } from "./format.js";
+
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -32,10 +34,10 @@ export const text = (of, { under, kind = "", title } = {}) => ({
     const below = under ? element("span", { class: "under" }) : null;
     if (below) cell.append(below);
     return (row) => {
-      say(line, of(row));
-      if (below) say(below, under(row));
+      say(line, plain(of(row)));
+      if (below) say(below, plain(under(row)));
       if (title) {
-        const told = title(row) ?? "";
+        const told = plain(title(row) ?? "");
         if (cell.title !== told) cell.title = told;
       }
     };
@@ -60,15 +62,13 @@ export const badge = (of) => ({
 });
 
 /** A share as a bar, with its number beside it: `of` gives [share or null, text, class]. */
-export const meter = (of, { under } = {}) => ({
+export const meter = (of) => ({
   kind: "",
   make(cell) {
     const fill = element("span", { class: "fill" });
     const said = element("span", { class: "said" });
     const track = element("span", { class: "track", "aria-hidden": "true" }, fill);
     cell.append(element("span", { class: "meter" }, track, said));
-    const below = under ? element("span", { class: "under" }) : null;
-    if (below) cell.append(below);
     return (row) => {
       const [share, word, tone] = of(row);
       track.style.visibility = share === null ? "hidden" : "visible";
@@ -76,7 +76,6 @@ export const meter = (of, { under } = {}) => ({
       if (fill.style.width !== width) fill.style.width = width;
       name(fill, `fill ${tone}`);
       say(said, word);
-      if (below) say(below, under(row));
     };
   },
 });
@@ -94,8 +93,9 @@ export const button = (of, press, { kind = "short", pressed } = {}) => ({
       const told = of(row);
       made.hidden = told === null;
       if (told === null) return;
-      say(made, told[0]);
-      if (told[1] && made.getAttribute("aria-label") !== told[1]) made.setAttribute("aria-label", told[1]);
+      say(made, plain(told[0]));
+      const label = plain(told[1]);
+      if (made.getAttribute("aria-label") !== label) made.setAttribute("aria-label", label);
       if (pressed) {
         const state = String(pressed(row));
         if (made.getAttribute("aria-pressed") !== state) made.setAttribute("aria-pressed", state);

@@ -32,10 +32,10 @@ export class Tenants {
         number((row) => compact(row.output_tokens), { title: (row) => count(row.output_tokens) }),
         number((row) => dollars(row.cost_usd), { title: (row) => `$${row.cost_usd}` }),
         text((row) => moment(row.last_ms), { kind: "short" }),
-        meter(
-          ({ budget }) => (budget === null || budget.used === null ? [null, "", ""] : [budget.used, share(budget.used), tightness(budget.used)]),
-          { under: ({ budget }) => (budget === null ? "" : `${budget.budget}, ${budget.period}${budget.left_usd === null ? "" : `: ${dollars(budget.left_usd)} left`}`) },
-        ),
+        meter(({ budget }) => (budget === null || budget.used === null ? [null, "", ""] : [budget.used, share(budget.used), tightness(budget.used)])),
+        number(({ budget }) => (budget === null ? "" : dollars(budget.left_usd)), {
+          title: ({ budget }) => (budget === null ? "" : `${budget.budget}, ${budget.period}: ${dollars(budget.left_usd)} of ${dollars(budget.amount_usd)}`),
+        }),
         button(({ tenant, budget }) => (budget === null ? null : ["Grant…", `Grant to tenant ${tenant}`]), (row, opener) => grant(row.budget, opener)),
       ],
       "No tenant has called a provider in this time.",
