@@ -275,16 +275,23 @@ def as_exposed(point: Any) -> Any:
     return [*out, point.sum]
 
 
-def test_without_a_collector_its_messages_are_not_imported() -> None:
-    """Neither in the parent nor in a worker; with one, in the parent alone."""
-    with running_origin() as origin, running(policy(origin.port, ROUTES)) as gateway:
-        assert not any(map(maps_protobuf, [gateway.process.pid, *gateway.children()]))
-    with stand(1) as on:
-        assert maps_protobuf(on.gateway.process.pid)
-        assert not any(map(maps_protobuf, on.gateway.worker_pids()))
-
-
-ROUTES = 'routes: [{name: app, match: {path: "/**"}, upstream: app, auth: none}]'
+async def test_a_collector_comes_and_goes_with_a_reload() -> None:
+    """Without one its messages are not imported; with one by the parent alone."""
+    with running_origin() as origin, collecting() as collector:
+        without = otlp_policy(origin, 'endpoint: ""')
+        with running(without) as gateway:
+            await once(gateway, get("/a", parent_is()))
+            assert not any(map(maps_protobuf, [gateway.process.pid, *gateway.children()]))
+            gateway.reload(otlp_policy(origin, f'endpoint: "{collector.url}"'))
+            await once(gateway, get("/a", f"traceparent: 00-{'1' * 32}-{SPAN}-01"))
+            collector.trace("1" * 32)
+            assert maps_protobuf(gateway.process.pid)
+            assert not any(map(maps_protobuf, gateway.worker_pids()))
+            gateway.reload(without)
+            await once(gateway, get("/a", f"traceparent: 00-{'2' * 32}-{SPAN}-01"))
+            assert origin.last().all("traceparent") == [f"00-{'2' * 32}-{SPAN}-01"]
+            gateway.stop()
+        assert {span.trace for span in collector.spans} == {"1" * 32}
 
 
 def maps_protobuf(pid: int) -> bool:
