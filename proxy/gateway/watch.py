@@ -20,22 +20,19 @@ _REASONS: Final = {Reason(word.value): word for word in Reported if word is not 
 
 
 class Watch:
-    """Of one worker."""
+    """Of one worker. ``tracer`` is None where nobody hears of traces."""
 
     def __init__(self, witness: Witness, metrics: Metrics) -> None:
         self.witness = witness
+        self.tracer: Tracer | None = None  # read by each request
         self._traces = Traces(witness, metrics)
         self._reasons: frozenset[Reason] = frozenset()
         self._server_errors = False
 
-    @property
-    def tracer(self) -> Tracer | None:
-        """None where nobody hears of traces."""
-        return self._traces.tracer
-
     def follow(self, policy: Policy) -> None:
         self.witness.follow(policy)
         self._traces.follow(policy)
+        self.tracer = self._traces.tracer
         sentry = policy.watching.sentry
         report = sentry.report if sentry is not None else frozenset()
         self._reasons = frozenset(reason for reason, word in _REASONS.items() if word in report)

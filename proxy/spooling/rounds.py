@@ -25,7 +25,7 @@ class Rounds:
 
     def __init__(
         self,
-        spool: "Spool[Any]",
+        spool: Spool[Any],
         wanted: Callable[[], bool],
         once: Callable[[ClientSession], Awaitable[None]],
         answer_s: float,
