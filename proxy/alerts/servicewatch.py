@@ -26,6 +26,7 @@ class ServiceWatch:
         self._gateway = gateway
         self._histories: dict[Subject, History] = {}
         self._watched: Watched | None = None
+        self._repeat_ms: int | None = None
 
     def follow(self, watched: Watched, repeat_ms: int | None) -> None:
         """From now on by these rules. What was counted of other routes or for other rules says nothing any more."""

@@ -105,7 +105,9 @@ _BEGINNING: Final[dict[Kind, Callable[[str, Reading, Tally, Parts, Bound | None]
 }
 _END: Final[dict[Kind, Callable[[str, Reading], str]]] = {
     Kind.UPSTREAM: lambda name, reading: (
-        f"Upstream {name} answers again{_now(reading, lambda value: share(value) + ' failed')}"
+        f"Upstream {name} is not asked any more"
+        if reading.lately is None
+        else f"Upstream {name} answers again: {share(reading.lately)} failed now"
     ),
     Kind.REDIS: lambda name, reading: "Redis is back",
     Kind.WORKERS: lambda name, reading: "The gateway's processes live again",

@@ -41,19 +41,19 @@ class Tray:
     def __init__(self, letters: Iterable[Letter] = (), changed: Callable[[], None] = lambda: None) -> None:
         self._letters = {_key(letter): letter for letter in letters}  # in the order in which they were put here
         self._changed = changed
-        self.dropped = 0  # for want of room
 
     @property
     def letters(self) -> tuple[Letter, ...]:
         return tuple(self._letters.values())
 
-    def put(self, letters: Iterable[Letter]) -> None:
+    def put(self, letters: Iterable[Letter]) -> list[Letter]:
+        """Those that had to go for want of room."""
         for letter in letters:
             self._letters.setdefault(_key(letter), letter)
-        while len(self._letters) > MOST_WAITING:
-            del self._letters[next(iter(self._letters))]
-            self.dropped += 1
+        gone = list(self._letters)[: max(0, len(self._letters) - MOST_WAITING)]
+        dropped = [self._letters.pop(key) for key in gone]
         self._changed()
+        return dropped
 
     def keep_only(self, channels: Collection[str]) -> None:
         """What was for others will never be sent."""

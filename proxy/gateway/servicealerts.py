@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import ClientSession
 
+from proxy.alerts.answers import Verdict
 from proxy.alerts.channels.registry import open_channels
 from proxy.alerts.dispatcher import Channel, Dispatcher
 from proxy.alerts.incident import News
@@ -23,10 +24,11 @@ from proxy.alerts.shelf import Shelf, Shelved
 from proxy.alerts.tray import Letter, Tray
 from proxy.core.clock import Clock
 from proxy.gateway.alertnotes import AlertNotes
+from proxy.policy import spending
 from proxy.policy.model import Policy
 from proxy.store.waiting import until
 from proxy.telemetry.exposition import Exposition
-from proxy.telemetry.metrics import SERVICE_ALERTS, SERVICE_INCIDENTS, Metrics
+from proxy.telemetry.metrics import ALERTS, SERVICE_ALERTS, SERVICE_INCIDENTS, Metrics
 
 log = logging.getLogger("sluicegate.alerts")
 
@@ -91,11 +93,8 @@ class ServiceAlerts:
                 await self._write(watch, shelf)
 
     def _channels(self, policy: Policy) -> Sequence[Channel]:
-        """Those that are told of the service: none where it is not watched."""
         assert self._session is not None
-        service = policy.alerts.service
-        named = service.to if service is not None else ()
-        wanted = [channel for channel in policy.alerts.channels if channel.name in named]
+        wanted = _told(policy)
         if wanted and self._tls is None:  # it takes a while, and most gateways need none
             self._tls = ssl.create_default_context()
         try:
@@ -120,7 +119,7 @@ class ServiceAlerts:
             watched = watched_of(policy)
             if policy is not known:
                 watch.follow(watched, service.repeat_ms)
-                self._tray.keep_only({channel.name for channel in policy.alerts.channels})
+                self._tray.keep_only({channel.name for channel in _told(policy)})
                 known = policy
             try:
                 self._look_once(watch, watched, service_posts(policy.alerts))
@@ -147,9 +146,12 @@ class ServiceAlerts:
         fields = {"id": alert.id, "cause": alert.subject.kind.value, "level": alert.word, "about": alert.message}
         log.log(logging.INFO if alert.news is News.RESOLVED else logging.WARNING, "alert", extra={"fields": fields})
         payload = alert.payload()
-        self._tray.put(
+        dropped = self._tray.put(
             Letter(alert.id, alert.incident, channel, recipient, payload, alert.at_ms) for channel, recipient in posts
         )
+        for letter in dropped:
+            self._metrics.inc(ALERTS, letter.channel, Verdict.NEVER.value)
+            log.error("too many alerts wait: the oldest was dropped", extra={"fields": {"channel": letter.channel}})
 
     def _count(self, watch: ServiceWatch) -> None:
         for kind, count in watch.told().items():
@@ -188,6 +190,12 @@ class ServiceAlerts:
         except (OSError, ValueError) as error:
             log.warning("alerts of before cannot be read", extra={"fields": {"error": type(error).__name__}})
             return Shelved()
+
+
+def _told(policy: Policy) -> list[spending.Channel]:
+    """The channels that are told of the service: none where it is not watched."""
+    named = policy.alerts.service.to if policy.alerts.service is not None else ()
+    return [channel for channel in policy.alerts.channels if channel.name in named]
 
 
 def watched_of(policy: Policy) -> Watched:

@@ -123,6 +123,7 @@ def test_an_answer_for_another_tenant_is_told_as_the_ledgers_keeper_tells_it() -
         ),
         (Subject(Kind.AVAILABILITY), Reading(None, True, 0, 0, 0.006), "Failures are back below 0.6%: 0% now"),
         (Subject(Kind.UPSTREAM, "app"), Reading(None, True, 0, 0, 0.05), "Upstream app answers again: 0% failed now"),
+        (Subject(Kind.UPSTREAM, "app"), Reading(None, True, 0, None, 0.05), "Upstream app is not asked any more"),
         (Subject(Kind.REDIS), Reading(None, True), "Redis is back"),
         (Subject(Kind.WORKERS), Reading(None, True), "The gateway's processes live again"),
         (Subject(Kind.LEDGER), Reading(None, True), "The ledger has caught up"),

@@ -63,8 +63,9 @@ async def test_what_is_refused_for_good_makes_room_for_what_follows() -> None:
 
 async def test_the_oldest_go_where_there_are_too_many() -> None:
     tray = Tray()
-    tray.put(replace(FIRST, id=f"x-{n}", incident=f"inc-{n}") for n in range(MOST_WAITING + 5))
-    assert (len(tray.letters), tray.letters[0].id, tray.dropped) == (MOST_WAITING, "x-5", 5)
+    dropped = tray.put(replace(FIRST, id=f"x-{n}", incident=f"inc-{n}") for n in range(MOST_WAITING + 5))
+    assert [letter.id for letter in dropped] == [f"x-{n}" for n in range(5)]
+    assert (len(tray.letters), tray.letters[0].id) == (MOST_WAITING, "x-5")
 
 
 async def test_channels_that_are_gone_take_their_letters_along() -> None:
