@@ -9,7 +9,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar as TracedSample
-from prometheus_client.samples import Sample
 
 from proxy.telemetry.exemplar import Exemplar
 from proxy.telemetry.metrics import FAMILIES, SUM, Kind
@@ -72,8 +71,8 @@ class Exposition:
         """The body and its Content-Type, in the format that ``accept`` asks for."""
         encode, content_type = choose_encoder(accept)
         if content_type.startswith(OPENMETRICS):
-            return encode(_Scraped(self.told(), self.began_s)), content_type
-        return encode(_Scraped(told(self.totals(), {}), None)), content_type
+            return encode(_Scraped(self.told())), content_type
+        return encode(_Scraped(told(self.totals(), {}))), content_type
 
 
 def _keep_newest(newest: dict[SeriesKey, Exemplar], reader: SheetReader) -> None:
@@ -84,32 +83,32 @@ def _keep_newest(newest: dict[SeriesKey, Exemplar], reader: SheetReader) -> None
 
 
 class _Scraped(Collector):
-    """For one scrape. ``created_s``: since when counts count, where the format has a place for that."""
+    """For one scrape. Without OpenMetrics' ``_created``: Prometheus asks for that format by itself, and keeps each as a
+    series of its own beside the count."""
 
-    def __init__(self, metrics: Iterable[Told], created_s: float | None) -> None:
+    def __init__(self, metrics: Iterable[Told]) -> None:
         self._metrics = metrics
-        self._created_s = created_s
 
     def collect(self) -> Iterator[Metric]:
         for one in self._metrics:
-            yield _METRICS[one.family.kind](one, self._created_s)
+            yield _METRICS[one.family.kind](one)
 
 
-def _counter(one: Told, created_s: float | None) -> Metric:
+def _counter(one: Told) -> Metric:
     metric = CounterMetricFamily(one.family.name, one.family.help, labels=one.family.labels)
     for number in one.numbers:
-        metric.add_metric(number.labels, number.value, created=created_s)
+        metric.add_metric(number.labels, number.value)
     return metric
 
 
-def _gauge(one: Told, _: float | None) -> Metric:
+def _gauge(one: Told) -> Metric:
     metric = GaugeMetricFamily(one.family.name, one.family.help, labels=one.family.labels)
     for number in one.numbers:
         metric.add_metric(number.labels, number.value)
     return metric
 
 
-def _histogram(one: Told, created_s: float | None) -> Metric:
+def _histogram(one: Told) -> Metric:
     family = one.family
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
     bounds = ["+Inf" if label == "inf" else label for label in bucket_labels(family)]
@@ -120,9 +119,6 @@ def _histogram(one: Told, created_s: float | None) -> Metric:
             for bound, count, exemplar in zip(bounds, accumulated, each.exemplars, strict=True)
         ]
         metric.add_metric(each.labels, buckets, each.total)
-        if created_s is not None:
-            labels = dict(zip(family.labels, each.labels, strict=True))
-            metric.samples.append(Sample(f"{family.name}_created", labels, created_s))
     return metric
 
 

@@ -27,8 +27,7 @@ This page is made from the code. To make it anew: `python -m proxy.telemetry.ref
   a user or a model; a tenant only where `metrics.tenants` lists it. So the policy bounds how many series there are: a
   route has {{duration}} for its durations, and one for each tier, status and outcome that it has seen. A worker has
   room for {SLOTS:,}; what has none is not counted, and the log says so once.
-* **OpenMetrics** says more than the text format, and Prometheus asks for it by itself. Each count and histogram has the
-  time that it began (`…_created`: the gateway's start). And **exemplars**, `# {{trace_id="…"}} value time`: each
+* **OpenMetrics** is what Prometheus asks for by itself. It has **exemplars**, `# {{trace_id="…"}} value time`: each
   bucket of {{exemplars}}
   has the newest traced request that fell into it. Prometheus keeps them with `--enable-feature=exemplar-storage`, and
   Grafana leads from one to its trace. Requests are traced for Sentry, for OTLP or for both ([otlp.md](otlp.md)).
