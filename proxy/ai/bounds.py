@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from proxy.ai.costs import USUAL, Account, asked_for, geo_factor
+from proxy.ai.costs import USUAL, Account, asked_for, geo_factor, unpriced
 from proxy.ai.dialects.call import AiCall
 from proxy.ai.prices.table import ModelPrices
 from proxy.ai.prices.units import Rate, Rates, Unit
@@ -78,9 +78,14 @@ def _bound(call: AiCall, prices: ModelPrices | None, at_ms: int, account: Accoun
         return size
     total_input, total_output = size
     factor = factor * geo_factor(call.geo or account.geo)
+    asked = asked_for(call, account)
+    if dearer := tuple(
+        name for name, value in unpriced(call, prices, at_ms, asked) if (name, value) not in call.cheaper
+    ):
+        return Refused(NoBound.UNPRICED, dearer)
     most = 0
     # A tier may be answered with the usual one, and is then billed so.
-    for context in {(), asked_for(call, account)}:
+    for context in {(), asked}:
         cost = _cost(call, prices.rates(at_ms, context), total_input, total_output, factor)
         if isinstance(cost, Refused):
             return cost

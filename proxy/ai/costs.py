@@ -4,6 +4,7 @@ What the answer says of its tier, speed and region goes before what the request 
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 from typing import Final
 
@@ -29,9 +30,25 @@ USUAL: Final = Account()
 _SOUNDS: Final = ("input_audio_tokens", "output_audio_tokens")
 
 
+class Billed(Enum):
+    """What a cost that was worked out is of what the provider bills."""
+
+    EXACT = "exact"
+    AT_MOST = "at_most"  # of a cheaper tier nobody knows the price: it is billed at most so
+    UNKNOWN = "unknown"  # a part of what was used has no known price
+
+
 def asked_for(call: AiCall, account: Account) -> Context:
-    """The context that a call's price is asked in."""
-    return tuple(sorted((dict(account.context) | dict(call.context)).items()))
+    """The context that a call's price is asked in; of the account's what such a call may have."""
+    names = {name for name, _ in call.as_usual}
+    settings = {name: value for name, value in account.context if name in names}
+    return tuple(sorted((settings | dict(call.context)).items()))
+
+
+def unpriced(call: AiCall, prices: ModelPrices, at_ms: int, context: Context) -> Context:
+    """What of ``context`` the model has no price for, nor is known to cost the standard one."""
+    priced = prices.prices_for(at_ms, context)
+    return tuple(pair for pair in context if pair not in call.as_usual and pair not in priced)
 
 
 def geo_factor(geo: str | None) -> Fraction:
@@ -49,12 +66,22 @@ def cost_of(
     factor: Fraction = Fraction(1),
 ) -> int:
     """Nano-dollars, rounded up once. ``at_ms`` is the hold's; ``factor`` the contract's."""
-    context = dict(asked_for(call, account)) | dict(usage.context)
     region = geo_factor(usage.geo or call.geo or account.geo)
-    return cost_nanousd(prices.rates(at_ms, tuple(sorted(context.items()))), usage.counts, factor * region)
+    return cost_nanousd(prices.rates(at_ms, _context(call, usage, account)), usage.counts, factor * region)
 
 
-def lacks_a_price(call: AiCall, usage: Usage, prices: ModelPrices, at_ms: int) -> bool:
-    """Whether something that was used has no price of its own, and the one of what it is part of would be too low."""
-    rates = prices.rates(at_ms)
-    return call.sound_apart and any(usage.counts.get(unit) and rates.find(unit) is None for unit in _SOUNDS)
+def billed(call: AiCall, usage: Usage, prices: ModelPrices, at_ms: int, *, account: Account = USUAL) -> Billed:
+    """What ``cost_of`` the same is of the bill. Unknown where something that was used has no price of its own and the
+    one of what it is part of would be too low, and where the answer names a tier that may be dearer and has none."""
+    context = _context(call, usage, account)
+    rates = prices.rates(at_ms, context)
+    if call.sound_apart and any(usage.counts.get(unit) and rates.find(unit) is None for unit in _SOUNDS):
+        return Billed.UNKNOWN
+    without = unpriced(call, prices, at_ms, context)
+    if not without:
+        return Billed.EXACT
+    return Billed.AT_MOST if call.cheaper.issuperset(without) else Billed.UNKNOWN
+
+
+def _context(call: AiCall, usage: Usage, account: Account) -> Context:
+    return tuple(sorted((dict(asked_for(call, account)) | dict(usage.context)).items()))

@@ -25,7 +25,9 @@ class Affordability:
         self._policy = policy
         self._now_ms = now_ms
         self._table = table
-        overrides = {model: Override(own.prices, own.window) for model, own in policy.prices.overrides.items()}
+        overrides = {
+            model: Override(own.prices, own.window, own.tiers) for model, own in policy.prices.overrides.items()
+        }
         self._prices = PriceList(table, aliases=policy.prices.aliases, overrides=overrides)
         self._own = {model.lower() for model, own in policy.prices.overrides.items() if own.prices}
 

@@ -46,7 +46,7 @@ class PriceSheet:
     """One policy's, at one time (epoch ms)."""
 
     def __init__(self, table: PriceTable, prices: Prices, now_ms: int) -> None:
-        overrides = {model: Override(own.prices, own.window) for model, own in prices.overrides.items()}
+        overrides = {model: Override(own.prices, own.window, own.tiers) for model, own in prices.overrides.items()}
         self._list = PriceList(table, aliases=prices.aliases, overrides=overrides)
         self._table = table
         self._prices = prices

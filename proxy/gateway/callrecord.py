@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.ai.bounds import Hold as Bound
+from proxy.ai.costs import Billed
 from proxy.ai.dialects.call import AiCall
 from proxy.ai.usage.result import Usage
 from proxy.core.identity import Identity
@@ -119,8 +120,9 @@ class CallAccount:
             nanousd = min(offer.quote.cost(offer.call, usage), MAX_MONEY)
             used = min(usage.counts.get("input_tokens", 0) + usage.counts.get("output_tokens", 0), MAX_MONEY)
             # What nothing bounds may bear fees that no answer tells: searches of a chat, a container's time.
-            estimated = offer.bound.fixed or not offer.quote.is_exact(offer.call, usage)
-            if estimated:
+            billed = Billed.UNKNOWN if offer.bound.fixed else offer.quote.billed(offer.call, usage)
+            estimated = billed is not Billed.EXACT
+            if billed is Billed.UNKNOWN:
                 nanousd = max(nanousd, offer.nanousd)
         else:
             nanousd, used, estimated = offer.nanousd, offer.tokens, True

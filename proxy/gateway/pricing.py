@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from proxy.ai.bounds import Hold, NoBound, Refused, hold
-from proxy.ai.costs import USUAL, Account, cost_of, lacks_a_price
+from proxy.ai.costs import USUAL, Account, Billed, billed, cost_of
 from proxy.ai.dialects.call import AiCall, Free, Kind, Refusal, Why
 from proxy.ai.dialects.edits import edit
 from proxy.ai.dialects.reading import read_request
@@ -63,9 +63,11 @@ class Quote:
             raise ValueError("the call has no prices")
         return cost_of(call, usage, self.prices, self.at_ms, account=self.account, factor=self.factor)
 
-    def is_exact(self, call: AiCall, usage: Usage) -> bool:
-        """Whether ``cost`` is what the provider bills: not where a part of the usage has no known price."""
-        return self.prices is not None and not lacks_a_price(call, usage, self.prices, self.at_ms)
+    def billed(self, call: AiCall, usage: Usage) -> Billed:
+        """What ``cost`` is of what the provider bills."""
+        if self.prices is None:
+            return Billed.UNKNOWN
+        return billed(call, usage, self.prices, self.at_ms, account=self.account)
 
 
 class Pricing:
@@ -104,7 +106,7 @@ class Pricing:
 
 
 def _override(own: OwnPrice) -> Override:
-    return Override(own.prices, own.window)
+    return Override(own.prices, own.window, own.tiers)
 
 
 def read_call(

@@ -84,7 +84,14 @@ PerMillion = Annotated[Decimal, moneywords.PER_MILLION]
 PerThousand = Annotated[Decimal, moneywords.PER_THOUSAND]
 
 
-class OwnPrice(Section):
+class ServiceTier(StrEnum):
+    FLEX = "flex"
+    PRIORITY = "priority"
+    FAST = "fast"
+    SCALE = "scale"
+
+
+class TokenPrice(Section):
     input: PerMillion | None = key("Input, and whatever of it has no price below.", None)
     output: PerMillion | None = key("Output, and whatever of it has no price below.", None)
     cached_read: PerMillion | None = key("Input that came from the provider's cache.", None)
@@ -95,16 +102,16 @@ class OwnPrice(Section):
     audio_output: PerMillion | None = key("Sound made.", None)
     image_input: PerMillion | None = key("Pictures seen.", None)
     image_output: PerMillion | None = key("Pictures made.", None)
+
+
+class OwnPrice(TokenPrice):
     web_search: PerThousand | None = key("Searches of the web.", None)
     file_search: PerThousand | None = key("Searches of files that the provider keeps.", None)
     request: PerThousand | None = key("Requests.", None)
     window: Annotated[int, count(1, 1_000_000_000)] | None = key("Tokens of input that the model can read.", None)
-
-
-class ServiceTier(StrEnum):
-    FLEX = "flex"
-    PRIORITY = "priority"
-    FAST = "fast"
+    service_tiers: dict[Annotated[ServiceTier, choice(ServiceTier)], TokenPrice] = key(
+        "By service tier: its price, whole; calls on a dearer tier that has none are refused.", {}
+    )
 
 
 class Geo(StrEnum):

@@ -14,10 +14,15 @@ from proxy.policy.spending import Account, Dialect, OwnPrice, Prices
 PROVIDERS: Final = {dialect: "google" if dialect is Dialect.GEMINI else dialect.value for dialect in Dialect}
 """Whose prices a dialect's calls have, by the names of ``ai.prices.table``."""
 SERVICE_TIERS: Final[dict[str, frozenset[ServiceTier]]] = {
-    Dialect.OPENAI: frozenset({ServiceTier.FLEX, ServiceTier.PRIORITY, ServiceTier.FAST}),
+    Dialect.OPENAI: frozenset({ServiceTier.FLEX, ServiceTier.PRIORITY, ServiceTier.FAST, ServiceTier.SCALE}),
+    Dialect.AZURE: frozenset({ServiceTier.FLEX, ServiceTier.PRIORITY}),
     Dialect.GEMINI: frozenset({ServiceTier.FLEX, ServiceTier.PRIORITY}),
 }
-"""The tiers that have prices of their own."""
+"""The tiers that have prices of their own, in the table or here."""
+_LISTED: Final[dict[str, frozenset[ServiceTier]]] = {
+    Dialect.OPENAI: frozenset({ServiceTier.PRIORITY, ServiceTier.FAST}),
+}
+"""The dearer tiers whose prices the table has; others have only the policy's."""
 _NAMES: Final = tuple(dialect.value for dialect in Dialect)
 REGIONAL: Final = (Dialect.ANTHROPIC,)  # whose prices depend on the region
 
@@ -38,13 +43,15 @@ def compile_prices(config: schema.Config, findings: Findings) -> Prices:
             for model, price in written.overrides.items()
         },
         factors={_provider(name): Fraction(1) - discount for name, discount in written.discounts.items()},
-        accounts={_provider(name): _account(name, account, findings) for name, account in written.accounts.items()},
+        accounts={
+            _provider(name): _account(name, account, written, findings) for name, account in written.accounts.items()
+        },
     )
 
 
 def _own_price(path: KeyPath, written: money.OwnPrice, findings: Findings) -> OwnPrice:
     """A price is whole: what has none of its own is billed as input or output."""
-    prices: dict[str, Decimal] = {key: price for key, price in written if key != "window" and price is not None}
+    prices = _amounts(written)
     unknown = path[-1] == "unknown_model"
     if unknown and written.window is not None:
         findings.error((*path, "window"), "differs from model to model; say it in overrides")
@@ -52,15 +59,31 @@ def _own_price(path: KeyPath, written: money.OwnPrice, findings: Findings) -> Ow
     for key in needed:
         if key not in prices:
             findings.error(path, f"needs a price for {key}: what has none is refused", (*path, key))
-    return OwnPrice(prices, written.window)
+    tiers = {tier.value: _amounts(price) for tier, price in written.service_tiers.items()}
+    for tier, amounts in tiers.items():
+        for key in {"input", "output"} & prices.keys() - amounts.keys():
+            at = (*path, "service_tiers", tier)
+            findings.error(at, f"needs a price for {key}: a tier's price is whole", (*at, key))
+    if tiers and not prices:
+        findings.error((*path, "service_tiers"), "needs the standard price beside it: input, and output if it has any")
+    return OwnPrice(prices, written.window, tiers)
 
 
-def _account(name: str, written: money.Account, findings: Findings) -> Account:
+def _amounts(written: money.TokenPrice) -> dict[str, Decimal]:
+    return {key: price for key, price in written if isinstance(price, Decimal)}
+
+
+def _account(name: str, written: money.Account, prices: money.Prices, findings: Findings) -> Account:
     path: KeyPath = ("prices", "accounts", name)
     tier = written.service_tier
     if tier is not None and tier not in SERVICE_TIERS.get(name, ()):
         priced = [dialect for dialect, tiers in SERVICE_TIERS.items() if tier in tiers]
         findings.error((*path, "service_tier"), f"{str(tier)!r} has a price with {' and '.join(priced)} only")
+    elif tier not in (None, ServiceTier.FLEX, *_LISTED.get(name, ())) and not any(
+        tier in own.service_tiers for own in prices.overrides.values()
+    ):
+        message = f"no list has prices of {str(tier)!r} with {name}: name them in prices.overrides.MODEL.service_tiers"
+        findings.error((*path, "service_tier"), message)
     if written.geo is not None and name not in REGIONAL:
         findings.error((*path, "geo"), f"changes prices with {' and '.join(REGIONAL)} only")
     return Account(() if tier is None else (("service_tier", tier.value),), written.geo and written.geo.value)

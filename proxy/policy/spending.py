@@ -107,10 +107,12 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class OwnPrice:
-    """``prices`` are dollars, keys and their units as ``ai.prices.pricelist.OVERRIDES``; ``window`` in tokens."""
+    """``prices`` are dollars, keys and their units as ``ai.prices.pricelist.OVERRIDES``; ``window`` in tokens;
+    ``tiers``: the same prices by the service tiers that have others."""
 
     prices: Mapping[str, Decimal]
     window: int | None = None
+    tiers: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,7 @@ def generates(draw: Any) -> Request:
     else:
         request.sound_out = request.pictures_out = True
     body["generation_config" if snake else "generationConfig"] = config
-    tier = put(body, "serviceTier", draw(st.sampled_from([None, "flex", "priority", "standard"])))
+    tier = put(body, "serviceTier", draw(st.sampled_from([*[None, "flex", "standard"] * 5, "priority"])))
     if tier in ("flex", "priority"):
         request.tiers = ({}, {"service_tier": tier})
     return request

@@ -204,6 +204,39 @@ def test_a_cheap_tier_is_held_at_the_usual_price() -> None:
     assert hold(flex, prices, AT_MS) == hold(replace(flex, context=()), prices, AT_MS)
 
 
+@pytest.mark.parametrize(
+    ("dialect", "provider", "model", "name", "value"),
+    [
+        ("gemini", "google", "gemini-2.5-flash", "service_tier", "priority"),
+        ("openai", "openai", "gpt-5-pro", "service_tier", "priority"),
+        ("openai", "openai", "gpt-5", "service_tier", "scale"),
+        ("azure", "azure", "gpt-4o", "service_tier", "priority"),
+        ("anthropic", "anthropic", "claude-opus-4-6", "speed", "fast"),
+    ],
+)
+def test_a_dearer_tier_or_speed_without_a_price_has_none(
+    dialect: str, provider: str, model: str, name: str, value: str
+) -> None:
+    """Whether the request chooses it or the account does."""
+    prices = priced(provider, model)
+    asked = replace(call(dialect, {"contents": []} if dialect == "gemini" else CHAT), unbounded=(), output_cap=9)
+    chosen = replace(asked, context=((name, value),))
+    assert isinstance(hold(asked, prices, AT_MS), Hold)
+    assert hold(chosen, prices, AT_MS) == Refused(NoBound.UNPRICED, (name,))
+    assert hold(asked, prices, AT_MS, account=Account(context=((name, value),))) == Refused(NoBound.UNPRICED, (name,))
+    assert hold(chosen, prices, AT_MS, fixed_nanousd=7) == Hold(7, 0, 0, fixed=True)
+
+
+def test_a_kind_that_has_no_tiers_has_the_usual_price_whatever_the_account_has() -> None:
+    embeddings, prices = (
+        call("embeddings", {"model": "text-embedding-3-small", "input": "hi"}),
+        "text-embedding-3-small",
+    )
+    settings = Account(context=(("service_tier", "priority"),))
+    usual = hold(embeddings, priced("openai", prices), AT_MS)
+    assert hold(embeddings, priced("openai", prices), AT_MS, account=settings) == usual
+
+
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(st.fractions(Fraction(1, 10), 2))
 def test_a_contract_multiplies_and_is_rounded_up_once(factor: Fraction) -> None:

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from proxy.ai.costs import Account, cost_of, geo_factor, lacks_a_price
+from proxy.ai.costs import Account, Billed, billed, cost_of, geo_factor
 from proxy.ai.prices.table import ModelPrices, bundled
 from proxy.ai.usage.result import Usage
 from tests.ai.dialects.reads import call
@@ -57,12 +57,45 @@ def test_regions() -> None:
     assert [geo_factor(geo) for geo in (None, "global", "us", "mars")] == [1, 1, Fraction(11, 10), Fraction(11, 10)]
 
 
-@pytest.mark.parametrize(("unit", "lacks"), [("input_audio_tokens", True), ("output_audio_tokens", True), ("x", False)])
-def test_sound_without_a_price_of_its_own_is_no_exact_cost(prices: ModelPrices, unit: str, lacks: bool) -> None:
+@pytest.mark.parametrize(
+    ("unit", "found"),
+    [("input_audio_tokens", Billed.UNKNOWN), ("output_audio_tokens", Billed.UNKNOWN), ("x", Billed.EXACT)],
+)
+def test_sound_without_a_price_of_its_own_is_no_exact_cost(prices: ModelPrices, unit: str, found: Billed) -> None:
     usage = Usage(COUNTS | {unit: 7}, complete=True)
-    assert lacks_a_price(call("openai", CHAT), usage, prices, AT_MS) is lacks
+    assert billed(call("openai", CHAT), usage, prices, AT_MS) is found
     audio = bundled().find("openai", "gpt-audio")
     assert audio is not None
-    assert not lacks_a_price(call("openai", CHAT), usage, audio, AT_MS)
+    assert billed(call("openai", CHAT), usage, audio, AT_MS) is Billed.EXACT
     gemini = call("gemini", {"contents": []})
-    assert not lacks_a_price(gemini, usage, prices, AT_MS)
+    assert billed(gemini, usage, prices, AT_MS) is Billed.EXACT
+
+
+@pytest.mark.parametrize(
+    ("dialect", "provider", "model", "said", "found"),
+    [
+        ("openai", "openai", "gpt-5", "priority", Billed.EXACT),
+        ("openai", "openai", "gpt-5", "flex", Billed.EXACT),
+        ("openai", "openai", "gpt-5", "default", Billed.EXACT),
+        ("openai", "openai", "gpt-5-pro", "priority", Billed.UNKNOWN),
+        ("openai", "openai", "gpt-5-pro", "flex", Billed.AT_MOST),
+        ("openai", "openai", "gpt-5", "ultrafast", Billed.UNKNOWN),
+        ("azure", "azure", "gpt-4o", "priority", Billed.UNKNOWN),
+        ("azure", "azure", "gpt-4o", "default", Billed.EXACT),
+        ("gemini", "google", "gemini-2.5-flash", "priority", Billed.UNKNOWN),
+        ("gemini", "google", "gemini-2.5-flash", "flex", Billed.AT_MOST),
+        ("gemini", "google", "gemini-2.5-flash", "standard", Billed.EXACT),
+        ("anthropic", "anthropic", "claude-opus-4-6", "priority", Billed.EXACT),
+        ("anthropic", "anthropic", "claude-opus-4-6", "standard", Billed.EXACT),
+        ("groq", "groq", "llama-3.3-70b-versatile", "performance", Billed.EXACT),
+    ],
+)
+def test_an_answers_tier_without_a_price_is_no_exact_cost(
+    dialect: str, provider: str, model: str, said: str, found: Billed
+) -> None:
+    """A dearer one has no known cost; a cheaper one costs at most the usual."""
+    prices = bundled().find(provider, model)
+    assert prices is not None
+    made = call(dialect, {"model": model, "messages": [], "contents": [], "max_tokens": 5})
+    usage = Usage(COUNTS, complete=True, context=(("service_tier", said),))
+    assert billed(made, usage, prices, AT_MS) is found

@@ -51,6 +51,22 @@ def test_what_was_used_is_settled_and_recorded() -> None:
     assert ended.word == "exact"
 
 
+@pytest.mark.parametrize(
+    ("tier", "cost", "word"),
+    [
+        ("default", 750_000, "exact"),
+        ("flex", 750_000, "estimated"),  # at most so: nobody knows the cheaper price
+        ("ultrafast", DOLLAR, "estimated"),  # a dearer one, of no known price
+    ],
+)
+def test_an_answer_of_a_tier_without_a_price_is_marked(tier: str, cost: int, word: str) -> None:
+    one, said = account()
+    usage = replace(USED, context=(("service_tier", tier),))
+    ended = one.settle(usage, status=200, now_ms=NOON)
+    assert (ended.nanousd, ended.word) == (cost, word)
+    assert said.ends[0][1] == (cost, 2000)
+
+
 @pytest.mark.parametrize("usage", [None, Usage({"input_tokens": 5}, complete=False)])
 def test_an_answer_that_did_not_say_all_is_settled_at_its_hold_and_marked(usage: Usage | None) -> None:
     one, said = account()

@@ -43,6 +43,16 @@ def test_discounts_are_what_is_left_to_pay(policy: Compiled) -> None:
     assert prices.factors == {"openai": Fraction(85, 100), "google": Fraction(666_667, 1_000_000)}
 
 
+def test_tiers_of_ones_own(policy: Compiled) -> None:
+    """With them an account may have a tier that no list prices."""
+    prices = policy(
+        "prices: {accounts: {gemini: {service_tier: priority}, azure: {service_tier: priority}}, overrides:"
+        " {g: {input: $1/1M, output: $2/1M, service_tiers: {priority: {input: $3/1M, output: $4/1M}}}}}\n"
+    ).prices
+    assert prices.overrides["g"].tiers == {"priority": {"input": Decimal(3), "output": Decimal(4)}}
+    assert prices.accounts["google"] == prices.accounts["azure"] == Account((("service_tier", "priority"),))
+
+
 def test_accounts(policy: Compiled) -> None:
     prices = policy(
         "prices: {accounts: {openai: {service_tier: priority}, gemini: {service_tier: flex}, anthropic: {geo: us},"

@@ -25,8 +25,13 @@ MESSAGES: Final = Shape(
         user_profile_id workspace_id"""
     ),
     caps=(("max_tokens",),),
-    # Priority is capacity bought beforehand: a call on it is billed at most at the usual price.
-    tiers=Choice(("service_tier",), account=frozenset({"auto", "standard_only"})),
+    # Priority is capacity bought beforehand: a call on it counts at the usual price.
+    tiers=Choice(
+        ("service_tier",),
+        account=frozenset({"auto", "standard_only"}),
+        usual=frozenset({"priority"}),
+        cheaper=frozenset({"batch"}),
+    ),
     speeds=Choice(("speed",), usual=frozenset({"standard"}), priced=frozenset({"fast"})),
     geo=("inference_geo",),
     content=Content(fields=("messages", "system"), descend=frozenset({"content"}), plain=_PARTS),

@@ -11,8 +11,16 @@ from proxy.ai.dialects.call import Kind
 from proxy.ai.dialects.openai import CHAT, EMBEDDINGS, FREE_AND_PRICED, RESPONSES
 from proxy.ai.dialects.table import Choice, Dialect, Endpoint
 
-# Nobody has listed what Azure's tiers cost: only the usual one has a known price.
-_TIERS: Final = Choice(("service_tier",), account=frozenset({"auto"}), usual=frozenset({"default"}))
+# Nobody has listed what Azure's tiers cost: they have the policy's own prices, or none. Who set a deployment to one
+# gets it unasked, and the answer says so.
+_TIERS: Final = Choice(
+    ("service_tier",),
+    account=frozenset({"auto"}),
+    usual=frozenset({"default"}),
+    usual_as="default",
+    priced=frozenset({"flex", "priority"}),
+    cheaper=frozenset({"flex", "batch"}),
+)
 CHAT_AZURE: Final = replace(CHAT, tiers=_TIERS)
 RESPONSES_AZURE: Final = replace(RESPONSES, tiers=_TIERS)
 _SHAPES: Final = {Kind.CHAT: CHAT_AZURE, Kind.RESPONSES: RESPONSES_AZURE}

@@ -56,6 +56,8 @@ class AiCall:
     ``input_tokens``: at most so many tokens are in the body (proxy.ai.dialects.reading says why).
     ``output_cap``: the request's own cap in tokens for each choice, None where it has none.
     ``context``: what chooses among a model's prices (service tier, speed), as the price table spells it.
+    ``as_usual``: choices (by an account or an answer, too) that have the standard price; ``cheaper``: those that cost
+    at most that. Any other has a price only where the model has one for it. A kind without either has no choice.
     ``external``: names of what the model reads beside the body, so that only its context window bounds the input.
     ``unbounded``: names of what no field of the request bounds; such a call needs a fixed hold.
     ``surcharges``: (unit, at most so many) of server tools.
@@ -83,6 +85,8 @@ class AiCall:
     long_window: int = 0  # tokens: a window that a header asks for, beyond the model's usual one
     geo: str | None = None
     context: tuple[tuple[str, str], ...] = ()
+    as_usual: frozenset[tuple[str, str]] = frozenset()
+    cheaper: frozenset[tuple[str, str]] = frozenset()
     external: tuple[str, ...] = ()
     unbounded: tuple[str, ...] = ()
     surcharges: tuple[tuple[str, int], ...] = ()

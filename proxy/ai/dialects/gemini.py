@@ -37,6 +37,7 @@ GENERATE: Final = Shape(
         ("serviceTier",),
         usual=frozenset({"unspecified", "standard"}),
         priced=frozenset({"flex", "priority"}),
+        cheaper=frozenset({"flex", "batch"}),
     ),
     modalities=("generationConfig", "responseModalities"),
     content=_CONTENT,

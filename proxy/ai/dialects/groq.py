@@ -14,7 +14,7 @@ CHAT_GROQ: Final = Shape(
     caps=CHAT.caps,
     choices=CHAT.choices,
     # None of Groq's tiers has another price.
-    tiers=Choice(("service_tier",), account=frozenset({"auto", "on_demand", "flex", "performance"})),
+    tiers=Choice(("service_tier",), account=frozenset({"auto"}), usual=frozenset({"on_demand", "flex", "performance"})),
     sound_apart=True,
     content=CHAT.content,
     tools=Tools(client=frozenset({"function"}), default_type="function"),

@@ -10,7 +10,8 @@ TIERS: Final = Choice(
     account=frozenset({"auto"}),
     usual=frozenset({"default"}),
     usual_as="default",
-    priced=frozenset({"flex", "priority", "fast"}),  # scale is bought by contract: name it in the policy's overrides
+    priced=frozenset({"flex", "priority", "fast", "scale"}),  # scale's is a contract's: the policy's overrides name it
+    cheaper=frozenset({"flex", "batch"}),
 )
 
 _UNPRICED: Final = {"12h": "prompt cache of 12h"}

@@ -159,6 +159,8 @@ class _Reader:
             long_window=self.long_window(headers),
             geo=self.text(shape.geo),
             context=context,
+            as_usual=shape.as_usual,
+            cheaper=shape.cheaper,
             external=tuple(external),
             unbounded=tuple(unbounded),
             surcharges=tools.surcharges,

@@ -53,7 +53,9 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A field that chooses among a model's prices. ``account``: values that mean what the account is set to, as leaving
-    it out does; ``usual``: the standard price, which the price table spells ``usual_as``; any other must be ``priced``.
+    it out does; ``usual``: the standard price, which the price table spells ``usual_as``; any other must be ``priced``:
+    it has the model's own price for it, and where a model has none, no price. But of those ``cheaper``, which an answer
+    may name too, the standard price is a bound.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Choice:
     usual: frozenset[str] = frozenset()
     usual_as: str = ""
     priced: frozenset[str] = frozenset()
+    cheaper: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,14 @@ class Shape:
     asks_usage: bool = False
     unpriced_words: Mapping[str, str] = field(default_factory=dict)  # strings whose price nobody listed → what they are
     server_models: tuple[str, ...] = ()  # models that use server tools unasked; * is anything
+    as_usual: frozenset[tuple[str, str]] = field(init=False)
+    cheaper: frozenset[tuple[str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        choices = [(name, one) for name, one in (("service_tier", self.tiers), ("speed", self.speeds)) if one]
+        usual = {(name, value) for name, one in choices for value in one.usual | {"default", "standard"}}
+        object.__setattr__(self, "as_usual", frozenset(usual))
+        object.__setattr__(self, "cheaper", frozenset((name, value) for name, one in choices for value in one.cheaper))
 
 
 @dataclass(frozen=True, slots=True)

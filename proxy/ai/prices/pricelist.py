@@ -32,10 +32,12 @@ OVERRIDES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """``prices``: keys of OVERRIDES → dollars; ``window``: tokens of input that the model can read."""
+    """``prices``: keys of OVERRIDES → dollars; ``window``: tokens of input that the model can read; ``tiers``: prices
+    of tokens by service tier."""
 
     prices: Mapping[str, Decimal] = field(default_factory=dict)
     window: int | None = None
+    tiers: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
 
 
 class PriceList:
@@ -80,10 +82,30 @@ class PriceList:
 
     def _made(self, name: str, one: Override) -> ModelPrices:
         """Raises: ValueError for a key that is not priced, or a price that no one would ask."""
-        amounts = {}
-        for key, dollars in one.prices.items():
-            if key not in OVERRIDES or not dollars.is_finite() or dollars < 0:
-                raise ValueError(f"not a price: {name}.{key}")
-            amounts[OVERRIDES[key]] = Amount(dollars)
+        amounts = _amounts(name, one.prices)
         prices = ((ALWAYS, amounts),) if amounts else ()
-        return ModelPrices(name, one.window, prices, (), self.table.units)
+        variants = tuple(
+            ({"service_tier": tier}, ALWAYS, self._whole(_amounts(name, tokens), amounts))
+            for tier, tokens in one.tiers.items()
+        )
+        return ModelPrices(name, one.window, prices, variants, self.table.units)
+
+    def _whole(self, tier: Mapping[str, Amount], standard: Mapping[str, Amount]) -> Mapping[str, Amount]:
+        """A tier's prices, and for what the standard has apart and the tier has not the tier's wider unit's."""
+        made = dict(tier)
+        for name in standard.keys() - tier.keys():
+            dimensions = self.table.units[name].dimensions
+            wider = [unit for unit in tier if self.table.units[unit].dimensions < dimensions]
+            if wider:
+                made[name] = tier[max(wider, key=lambda unit: len(self.table.units[unit].dimensions))]
+        return made
+
+
+def _amounts(name: str, prices: Mapping[str, Decimal]) -> dict[str, Amount]:
+    """Raises: ValueError for a key that is not priced, or a price that no one would ask."""
+    amounts = {}
+    for key, dollars in prices.items():
+        if key not in OVERRIDES or not dollars.is_finite() or dollars < 0:
+            raise ValueError(f"not a price: {name}.{key}")
+        amounts[OVERRIDES[key]] = Amount(dollars)
+    return amounts

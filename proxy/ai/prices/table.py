@@ -37,16 +37,12 @@ class ModelPrices:
     def rates(self, at_ms: int, context: Context = ()) -> Rates:
         """The last price that is in force, and over it, unit by unit, the first variant that is and fits ``context``.
 
-        Where no price is in force the first one is taken, as genai-prices does.
+        Where no price is in force the first one is taken, as genai-prices does. What of ``context`` the model has no
+        variant for changes nothing: whether it may be so is ``prices_for``'s to say.
         """
         prices = self.prices
         standard = next((at for at in range(len(prices) - 1, -1, -1) if prices[at][0].active(at_ms)), 0)
-        chosen: list[int] = []
-        if context and self.variants:
-            said = dict(context)
-            for at, (when_said, when, _) in enumerate(self.variants):
-                if when.active(at_ms) and all(said.get(name) == value for name, value in when_said.items()):
-                    chosen.append(at)
+        chosen = self._chosen(at_ms, context)
         key = (standard, *chosen)
         found = self._made.get(key)
         if found is None:
@@ -55,6 +51,20 @@ class ModelPrices:
                 amounts.update(self.variants[at][2])
             found = self._made[key] = rates_of(amounts, self.units)
         return found
+
+    def prices_for(self, at_ms: int, context: Context) -> frozenset[tuple[str, str]]:
+        """What of ``context`` has prices of its own."""
+        return frozenset(pair for at in self._chosen(at_ms, context) for pair in self.variants[at][0].items())
+
+    def _chosen(self, at_ms: int, context: Context) -> list[int]:
+        if not context or not self.variants:
+            return []
+        said = dict(context)
+        return [
+            at
+            for at, (when_said, when, _) in enumerate(self.variants)
+            if when.active(at_ms) and all(said.get(name) == value for name, value in when_said.items())
+        ]
 
 
 @dataclass(slots=True)

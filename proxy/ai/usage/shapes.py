@@ -5,7 +5,7 @@ a missing usage is no usage of zero.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.ai.dialects.call import Kind
@@ -29,7 +29,6 @@ class UsageShape:
     tier_path: Path | None = None
     speed_path: Path | None = None
     geo_path: Path | None = None
-    tiers: Mapping[str, str] = field(default_factory=dict)  # as said → as priced
     counted: Callable[[dict[str, Any], dict[str, Any]], dict[str, int]] | None = None
     # A name that must be there and equal input and output together: of an answer that a client may have had made
     # without some of its members, the rest is no usage.
@@ -149,7 +148,6 @@ SHAPES: Final[dict[Kind, UsageShape]] = {
         id_path=("responseId",),
         model_path=("modelVersion",),
         tier_path=("usageMetadata", "serviceTier"),
-        tiers={"FLEX": "flex", "PRIORITY": "priority"},
         counted=_gemini_parts,
         total="totalTokenCount",
     ),
@@ -179,8 +177,8 @@ def usage_of(kind: Kind, answer: Any, *, complete: bool, streamed_bytes: int) ->
     counts.setdefault("output_tokens", 0)
     context = []
     tier = _word(answer, shape.tier_path)
-    if tier is not None:
-        context.append(("service_tier", shape.tiers.get(tier, tier)))
+    if tier is not None and tier.lower() != "auto":  # which is asked for, and says nothing of what was done
+        context.append(("service_tier", tier.lower()))
     speed = _word(answer, shape.speed_path)
     if speed is not None:
         context.append(("speed", speed))

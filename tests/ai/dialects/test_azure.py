@@ -27,5 +27,5 @@ def test_old_versions_cannot_be_asked_for_a_streams_usage(query: str, may_ask: b
 
 
 def test_a_tier_that_nobody_priced_has_no_bound() -> None:
-    assert call("azure", BODY | {"service_tier": "priority"}).unbounded == ("service_tier",)
-    assert call("azure", BODY | {"service_tier": "default"}).context == ()
+    assert call("azure", BODY | {"service_tier": "scale"}).unbounded == ("service_tier",)
+    assert call("azure", BODY | {"service_tier": "default"}).context == (("service_tier", "default"),)

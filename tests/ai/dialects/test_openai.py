@@ -69,7 +69,7 @@ def test_arguments_of_tools_are_data_whatever_they_look_like() -> None:
         ({"web_search_options": None}, ()),
         ({"web_search_options": {}}, ("web_search_options",)),
         ({"web_search_options": {"search_context_size": "low"}}, ("web_search_options",)),
-        ({"service_tier": "scale"}, ("service_tier",)),
+        ({"service_tier": "ultrafast"}, ("service_tier",)),
         ({"tools": [{"type": "web_search"}]}, ("tool",)),
     ],
 )

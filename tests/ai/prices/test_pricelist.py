@@ -20,6 +20,20 @@ def test_an_override_replaces_the_whole_price() -> None:
     assert prices.window == 1000
 
 
+def test_an_overrides_tier_is_whole() -> None:
+    """What the standard price has apart and the tier has not is billed at the tier's wider price."""
+    standard = {"input": Decimal(3), "cached_read": Decimal(1), "output": Decimal(6), "web_search": Decimal(10)}
+    own = Override(standard, tiers={"priority": {"input": Decimal(5), "output": Decimal(9)}})
+    prices = PriceList(bundled(), overrides={"m": own}).find("openai", "m")
+    assert prices is not None
+    priority = (("service_tier", "priority"),)
+    counts = {"input_tokens": 10, "cache_read_tokens": 10, "output_tokens": 1, "web_searches": 1}
+    assert cost_nanousd(prices.rates(NOW), counts) == 10 * 1000 + 6000 + 10_000_000
+    assert cost_nanousd(prices.rates(NOW, priority), counts) == 10 * 5000 + 9000 + 10_000_000
+    assert prices.prices_for(NOW, priority) == set(priority)
+    assert prices.prices_for(NOW, (("service_tier", "scale"),)) == set()
+
+
 def test_an_alias_has_the_price_of_what_it_names() -> None:
     prices = PriceList(bundled(), aliases={"mine": "gpt-5"})
     assert prices.find("azure", "Mine") is prices.find("azure", "gpt-5")
