@@ -16,7 +16,7 @@ from proxy.cache.cachestatus import BECAUSE, Forwarded
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Ended, Flight
 from proxy.cache.reuse import PLAIN, Failure, Use, early, read_wish, reuse
-from proxy.cache.vary import choose
+from proxy.cache.vary import Selecting, choose
 from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
 from proxy.gateway.admission import admit
@@ -63,7 +63,19 @@ def _passes(exchange: Exchange, why: str) -> bool:
 class _Way:
     """One request's, from its key to its answer."""
 
-    __slots__ = ("_best", "_caches", "_caching", "_decision", "_request", "_route", "_runtime", "_use", "_why")
+    __slots__ = (
+        "_best",
+        "_caches",
+        "_caching",
+        "_decision",
+        "_regrouped",
+        "_request",
+        "_route",
+        "_runtime",
+        "_use",
+        "_vary",
+        "_why",
+    )
 
     def __init__(self, request: CachedRequest, runtime: Runtime, route: Route) -> None:
         self._request = request
@@ -75,6 +87,8 @@ class _Way:
         self._best: Stored | None = None  # what the request selects of all that is stored
         self._use: Use | None = None
         self._why = Forwarded.URI_MISS
+        self._vary: Selecting = ()  # what its variants differ by, as far as is known
+        self._regrouped = False
 
     async def go(self) -> None:
         try:
@@ -100,7 +114,7 @@ class _Way:
             return False
         best = choose(valid, request.headers, self._caching.profile)
         if best is None:
-            self._why = Forwarded.VARY_MISS
+            self._why, self._vary = Forwarded.VARY_MISS, valid[-1].vary
             return False
         self._best = best
         self._use = use = reuse(best, request.wish, now_ms)
@@ -132,10 +146,10 @@ class _Way:
 
     def _wants(self, stored: Stored) -> bool:
         """Whether a large body is worth reading: nothing forbids it, and the request selects it."""
-        request, caches = self._request, self._caches
-        if not caches.may_reuse(stored, caches.clock.now_ms()):
-            return False
-        return choose([stored], request.headers, self._caching.profile) is not None
+        return self._caches.may_reuse(stored, self._caches.clock.now_ms()) and self._selects(stored)
+
+    def _selects(self, stored: Stored) -> bool:
+        return choose([stored], self._request.headers, self._caching.profile) is not None
 
     # --- who fetches ---
 
@@ -149,14 +163,15 @@ class _Way:
         while True:
             key = self._flight_key()
             flight = flights.find(key)
-            if flight is None:
+            if flight is not None:
+                answered = await self._follow(flight, give_up_s)
+            else:
                 flight = flights.begin(key)
                 try:
-                    await self._lead(flight, give_up_s)
+                    answered = await self._lead(flight, give_up_s)
                 finally:
                     flights.land(flight, Ended.ABANDONED)
-                return
-            if await self._follow(flight, give_up_s):
+            if answered or (self._look_near() and await self._hit(CacheResult.HIT)):
                 return
 
     def _may_share(self) -> bool:
@@ -173,24 +188,32 @@ class _Way:
     def _flight_key(self) -> bytes:
         """Those who select different variants do not wait for one another, once it is known what they differ by."""
         resource = self._caches.memory.get(self._request.key)
-        if resource is None or not resource.variants:
-            return self._request.key
-        return self._request.flight_key(resource.variants[-1].vary)
+        known = resource.variants[-1].vary if resource is not None and resource.variants else self._vary
+        return self._request.flight_key(known)
 
-    async def _lead(self, flight: Flight, give_up_s: float) -> None:
-        """Fetches for all who wait, unless another worker does or has."""
+    def _is_misgrouped(self, flight: Flight) -> bool:
+        """Whether those who wait for it turn out to want different variants. Told once a request: an app may say
+        something else of what they differ by with every answer."""
+        return not self._regrouped and self._flight_key() != flight.key
+
+    async def _lead(self, flight: Flight, give_up_s: float) -> bool:
+        """Fetches for all who wait, unless another worker does or has. False: they are to be grouped anew."""
         leading = Leading(self._caches, self._request.key, flight)
         try:
-            if await self._look(leading) or await self._await_others(leading, give_up_s):
+            if await self._look(leading) or await self._await_others(leading, flight, give_up_s):
                 assert self._best is not None
                 leading.found(self._best)
                 if await self._hit(CacheResult.HIT):
-                    return
+                    return True
+            elif self._is_misgrouped(flight):
+                self._regrouped = True
+                return False
             await self._fetch(leading)
         finally:
             leading.ends()
+        return True
 
-    async def _await_others(self, leading: Leading, give_up_s: float) -> bool:
+    async def _await_others(self, leading: Leading, flight: Flight, give_up_s: float) -> bool:
         """While another worker fetches it. Whether what that brings answers the request."""
         pause_s = POLL_S
         while leading.elsewhere and monotonic() < give_up_s:
@@ -200,10 +223,13 @@ class _Way:
                 return True
             if self._caches.flights.is_marked(self._request.key, monotonic() * 1000):
                 return False
+            if self._is_misgrouped(flight):
+                return False
         return False
 
     async def _follow(self, flight: Flight, give_up_s: float) -> bool:
-        """Waits for another's fetch. False: its leader has gone, and somebody else has to lead."""
+        """Waits for another's fetch. False: somebody else has to lead, since its leader has gone, or what it brought
+        is another variant."""
         if self._caching.hits_pay == WHOLE:
             await self._pay(WHOLE)
         why = self._why
@@ -214,6 +240,8 @@ class _Way:
             self._why = why  # it was to be forwarded, and collapsed with what was
             if await self._hit(CacheResult.COALESCED):
                 return True
+        elif isinstance(outcome, Stored) and not self._selects(outcome) and monotonic() < give_up_s:
+            return False
         elif isinstance(outcome, GatewayError):
             if not await self._serve_stale_for(outcome):
                 raise GatewayError(outcome.reason, outcome.detail) from outcome

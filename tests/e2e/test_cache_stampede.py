@@ -123,6 +123,29 @@ async def test_two_gateways_on_one_redis_fetch_once(scene: Scene) -> None:
     assert held.fetches == 1
 
 
+async def test_a_crowd_that_wants_four_variants_over_four_workers_is_four_fetches(scene: Scene) -> None:
+    """What they differ by is known in no worker before the first answer has come."""
+    kinds, go, fetched = ["br", "gzip", "zstd", "identity"], asyncio.Event(), []
+
+    async def vary(exchange: Exchange) -> None:
+        kind = exchange.seen.get("Accept-Encoding") or ""
+        fetched.append(kind)
+        while not go.is_set():  # noqa: ASYNC110 - set from the test's own loop
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        await exchange.send(said(kind.encode(), FRESH, "Vary: Accept-Encoding"))
+
+    scene.origin.answers["/patient/variants"] = vary
+    async with crowd(200, scene.gateway) as clients:
+        for number, client in enumerate(clients):
+            await ask([client], get("/patient/variants", bearer(), f"Accept-Encoding: {kinds[number % len(kinds)]}"))
+        await in_flight(scene.gateway, 200)
+        go.set()
+        got = await answers(clients)
+    assert [answer.body.decode() for answer in got] == [kinds[number % len(kinds)] for number in range(200)]
+    assert sorted(fetched) == sorted(kinds)
+
+
 async def test_when_the_leaders_client_leaves_another_leads(scene: Scene) -> None:
     held = scene.origin.answers["/patient/leaves"] = Held(said(b"second", FRESH))
     async with crowd(101, scene.gateway) as (first, *others):

@@ -178,6 +178,25 @@ async def test_those_who_select_other_variants_do_not_wait_for_one_another(gatew
     assert [answer.status for answer in answers] == [200] * len(kinds)
 
 
+async def test_a_crowd_on_a_cold_key_is_one_fetch_for_each_variant(gateway, origin):
+    """Nobody knows beforehand what the variants differ by: who gets another's has not waited in vain."""
+    kinds, release = ["br", "gzip", "zstd", "identity"], threading.Event()
+
+    async def vary(exchange: Exchange) -> None:
+        await reached(release.is_set, 60)
+        kind = exchange.seen.get("X-Kind").encode()
+        await exchange.send(b"HTTP/1.1 200 OK\r\nVary: X-Kind\r\nContent-Length: %d\r\n\r\n" % len(kind) + kind)
+
+    origin.answers["/user/crowd"] = vary
+    user = fresh()
+    asked = kinds * 15
+    tasks = [asyncio.create_task(once(gateway, get("/user/crowd", user, f"X-Kind: {kind}"))) for kind in asked]
+    await in_flight(gateway, len(asked))
+    release.set()
+    assert [answer.body.decode() for answer in await asyncio.gather(*tasks)] == asked
+    assert seen(origin, "/user/crowd") == len(kinds)
+
+
 async def test_those_who_waited_too_long_look_once_more_before_they_go_alone(gateway, origin):
     """The first hangs on: the answer that another brings meanwhile is everybody's."""
     release, calls = threading.Event(), itertools.count()
