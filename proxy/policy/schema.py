@@ -365,7 +365,9 @@ class Route(Section):
         "What answers are stored and reused; default: none. To a provider: answers to calls whose bodies are equal.",
         None,
     )
-    vouch_for: list[Name] = key("Members of the body that are let through though nobody here knows them.", [])
+    vouch_for: list[Name] = key(
+        "Members of the body, or their paths (a.b), that are let through though nobody here knows them.", []
+    )
 
 
 # --- the file ----------------------------------------------------------------------------------------------------

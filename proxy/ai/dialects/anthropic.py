@@ -24,6 +24,14 @@ MESSAGES: Final = Shape(
         stop_sequences stream system temperature thinking thread tool_choice tools top_k top_p
         user_profile_id workspace_id"""
     ),
+    members={
+        ("cache_control",): words("ttl type"),
+        ("diagnostics",): words("previous_message_id"),
+        ("output_config",): words("effort format task_budget"),
+        ("output_format",): words("schema type"),
+        ("thinking",): words("block_binding budget_tokens display type"),
+        ("tool_choice",): words("disable_parallel_tool_use name type"),
+    },
     caps=(("max_tokens",),),
     # Priority is capacity bought beforehand: a call on it counts at the usual price.
     tiers=Choice(

@@ -31,6 +31,18 @@ GENERATE: Final = Shape(
         """contents systemInstruction tools toolConfig safetySettings generationConfig cachedContent labels model
         serviceTier store"""
     ),
+    members={
+        # Not what chooses another model (modelSelectionConfig, routingConfig), nor what is heard or said beside it.
+        ("generationConfig",): _both(
+            """candidateCount enableAffectiveDialog enableEnhancedCivicAnswers frequencyPenalty imageConfig logprobs
+            maxOutputTokens mediaResolution presencePenalty responseFormat responseJsonSchema responseLogprobs
+            responseMimeType responseModalities responseSchema seed speechConfig stopSequences temperature
+            thinkingConfig topK topP audioTimestamp"""
+        )
+        | {"_responseJsonSchema"},
+        ("generationConfig", "thinkingConfig"): _both("includeThoughts thinkingBudget thinkingLevel"),
+        ("toolConfig",): _both("functionCallingConfig includeServerSideToolInvocations retrievalConfig"),
+    },
     caps=(("generationConfig", "maxOutputTokens"),),
     choices=("generationConfig", "candidateCount"),
     tiers=Choice(
@@ -49,6 +61,7 @@ GENERATE: Final = Shape(
 EMBED: Final = Shape(
     Kind.EMBEDDINGS,
     fields=_both("model content taskType title outputDimensionality embedContentConfig"),
+    members={("embedContentConfig",): _both("autoTruncate mimeType outputDimensionality taskType title")},
     content=_CONTENT,
 )
 

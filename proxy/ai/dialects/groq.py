@@ -11,6 +11,7 @@ CHAT_GROQ: Final = Shape(
     fields=(CHAT.fields - {"audio", "modalities", "prediction", "web_search_options"})
     | {"citation_options", "disable_tool_validation", "include_reasoning", "reasoning_format", "exclude_domains"}
     | {"include_domains", "search_settings", "compound_custom", "documents"},
+    members={path: CHAT.members[path] for path in (("prompt_cache_options",), ("stream_options",))},
     caps=CHAT.caps,
     choices=CHAT.choices,
     # None of Groq's tiers has another price.

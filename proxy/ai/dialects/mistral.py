@@ -15,6 +15,7 @@ CHAT_MISTRAL: Final = Shape(
         presence_penalty prompt_cache_key prompt_mode random_seed reasoning_effort response_format safe_prompt stop
         stream temperature tool_choice tools top_p"""
     ),
+    members={("prediction",): words("content type")},
     caps=(("max_tokens",),),
     choices=("n",),
     prediction="prediction",

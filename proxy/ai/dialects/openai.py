@@ -15,6 +15,8 @@ TIERS: Final = Choice(
 )
 
 _UNPRICED: Final = {"12h": "prompt cache of 12h"}
+_CACHE: Final = ("prompt_cache_options",)
+_STREAM: Final = ("stream_options",)
 
 CHAT: Final = Shape(
     Kind.CHAT,
@@ -25,6 +27,12 @@ CHAT: Final = Shape(
         stop store stream stream_options temperature tool_choice tools top_logprobs top_p user verbosity
         web_search_options"""
     ),
+    members={
+        _CACHE: words("mode ttl"),
+        _STREAM: words("include_obfuscation include_usage"),
+        ("audio",): words("format voice"),
+        ("prediction",): words("content type"),
+    },
     caps=(("max_completion_tokens",), ("max_tokens",)),
     choices=("n",),
     tiers=TIERS,
@@ -61,6 +69,13 @@ RESPONSES: Final = Shape(
         prompt_cache_retention reasoning safety_identifier service_tier store stream stream_options temperature text
         tool_choice tools top_logprobs top_p truncation user"""
     ),
+    members={
+        _CACHE: words("comparison_response_id mode prewarm ttl"),
+        _STREAM: words("include_obfuscation"),
+        ("reasoning",): words("context effort generate_summary mode summary"),
+        ("text",): words("format verbosity"),
+    },
+    values={("reasoning", "mode"): words("standard")},  # pro: passes over the context that no field counts
     caps=(("max_output_tokens",),),
     tiers=TIERS,
     content=Content(

@@ -113,10 +113,10 @@ class _Reader:
         shape, body = self.shape, self.body
         model = self.model(model)
         stream = self.stream()
-        unlisted = body.keys() - shape.fields - also
         unbounded = sorted(
-            f"unlisted:{name}" if name.isascii() and len(name) <= 40 else "unlisted" for name in unlisted
+            f"unlisted:{name}" if name.isascii() and len(name) <= 80 else "unlisted" for name in self.unlisted() - also
         )
+        unbounded += [".".join(path) for path, known in shape.values.items() if self.at(path) not in (None, *known)]
         # An empty object is no absence: it switches on what it would configure.
         unbounded += sorted(name for name in shape.unbounded if self.member(body, name) not in (None, False, []))
         external = sorted(name for name in shape.external if self.member(body, name) not in (None, []))
@@ -171,6 +171,17 @@ class _Reader:
             or headers.get("authorization", "").startswith("AWS4-HMAC")
             or headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD") != "UNSIGNED-PAYLOAD",
         )
+
+    def unlisted(self) -> set[str]:
+        """Members that the table does not know, those of objects that it knows with their path."""
+        found = self.body.keys() - self.shape.fields
+        for path, known in self.shape.members.items():
+            node = self.at(path)
+            if isinstance(node, dict):
+                found |= {".".join((*path, name)) for name in node.keys() - known}
+            elif node is not None:
+                raise _Bad(".".join(path))
+        return found
 
     def member(self, parent: dict[str, Any], name: str) -> Any:
         """A member by either of its spellings. Raises: _Bad where both are there: which one counts is unknown."""

@@ -71,11 +71,14 @@ class Shape:
     """How one kind of request is read.
 
     ``fields`` are all members that are known not to make a call dearer than the bound says; any other is unbounded.
+    ``members`` are the same of the objects at these paths, ``values`` all that is so known of the texts at those.
     ``caps`` are the spellings of the output cap; the first is where ours is written.
     """
 
     kind: Kind
     fields: frozenset[str] = frozenset()
+    members: Mapping[Path, frozenset[str]] = field(default_factory=dict)
+    values: Mapping[Path, frozenset[str]] = field(default_factory=dict)
     caps: tuple[Path, ...] = ()
     choices: Path | None = None
     inputs: str | None = None  # a list of inputs that the model reads one by one

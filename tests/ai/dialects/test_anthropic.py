@@ -1,6 +1,7 @@
 """Anthropic's requests, as its own package makes them."""
 
 import pytest
+from anthropic.types import beta as betas
 from anthropic.types import message_create_params
 from anthropic.types.beta import message_create_params as beta
 
@@ -18,6 +19,24 @@ def test_the_table_knows_the_packages_members() -> None:
     assert set(message_create_params.MessageCreateParamsBase.__annotations__) - MESSAGES.fields == set()
     unlisted = set(beta.MessageCreateParamsBase.__annotations__) - MESSAGES.fields
     assert unlisted == {"betas", "billing_policy", "fallback_credit_token"}  # betas is a header
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("cache_control", [betas.BetaCacheControlEphemeralParam]),
+        ("diagnostics", [betas.BetaDiagnosticsParam]),
+        ("output_config", [betas.BetaOutputConfigParam]),
+        ("output_format", [betas.BetaJSONOutputFormatParam]),
+        ("thinking", [betas.BetaThinkingConfigEnabledParam, betas.BetaThinkingConfigAdaptiveParam]),
+        ("tool_choice", [betas.BetaToolChoiceToolParam, betas.BetaToolChoiceAnyParam]),
+    ],
+)
+def test_the_table_knows_the_members_of_objects(name: str, kinds: list[type]) -> None:
+    said = {member for kind in kinds for member in kind.__annotations__}
+    assert MESSAGES.members[(name,)] == said
+    assert call("anthropic", BODY | {name: dict.fromkeys(said)}).unbounded == ()
+    assert call("anthropic", BODY | {name: {"passes": 2}}).unbounded == (f"unlisted:{name}.passes",)
 
 
 @pytest.mark.parametrize(

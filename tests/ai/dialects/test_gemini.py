@@ -1,8 +1,11 @@
 """Gemini's requests, in both of their spellings."""
 
 import pytest
+from google.genai import types
+from pydantic.alias_generators import to_camel
 
 from proxy.ai.dialects.call import FREE, AiCall, Kind, Refusal, Why
+from proxy.ai.dialects.gemini import GENERATE
 from tests.ai.dialects.reads import call, read
 
 CONTENTS = [{"role": "user", "parts": [{"text": "Hi"}]}]
@@ -30,6 +33,35 @@ def test_the_path_says_model_and_stream() -> None:
 def test_both_spellings_are_read(body: dict, cap: int | None, choices: int, path: tuple) -> None:
     found = call("gemini", {"contents": CONTENTS} | body)
     assert (found.output_cap, found.choices, found.cap_path) == (cap, choices, path)
+
+
+@pytest.mark.parametrize(
+    ("config", "unlisted"),
+    [
+        ({"thinkingConfig": {"thinkingBudget": 5}, "temperature": 1}, None),
+        ({"thinking_config": {"thinking_budget": 5}, "response_mime_type": "x"}, None),
+        ({"modelSelectionConfig": {}}, "generationConfig.modelSelectionConfig"),
+        ({"routing_config": {}}, "generationConfig.routing_config"),
+        ({"thinkingConfig": {"passes": 5}}, "generationConfig.thinkingConfig.passes"),
+    ],
+)
+def test_a_member_of_an_object_that_the_table_does_not_know_has_no_bound(config: dict, unlisted: str | None) -> None:
+    for name in ("generationConfig", "generation_config"):
+        found = call("gemini", {"contents": CONTENTS, name: config})
+        assert found.unbounded == (() if unlisted is None else (f"unlisted:{unlisted}",))
+
+
+def test_the_table_knows_the_packages_members_of_a_configuration() -> None:
+    """But those that choose another model, and those of sound and video, whose prices nobody listed."""
+    said = {to_camel(name) for name in types.GenerationConfig.model_fields}
+    assert said - GENERATE.members[("generationConfig",)] == {
+        "modelSelectionConfig",
+        "routingConfig",
+        "translationConfig",
+        "audioTranscriptionConfig",
+    }
+    thinking = {to_camel(name) for name in types.ThinkingConfig.model_fields}
+    assert thinking <= GENERATE.members[("generationConfig", "thinkingConfig")]
 
 
 @pytest.mark.parametrize("cap", ["", "-1", "1e2", "00000000000000000000012", "99999999999999999999999", "²", 1.0])

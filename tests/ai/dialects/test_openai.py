@@ -5,7 +5,8 @@ import json
 import pytest
 from openai.types import embedding_create_params
 from openai.types.chat import completion_create_params
-from openai.types.responses import response_create_params
+from openai.types.responses import ResponseTextConfigParam, response_create_params
+from openai.types.shared_params import Reasoning
 
 from proxy.ai.dialects.openai import CHAT, EMBEDDINGS, RESPONSES
 from tests.ai.dialects.reads import call
@@ -33,6 +34,42 @@ def members(kind: type) -> set[str]:
 )
 def test_the_tables_know_the_packages_members(params: type, shape: object, unlisted: set[str]) -> None:
     assert members(params) - shape.fields == unlisted
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "name"),
+    [
+        (completion_create_params.PromptCacheOptions, CHAT, "prompt_cache_options"),
+        (completion_create_params.ChatCompletionStreamOptionsParam, CHAT, "stream_options"),
+        (completion_create_params.ChatCompletionAudioParam, CHAT, "audio"),
+        (completion_create_params.ChatCompletionPredictionContentParam, CHAT, "prediction"),
+        (response_create_params.PromptCacheOptions, RESPONSES, "prompt_cache_options"),
+        (response_create_params.StreamOptions, RESPONSES, "stream_options"),
+        (Reasoning, RESPONSES, "reasoning"),
+        (ResponseTextConfigParam, RESPONSES, "text"),
+    ],
+)
+def test_the_tables_know_the_members_of_objects(kind: type, shape: object, name: str) -> None:
+    assert shape.members[(name,)] == set(kind.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "unbounded"),
+    [
+        ({"effort": "high", "mode": "standard"}, ()),
+        ({"effort": "high", "mode": None}, ()),
+        ({"mode": "pro"}, ("reasoning.mode",)),
+        ({"mode": "anything"}, ("reasoning.mode",)),
+        ({"passes": 4}, ("unlisted:reasoning.passes",)),
+    ],
+)
+@pytest.mark.parametrize(("name", "path"), [("responses", ""), ("azure", "/openai/v1/responses")])
+def test_a_mode_of_reasoning_that_makes_passes_has_no_bound(
+    name: str, path: str, reasoning: dict, unbounded: tuple
+) -> None:
+    """Pro reads the context and writes to the cap as often as it likes."""
+    body = {"model": "gpt-5.6-sol", "input": "Hi", "max_output_tokens": 50, "reasoning": reasoning}
+    assert call(name, body, path=path).unbounded == unbounded
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,16 @@ def test_an_unlisted_member_has_no_bound_unless_the_policy_vouches_for_it() -> N
     assert vouched.unbounded == ()
 
 
+def test_members_of_objects_are_vouched_for_by_their_path() -> None:
+    body = json.dumps(CHAT | {"stream_options": {"continuous_usage_stats": True}}).encode()
+    name = "stream_options.continuous_usage_stats"
+    assert call("openai", body).unbounded == (f"unlisted:{name}",)
+    vouched = read_request(DIALECTS["openai"], "POST", "/v1/chat/completions", "", {}, body, also=frozenset({name}))
+    assert isinstance(vouched, AiCall)
+    assert vouched.unbounded == ()
+    assert read("openai", CHAT | {"audio": "loud"}) == Refusal(Why.BAD_FIELD, "audio")
+
+
 @pytest.mark.parametrize(
     ("name", "query", "read_as"),
     [
