@@ -12,7 +12,10 @@ from typing import Final
 
 from proxy.ai.dialects.call import AiCall, Free
 from proxy.ai.dialects.edits import wants_usage
+from proxy.ai.dialects.registry import DIALECTS
+from proxy.ai.refusals import costs_nothing
 from proxy.ai.requestjson import with_member
+from proxy.ai.usage.body import BodyReader
 from proxy.ai.usage.reader import Reader, reader_for
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import RawHeaders, get_all
@@ -42,7 +45,6 @@ log = logging.getLogger("sluicegate.worker")
 CLOSED_RETRY_MS: Final = 5_000  # a rebuild takes seconds, not minutes
 _PLAIN: Final = ((b"Accept-Encoding", b"identity"),)  # so that the answer can be read, and taken out of
 _CODED: Final = b"accept-encoding"
-_NOT_DONE: Final = frozenset({500, 501, 503, 529})  # as providers say it in JSON
 
 
 async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Identity) -> None:
@@ -234,7 +236,6 @@ class _Way:
         "_alone",
         "_decision",
         "_exchange",
-        "_in_json",
         "_reader",
         "_route",
         "_runtime",
@@ -262,7 +263,6 @@ class _Way:
         self._decision = decision
         self._again = again  # stores the answer, where the same call may come again
         self._reader: Reader | None = None
-        self._in_json = False  # the answer is
         self._alone = False  # its client has left, and its request's line is written
 
     async def go(self, told: Block, hidden: tuple[bytes, ...], body: bytes) -> None:
@@ -313,13 +313,13 @@ class _Way:
 
     async def _relay(self, response: Response) -> bool:
         call = self._account.offer.call
-        self._in_json = "json" in _one(response.headers, b"content-type").lower()
         take_out = wants_usage(call) and not call.signed
         self._reader = reader_for(
             call,
             content_type=_one(response.headers, b"content-type"),
             content_encoding=_one(response.headers, b"content-encoding"),
             take_out=take_out,
+            refused=response.status >= 300,
         )
         shortened = take_out and response.status < 300
         if self._again is None:
@@ -359,9 +359,10 @@ class _Way:
             self._report(account.ended)
 
     def _is_refusal(self, status: int) -> bool:
-        """Whether the provider itself says that it did not do it. A 502 or 504, or a page, is from somebody before it,
+        """Whether the provider itself says that it did not do it, and bills nothing. A page is from somebody before it,
         and what became of the call nobody knows."""
-        return 300 <= status < 500 or (status in _NOT_DONE and self._in_json)
+        answer = self._reader.answer() if isinstance(self._reader, BodyReader) else None
+        return costs_nothing(DIALECTS[self._spending.dialect], status, answer)
 
     def _report(self, ended: Ended) -> None:
         exchange, offer = self._exchange, self._account.offer

@@ -325,20 +325,27 @@ async def test_a_field_that_stands_twice_is_read_as_the_provider_reads_it(stand:
     assert (answer.status, answer.json()["reason"]) == (400, "call_unreadable")
 
 
+ERROR = b'{"error":{"message":"no"}}'
+
+
 @pytest.mark.parametrize(
-    ("status", "content_type", "estimated"),
+    ("status", "content_type", "body", "estimated"),
     [
-        ("504 Gateway Timeout", "text/html", True),
-        ("503 Service Unavailable", "text/html", True),
-        ("500 Internal Server Error", "application/json", False),
-        ("429 Too Many Requests", "text/plain", False),
+        ("504 Gateway Timeout", "text/html", b"<html>", True),
+        ("504 Gateway Timeout", "application/json", ERROR, True),
+        ("503 Service Unavailable", "text/html", ERROR, True),
+        ("500 Internal Server Error", "application/json", ERROR, False),
+        ("429 Too Many Requests", "application/json", ERROR, False),
+        ("429 Too Many Requests", "text/plain", b"slow down", True),
+        ("403 Forbidden", "application/json", b'{"blocked":"by the firewall"}', True),
+        ("408 Request Timeout", "application/json", ERROR, True),
+        ("499 Gone", "application/json", ERROR, True),
     ],
 )
 async def test_only_a_refusal_of_the_providers_own_costs_nothing(
-    stand: Stand, status: str, content_type: str, estimated: bool
+    stand: Stand, status: str, content_type: str, body: bytes, estimated: bool
 ) -> None:
     """A page from somebody before it says nothing of what became of the call."""
-    body = b"{}"
     head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     stand.origin.answers[CHAT] = head.encode() + body
     try:

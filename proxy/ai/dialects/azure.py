@@ -9,7 +9,7 @@ from typing import Final
 
 from proxy.ai.dialects.call import Kind
 from proxy.ai.dialects.openai import CHAT, EMBEDDINGS, FREE_AND_PRICED, RESPONSES
-from proxy.ai.dialects.table import Choice, Dialect, Endpoint
+from proxy.ai.dialects.table import Choice, Dialect, Endpoint, words
 
 # Nobody has listed what Azure's tiers cost: they have the policy's own prices, or none. Who set a deployment to one
 # gets it unasked, and the answer says so.
@@ -46,4 +46,12 @@ AZURE: Final = Dialect(
     prefixes=("",),
     usage_since=("api-version", "2024-09-01-preview"),
     query={"api-version": re.compile(r"[A-Za-z0-9._-]{1,64}")},
+    refusal_members=frozenset({"error", "statusCode"}),  # API management's, in front of it
+    # A prompt that its filter refuses, or that is too long, has been read and is billed (Microsoft's "Manage costs").
+    free_refusals={
+        400: words(
+            """invalid_parameter invalid_type invalid_value missing_required_parameter unknown_parameter
+            unsupported_parameter unsupported_value model_not_found OperationNotSupported"""
+        )
+    },
 )

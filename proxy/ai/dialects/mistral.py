@@ -47,4 +47,5 @@ MISTRAL: Final = Dialect(
         Endpoint("GET", "/batch/jobs/{id}"),
         Endpoint("POST", "/batch/jobs/{id}/cancel"),
     ),
+    refusal_members=words("error object detail message"),
 )

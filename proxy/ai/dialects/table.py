@@ -123,7 +123,8 @@ class Dialect:
     """A provider's API. ``prefixes`` stand before each endpoint's path; {model} or {deployment} in one is the model.
 
     ``overhead_tokens`` and ``tool_tokens``: what the provider adds to a prompt by itself (templates, a system prompt
-    for tools), for a request and for each tool, generously.
+    for tools), for a request and for each tool, generously. ``refusal_members``: one of these is in the JSON of each
+    refusal of the provider's own. ``free_refusals``: of a status that it may bill, the error codes that it does not.
     """
 
     name: str
@@ -136,6 +137,8 @@ class Dialect:
     usage_since: tuple[str, str] | None = None  # (query parameter, value): before it a stream cannot be asked
     long_windows: Mapping[str, int] = field(default_factory=dict)  # beginning of an anthropic-beta → tokens
     query: Mapping[str, re.Pattern[str]] = field(default_factory=dict)  # all that a priced call's query may say
+    refusal_members: frozenset[str] = frozenset({"error"})
+    free_refusals: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         exact: dict[str, dict[str, Endpoint]] = {}

@@ -17,7 +17,7 @@ from proxy.ai.usage.shapes import usage_of
 MAX_OBJECT: Final = 32 << 20
 _SPECIAL: Final = re.compile(rb'["\\{}]')
 _MARK: Final = re.compile(rb'"usageMetadata"\s*:\s*\{')
-_ERROR: Final = re.compile(rb'"error"\s*:\s*\{')
+_ERROR: Final = re.compile(rb'"error"\s*:(?!\s*null)')
 _QUOTE, _ESCAPE, _OPEN = b'"\\{'
 
 
@@ -86,7 +86,7 @@ class ArrayReader:
         if SAYS_END.search(self._object) is not None:
             self._choices.note(_object_of(self._object) or {})
         if _ERROR.search(self._object) is not None:
-            self._failed = self._failed or isinstance((_object_of(self._object) or {}).get("error"), dict)
+            self._failed = self._failed or (_object_of(self._object) or {}).get("error") is not None
         if _MARK.search(self._object) is not None:
             self._last = bytes(self._object)
             self._complete = self._choices.all_ended

@@ -52,13 +52,16 @@ class BodyReader:
             and (answer := _from_tail(self._body[-_TAIL:].decode("utf-8", "replace"))) is not None
         ):
             return usage_of(self._kind, answer, complete=True, streamed_bytes=self.streamed_bytes)
+        return usage_of(self._kind, self.answer(), complete=True, streamed_bytes=self.streamed_bytes)
+
+    def answer(self) -> Any:
+        """The body's JSON; None where it is not there wholly, or is none."""
         if self._lost:
             return None
         try:
-            answer = orjson.loads(self._body)
+            return orjson.loads(self._body)
         except ValueError:
             return None
-        return usage_of(self._kind, answer, complete=True, streamed_bytes=self.streamed_bytes)
 
 
 def _from_tail(tail: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ Most chunks are not looked into: one search for the usage's name, and only event
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -25,7 +26,8 @@ MAX_WAIT: Final = 64 << 10
 _END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 # Of what is looked into: usages, choices' ends, errors, and the end of Anthropic's messages.
 _MARK: Final = re.compile(
-    rb'"(?:usage(?:Metadata)?"\s*:\s*\{|finish_?[rR]eason"\s*:\s*"|(?:promptFeedback|error)"\s*:\s*\{|message_stop")'
+    rb'"(?:usage(?:Metadata)?"\s*:\s*\{|finish_?[rR]eason"\s*:\s*"|promptFeedback"\s*:\s*\{|error"\s*:(?!\s*null)|'
+    rb'message_stop")'
 )
 # What an event begins with that is no part of what it says; and what is not the event that was asked for: a line that
 # begins as a comment (or is cut amid its end), data that are no object, a choice.
@@ -33,6 +35,13 @@ _HEAD: Final = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n|\n|\r(?=[^\n])))*")
 _OTHER: Final = re.compile(rb'\A(?:[:\r]|data:\s*[^{\s])|"choices"\s*:\s*\[\s*[^\]\s]')
 _LINE: Final = re.compile(rb"\r\n|\n|\r")
 _DONE: Final = b"[DONE]"  # the data of the last event of OpenAI's chats: what was said before it is all
+
+
+def objects_in(stream: bytes) -> Iterator[dict[str, Any]]:
+    """What the events of a whole stream say, in order; what is no object is left out."""
+    for event in _END.split(stream):
+        if (said := _object_of(_data_of(event))) is not None:
+            yield said
 
 
 class EventReader:
@@ -166,7 +175,7 @@ class EventReader:
             if data.strip() == _DONE and self._kind is Kind.CHAT:
                 self._complete = not self._failed
             return False
-        self._failed = self._failed or isinstance(said.get("error"), dict)
+        self._failed = self._failed or said.get("error") is not None
         if self._kind is Kind.MESSAGES:
             self._put_together(said)
         elif self._kind is Kind.RESPONSES:

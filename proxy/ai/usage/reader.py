@@ -85,22 +85,24 @@ class GzipReader:
         return None if self._lost else self._inner.usage()
 
 
-def reader_for(call: AiCall, *, content_type: str, content_encoding: str = "", take_out: bool = False) -> Reader:
-    """The reader of a successful answer to ``call``.
+def reader_for(
+    call: AiCall, *, content_type: str, content_encoding: str = "", take_out: bool = False, refused: bool = False
+) -> Reader:
+    """The reader of an answer to ``call``; of one that is ``refused`` the JSON is looked for, whatever was asked.
 
     ``take_out``: the gateway asked for the stream's usage, which the client did not. Under a coding nothing is taken
     out: a gateway that asks also asks for ``identity``.
     """
     media = content_type.partition(";")[0].strip().lower()
     coding = content_encoding.strip().lower()
-    if call.kind is Kind.OPAQUE or coding not in ("", "identity", "gzip", "x-gzip"):
+    if (call.kind is Kind.OPAQUE and not refused) or coding not in ("", "identity", "gzip", "x-gzip"):
         return BlindReader()
     coded = coding not in ("", "identity")
     inner: Reader
     if media == "text/event-stream":
         inner = EventReader(call.kind, take_out=take_out and not coded, choices=call.choices)
     elif media == "application/json" or media.endswith("+json"):
-        array = call.kind is Kind.GENERATE and call.stream
+        array = call.kind is Kind.GENERATE and call.stream and not refused
         inner = ArrayReader(choices=call.choices) if array else BodyReader(call.kind)
     else:
         return BlindReader()

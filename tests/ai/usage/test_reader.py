@@ -38,6 +38,15 @@ def test_the_head_chooses(call: AiCall, media: str, coding: str, kind: type) -> 
     assert type(reader_for(call, content_type=media, content_encoding=coding)) is kind
 
 
+@pytest.mark.parametrize("call", [CHAT, GEMINI, AiCall("openai", "openai", Kind.OPAQUE, "m")])
+def test_of_a_refusal_the_json_is_read_whatever_was_asked(call: AiCall) -> None:
+    reader = reader_for(call, content_type="application/json", refused=True)
+    reader.feed(b'{"error":{}}')
+    assert isinstance(reader, BodyReader)
+    assert reader.answer() == {"error": {}}
+    assert isinstance(reader_for(call, content_type="text/html", refused=True), BlindReader)
+
+
 def test_gzip_is_read_beside_and_passes_untouched() -> None:
     """Also where the gateway asked: under a coding nothing can be taken out."""
     plain = sse(chunk("a"), ASKED, "[DONE]")
