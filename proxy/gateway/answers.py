@@ -15,12 +15,14 @@ import orjson
 
 from proxy.ai.dialects.call import AiCall, Kind
 from proxy.ai.dialects.fields import reaches_provider
+from proxy.ai.usage.success import says_done
 from proxy.cache import cachestatus
 from proxy.cache.answers import answer
 from proxy.cache.digests import canonical_key, of_tenant, owner_prefix, tags_of
 from proxy.cache.directives import parse
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.reuse import PLAIN
+from proxy.core.headers import RawHeaders, get_all
 from proxy.core.identity import Identity
 from proxy.core.units import NANOS
 from proxy.gateway.admission import admit
@@ -147,9 +149,8 @@ class Repeated:
     def keep(self, response: Response, nanousd: int) -> None:
         """Stores what has passed: the whole answer of a call that was settled exactly."""
         body = None if self._parts is None else b"".join(self._parts)
-        if body is None or response.status != _OK or not _is_answer(self._kind, body):
-            why = "too-large" if body is None else "status"
-            self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, why)
+        if body is None or (why := _unfit(self._kind, response.status, response.headers, body)):
+            self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, "too-large" if body is None else why)
             return
         caches = self._caches
         now_ms = caches.clock.now_ms()
@@ -231,14 +232,13 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
 
 
-def _is_answer(kind: Kind, body: bytes) -> bool:
-    """Whether it says what was asked for, and not that this failed: both may come with 200 and a whole usage."""
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:  # a stream
-        if kind is not Kind.RESPONSES:
-            return True
-        return any(line.removeprefix(b"event:").strip() == b"response.completed" for line in body.splitlines())
-    if not isinstance(found, dict) or found.get("error") is not None:
-        return False
-    return kind is not Kind.RESPONSES or found.get("status") == "completed"
+def _unfit(kind: Kind, status: int, headers: RawHeaders, body: bytes) -> str:
+    """Why it is not given again; empty: it is.
+
+    A coded one is not, though it was asked for as it is: it is not looked into, and the next caller may not read it.
+    """
+    coding = b", ".join(get_all(headers, b"content-encoding")).strip().lower()
+    if coding not in (b"", b"identity"):
+        return "coded"
+    content_type = b", ".join(get_all(headers, b"content-type")).decode("latin-1")
+    return "" if status == _OK and says_done(kind, content_type, body) else "status"

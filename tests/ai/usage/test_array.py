@@ -81,6 +81,7 @@ def test_a_cut_between_two_objects_is_no_end() -> None:
         (whole[:-1], False),
         (whole[: whole.index("}, {") + 1], False),
         (whole[:-1] + ', {"error": {"code": 503}}]', False),
+        (whole[:-1] + ', {"error": "died"}]', False),
         (whole[:-1] + ', {"error": {"code": 503}}, {"x": {"error": {}}}]', False),
     ):
         for at in (range(0, len(data), 7), ()):

@@ -280,6 +280,8 @@ def test_a_cut_stream_is_complete_only_if_nothing_more_could_have_come(
         (Kind.CHAT, [finish("stop", usage=USAGE)], False),
         (Kind.CHAT, [finish("stop", usage=USAGE), "[DONE]"], True),
         (Kind.CHAT, [finish("stop", usage=USAGE), {"error": {"code": 503}}, "[DONE]"], False),
+        (Kind.CHAT, [finish("stop", usage=USAGE), {"error": "died"}, "[DONE]"], False),
+        (Kind.CHAT, [finish("stop", usage=USAGE, error=None), "[DONE]"], True),
         (Kind.CHAT, [chunk("[DONE]", usage=USAGE)], False),
         (Kind.CHAT, [chunk("a"), ASKED], True),
         (Kind.MESSAGES, [*ANTHROPIC[:1], delta(None, output_tokens=5)], False),
