@@ -52,6 +52,8 @@ MESSAGES: Final = Shape(
         # Code execution is billed by time, tool search has no limit: they stand in neither list.
         server={"web_search_": "web_searches", "web_fetch_": None},
         limit_each="max_uses",
+        callers="allowed_callers",
+        direct=("web_search_2025", "web_fetch_2025"),  # later ones filter what they found by code
         default_type="custom",
     ),
     external=frozenset({"thread"}),

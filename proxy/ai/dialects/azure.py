@@ -22,7 +22,9 @@ _TIERS: Final = Choice(
     cheaper=frozenset({"flex", "batch"}),
 )
 CHAT_AZURE: Final = replace(CHAT, tiers=_TIERS)
-RESPONSES_AZURE: Final = replace(RESPONSES, tiers=_TIERS)
+# Azure's searches are Bing's, at a price of its own.
+_TOOLS: Final = replace(RESPONSES.tools, server={"file_search": "storage_searches", "mcp": None})
+RESPONSES_AZURE: Final = replace(RESPONSES, tiers=_TIERS, tools=_TOOLS)
 _SHAPES: Final = {Kind.CHAT: CHAT_AZURE, Kind.RESPONSES: RESPONSES_AZURE}
 
 

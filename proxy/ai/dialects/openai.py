@@ -1,5 +1,6 @@
 """OpenAI: chat completions, responses, embeddings. Fields and types as in openai-python 3.54, tested against it."""
 
+import re
 from typing import Final
 
 from proxy.ai.dialects.call import Kind
@@ -89,6 +90,8 @@ RESPONSES: Final = Shape(
         # Containers and made pictures are billed in units that no field bounds: they stand in neither list.
         server={"web_search": "web_searches", "file_search": "storage_searches", "mcp": None},
         limit="max_tool_calls",
+        # A search of the preview costs two and a half times as much with a model that does not reason.
+        only_with={"web_search_preview": re.compile(r"(?:o[1-9]|gpt-[5-9])(?!.*chat).*")},
     ),
     sound_apart=True,
     external=frozenset({"previous_response_id", "conversation"}),

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from proxy.ai.dialects.call import FREE, AiCall, Free, Kind, Refusal, Why
 from proxy.ai.dialects.content import all_in_body, holds_sound
-from proxy.ai.dialects.table import Choice, Dialect, Endpoint, Path, Shape, snake
+from proxy.ai.dialects.table import Choice, Dialect, Endpoint, Path, Shape, Tools, snake
 from proxy.ai.expansion import most_bytes
 from proxy.ai.requestjson import FlawedJson, loads
 
@@ -336,7 +336,7 @@ class _Tools:
                     continue
                 known = next((known for known in table.server if name.startswith(known)), None)
                 uses = limit if limit is not None else _limit_of(tool, table.limit_each)
-                if known is None or uses is None:
+                if known is None or uses is None or not _as_priced(tool, name, model, table):
                     self.unbounded.append("tool")
                     continue
                 self.passes = max(self.passes, 1 + uses) if limit is not None else self.passes + uses
@@ -353,6 +353,17 @@ def _names(tool: dict[str, Any], by_key: bool, default: str | None) -> list[str]
         return [name for name, value in tool.items() if value is not None]
     kind = tool.get("type") or default
     return [kind if isinstance(kind, str) else ""]
+
+
+def _as_priced(tool: dict[str, Any], name: str, model: str, table: Tools) -> bool:
+    """Whether a use of a server tool costs what its unit does, and nothing beside."""
+    for kind, models in table.only_with.items():
+        if name.startswith(kind) and models.fullmatch(model.lower()) is None:
+            return False
+    if table.callers is None:
+        return True
+    callers = tool.get(table.callers)
+    return callers == ["direct"] or (callers is None and name.startswith(table.direct))
 
 
 def _limit_of(tool: dict[str, Any], name: str | None) -> int | None:

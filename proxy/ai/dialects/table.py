@@ -24,6 +24,9 @@ class Tools:
     ``server`` maps a type's beginning to the unit that a use is billed in, or None where a use itself is free; a type
     that stands in neither table has no known price, and so no bound. ``limit`` is a field of the request that bounds
     all uses together, ``limit_each`` one of the tool. ``by_key``: a tool says what it is by its only members' names.
+    ``only_with``: with these models (by the names of whom the price is known) a type has its unit's price, with others
+    another. ``callers`` is the tool's member that must be ["direct"], so that no code calls it, which runs by itself,
+    costs time and reads what it likes; ``direct`` are the types' beginnings that are so where they do not say.
     """
 
     client: frozenset[str] = frozenset()
@@ -32,6 +35,9 @@ class Tools:
     limit_each: str | None = None
     default_type: str | None = None
     by_key: bool = False
+    only_with: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    callers: str | None = None
+    direct: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

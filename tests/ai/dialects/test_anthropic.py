@@ -68,6 +68,27 @@ def test_server_tools_are_bounded_by_their_own_limit() -> None:
     assert call("anthropic", BODY | {"tools": [{"type": "code_execution_20250825"}]}).unbounded == ("tool",)
 
 
+@pytest.mark.parametrize(
+    ("kind", "callers", "bounded"),
+    [
+        ("web_search_20250305", None, True),
+        ("web_fetch_20250910", None, True),
+        ("web_search_20250305", ["direct"], True),
+        ("web_search_20250305", ["direct", "code_execution_20250825"], False),
+        ("web_search_20260209", None, False),
+        ("web_search_20260318", [], False),
+        ("web_fetch_20260309", None, False),
+        ("web_search_20260209", ["direct"], True),
+        ("web_fetch_20260309", ["direct"], True),
+        ("web_search_20270101", "direct", False),
+    ],
+)
+def test_a_tool_that_code_calls_is_not_bounded_by_its_uses(kind: str, callers: object, bounded: bool) -> None:
+    """Since 2026 code filters what was found, unless the tool is called directly alone."""
+    tool = {"type": kind, "name": "web", "max_uses": 1} | ({} if callers is None else {"allowed_callers": callers})
+    assert call("anthropic", BODY | {"tools": [tool]}).unbounded == (() if bounded else ("tool",))
+
+
 @pytest.mark.parametrize("member", ["mcp_servers", "container", "fallbacks", "context_management", "compaction"])
 def test_what_runs_at_the_provider_has_no_bound(member: str) -> None:
     assert call("anthropic", BODY | {member: ["x"]}).unbounded == (member,)

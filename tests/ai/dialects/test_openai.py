@@ -192,3 +192,27 @@ def test_server_tools_are_bounded_by_max_tool_calls() -> None:
 def test_embeddings_have_no_output() -> None:
     found = call("embeddings", {"model": "text-embedding-3-small", "input": [[1, 2, 3]]})
     assert (found.has_output, found.output_cap, found.cap_path) == (False, None, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "bounded"),
+    [
+        ("web_search", "gpt-4.1", True),
+        ("web_search_2025_08_26", "gpt-4o", True),
+        ("web_search_preview", "gpt-5-mini", True),
+        ("web_search_preview_2025_03_11", "o4-mini", True),
+        ("web_search_preview", "gpt-5.6-sol", True),
+        ("web_search_preview", "gpt-4.1", False),
+        ("web_search_preview", "gpt-4o-mini", False),
+        ("web_search_preview_2025_03_11", "GPT-4o", False),
+        ("web_search_preview", "gpt-5-chat-latest", False),
+        ("web_search_preview", "ft:gpt-4.1:acme", False),
+        ("web_search_preview", "mine", False),
+    ],
+)
+def test_the_previews_searches_have_a_price_with_models_that_reason_alone(kind: str, model: str, bounded: bool) -> None:
+    """With others a search costs $25 for a thousand instead of $10: no list that we have says so by model."""
+    body = {"model": model, "input": "Hi", "max_output_tokens": 5, "max_tool_calls": 1, "tools": [{"type": kind}]}
+    found = call("responses", body)
+    assert (found.unbounded, found.surcharges) == (((), (("web_searches", 1),)) if bounded else (("tool",), ()))
+    assert call("azure", body, path="/openai/v1/responses").unbounded == ("tool",)
