@@ -7,7 +7,7 @@ answered so: what they would get is not decided by their words alone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
@@ -119,17 +119,21 @@ class Repeated:
         return True
 
     async def _find(self) -> Stored | None:
+        """Near; else in Redis, where another worker may have stored it since what is here became stale or was
+        purged."""
         caches = self._caches
-        now_ms = caches.clock.now_ms()
         resource = caches.memory.get(self.key)
-        variants = tuple(resource.variants) if resource is not None else ()
-        if not variants:
-            found = await caches.shared.get(self.key)
-            variants = found.variants if found is not None else ()
+        stored = self._valid(resource.variants) if resource is not None else None
+        if stored is None and (found := await caches.shared.get(self.key)) is not None:
+            stored = self._valid(found.variants)
+            if stored is not None:
+                caches.adopt(self._identity.tenant, stored, caches.clock.now_ms())
+        return stored
+
+    def _valid(self, variants: Iterable[Stored]) -> Stored | None:
+        caches, now_ms = self._caches, self._caches.clock.now_ms()
         for stored in variants:
             if stored.terms.age_ms(now_ms) < stored.terms.lifetime_ms and caches.may_reuse(stored, now_ms):
-                if resource is None:
-                    caches.keep(self._identity.tenant, stored, now_ms)
                 return stored
         return None
 

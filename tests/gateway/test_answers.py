@@ -4,12 +4,19 @@ import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proxy.ai.dialects.call import Kind
-from proxy.gateway.answers import _unfit
+from proxy.cache.entry import Stored, Terms
+from proxy.cache.memory import Memory
+from proxy.cache.shared import Found
+from proxy.core.identity import Identity, IdentityKind
+from proxy.gateway.answers import Repeated, _unfit
+from proxy.gateway.caches import Caches
+from proxy.policy.caching import AnswerCaching, CacheScope
 from tests.e2e.gateway import Answer, Gateway, get, once, reached, running, token
 from tests.e2e.origin import Exchange, Origin, read_body, running_origin
 from tests.e2e.policies import policy
@@ -216,3 +223,43 @@ async def test_a_gzipped_answer_that_nobody_asked_for_passes_and_is_bought_anew(
             assert (got.get("Content-Encoding"), got.body, len(calls)) == ("gzip", packed, number)
     finally:
         stand.provider.attach(stand.origin)
+
+
+class Kept:
+    """A worker's memory and Redis, of which Redis may know more by now; ``purged`` forbids an answer."""
+
+    def __init__(self, near: Stored, far: Stored) -> None:
+        self.memory = Memory(1 << 20, tenant_share=1, largest=1 << 10)
+        self.purged: list[Stored] = []
+        self.asked = 0
+        self._far = far
+        self.clock = SimpleNamespace(now_ms=lambda: 100_000)
+        self.log = SimpleNamespace(purges=SimpleNamespace(last=0))
+        self.shared = SimpleNamespace(get=self._get)
+        self.adopt(None, near, 0)
+
+    async def _get(self, _key: bytes) -> Found:
+        self.asked += 1
+        return Found((self._far,))
+
+    def may_reuse(self, stored: Stored, _now_ms: int) -> bool:
+        return stored not in self.purged
+
+    adopt: Any = Caches.adopt
+    keep: Any = Caches.keep
+
+
+@pytest.mark.parametrize("why", ["stale", "purged"])
+async def test_what_is_no_longer_good_here_is_looked_for_in_redis(why: str) -> None:
+    """Another worker may have bought it again; what is found is kept here from then on."""
+    near = Stored(200, b"OK", [], b"old", Terms(0, 0, 100_000 if why == "stale" else 200_000), b"key")
+    far = Stored(200, b"OK", [], b"new", Terms(90_000, 0, 100_000), b"key")
+    caches = Kept(near, far)
+    if why == "purged":
+        caches.purged.append(near)
+    runtime = SimpleNamespace(shared=SimpleNamespace(caches=caches))
+    policy = AnswerCaching(CacheScope.TENANT, 100_000, 1 << 20, 0)
+    identity = Identity(IdentityKind.ANONYMOUS, "anonymous")
+    again = Repeated(None, runtime, None, identity, policy, Kind.CHAT, b"key")  # type: ignore[arg-type]
+    assert [await again._find() for _ in range(3)] == [far] * 3
+    assert caches.asked == 1
