@@ -7,7 +7,7 @@ answered so: what they would get is not decided by their words alone.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
@@ -27,6 +27,7 @@ from proxy.core.identity import Identity
 from proxy.core.units import NANOS
 from proxy.gateway.admission import admit
 from proxy.gateway.cachesend import send_stored
+from proxy.gateway.callturn import Turn
 from proxy.gateway.exchange import CacheResult, Exchange
 from proxy.gateway.relay import Observer
 from proxy.gateway.runtime import Runtime
@@ -48,6 +49,7 @@ _WITHOUT_MEANING: Final = (
 _WANTS_ITS_OWN: Final = frozenset({b"no-store", b"no-cache"})
 _KEPT: Final = frozenset({b"content-type", b"openai-version", b"openai-model", b"anthropic-version"})
 _OK: Final = 200
+_TOO_LARGE: Final = "too-large"
 
 
 class Repeated:
@@ -66,6 +68,7 @@ class Repeated:
         "_runtime",
         "_seen",
         "_size",
+        "_turn",
         "key",
     )
 
@@ -91,51 +94,51 @@ class Repeated:
         self._requested_ms = self._caches.clock.now_ms()
         self._parts: list[bytes] | None = []
         self._size = 0
+        self._turn = Turn(self._caches, key, identity.tenant, policy.wait_ms, self._is_valid)
         self.key = key
 
     async def answered(self) -> bool:
-        """By what is stored, if there is anything. Raises: GatewayError where its limits refuse it."""
-        stored = await self._find()
+        """By what is stored, or by what another caller buys meanwhile. False: the call is to be made, and whatever
+        becomes of it, ``ends`` is to be called.
+
+        Raises: GatewayError where its limits refuse it.
+        """
+        stored = self._near() or await self._turn.waited()
         if stored is None:
             self._exchange.cache, self._exchange.cache_why = CacheResult.MISS, cachestatus.Forwarded.URI_MISS.value
+            self._seen, self._requested_ms = self._caches.log.purges.last, self._caches.clock.now_ms()
             return False
         exchange, runtime = self._exchange, self._runtime
         decision = None
         if self._policy.hits_pay:
             decision = await admit(exchange, runtime, self._route, self._identity, 1, self._policy.hits_pay)
         try:
-            exchange.cache, exchange.cache_why = CacheResult.HIT, ""
+            exchange.cache, exchange.cache_why = CacheResult.COALESCED if self._turn.followed else CacheResult.HIT, ""
             exchange.saved_nanousd = stored.saved_nanousd
             runtime.shared.metrics.inc(CACHE_SAVED, self._route.name, by=stored.saved_nanousd / NANOS)
             saved = b"%.9f" % (stored.saved_nanousd / NANOS)
             exchange.fields += [(b"Sluicegate-Cost-USD", b"0"), (b"Sluicegate-Saved-USD", saved)]
             now_ms = self._caches.clock.now_ms()
             ready = answer(stored, PLAIN, "GET", exchange.headers, now_ms)  # type: ignore[arg-type]
-            field = cachestatus.hit(stored.terms.lifetime_ms - stored.terms.age_ms(now_ms))
+            left_ms = stored.terms.lifetime_ms - stored.terms.age_ms(now_ms)
+            if self._turn.followed:
+                field = cachestatus.forwarded(cachestatus.Forwarded.URI_MISS, left_ms=left_ms, collapsed=True)
+            else:
+                field = cachestatus.hit(left_ms)
             await send_stored(exchange, stored, ready, self._caching, field)
         finally:
             if decision is not None:
                 runtime.shared.meters.release(decision)
         return True
 
-    async def _find(self) -> Stored | None:
-        """Near; else in Redis, where another worker may have stored it since what is here became stale or was
-        purged."""
-        caches = self._caches
-        resource = caches.memory.get(self.key)
-        stored = self._valid(resource.variants) if resource is not None else None
-        if stored is None and (found := await caches.shared.get(self.key)) is not None:
-            stored = self._valid(found.variants)
-            if stored is not None:
-                caches.adopt(self._identity.tenant, stored, caches.clock.now_ms())
-        return stored
+    def _near(self) -> Stored | None:
+        """In memory; where that is stale or purged, another worker may have stored a newer one in Redis."""
+        resource = self._caches.memory.get(self.key)
+        return next(filter(self._is_valid, resource.variants), None) if resource is not None else None
 
-    def _valid(self, variants: Iterable[Stored]) -> Stored | None:
-        caches, now_ms = self._caches, self._caches.clock.now_ms()
-        for stored in variants:
-            if stored.terms.age_ms(now_ms) < stored.terms.lifetime_ms and caches.may_reuse(stored, now_ms):
-                return stored
-        return None
+    def _is_valid(self, stored: Stored) -> bool:
+        now_ms = self._caches.clock.now_ms()
+        return stored.terms.age_ms(now_ms) < stored.terms.lifetime_ms and self._caches.may_reuse(stored, now_ms)
 
     # --- the answer of a call that has to be made ---
 
@@ -145,6 +148,7 @@ class Repeated:
             self._parts.append(data)
             if self._size > self._policy.max_body:
                 self._parts = None
+                self._not_kept(_TOO_LARGE)
         return data
 
     def end(self) -> bytes:
@@ -152,9 +156,11 @@ class Repeated:
 
     def keep(self, response: Response, nanousd: int) -> None:
         """Stores what has passed: the whole answer of a call that was settled exactly."""
-        body = None if self._parts is None else b"".join(self._parts)
-        if body is None or (why := _unfit(self._kind, response.status, response.headers, body)):
-            self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, "too-large" if body is None else why)
+        if self._parts is None:
+            return
+        body = b"".join(self._parts)
+        if why := _unfit(self._kind, response.status, response.headers, body):
+            self._not_kept(why)
             return
         caches = self._caches
         now_ms = caches.clock.now_ms()
@@ -172,8 +178,21 @@ class Repeated:
             saved_nanousd=nanousd,
         )
         caches.keep(self._identity.tenant, stored, now_ms)
-        caches.besides(caches.share(stored))
+        caches.flights.unmark(self.key)
+        self._turn.bought(stored)
         self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, "stored")
+
+    def _not_kept(self, why: str) -> None:
+        self._turn.unfit(why)
+        self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, why)
+
+    def failed(self) -> None:
+        """No answer came that could be kept: those who wait for it make the call themselves."""
+        self._turn.failed()
+
+    def ends(self) -> None:
+        """Whatever came of it; where nothing did, the next of those who wait makes the call."""
+        self._turn.ends()
 
 
 class Both:

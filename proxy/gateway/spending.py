@@ -28,7 +28,7 @@ from proxy.gateway.callrecord import CallAccount, Ended, Offer, offered_record
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.forward import Target, check_length, forward, send
 from proxy.gateway.pricing import bound, edited, read_call
-from proxy.gateway.relay import body_length, read_body, send_observed
+from proxy.gateway.relay import Observer, body_length, read_body, send_observed
 from proxy.gateway.runtime import Runtime
 from proxy.metering.decision import Decision
 from proxy.metering.takes import Outcome
@@ -67,18 +67,25 @@ async def spend(exchange: Exchange, runtime: Runtime, route: Route, identity: Id
     again = repeated(exchange, runtime, route, identity, call, f"{endpoint}?{query}", headers, body or b"")
     if again is not None and await again.answered():
         return
-    offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, body or b"")
     try:
-        account, decision = await _admit(exchange, runtime, route, identity, offer)
-    except _Downgrade as cheaper:
-        smaller = with_member((body or b"").decode(), ("model",), cheaper.model).encode()
-        call = read_call(spending, exchange.method, endpoint, query, headers, smaller)
-        assert isinstance(call, AiCall)
-        offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, smaller)
-        account, decision = await _admit(exchange, runtime, route, identity, offer, downgraded=True)
-        exchange.fields.append((b"Sluicegate-Model", cheaper.model.encode("ascii", "replace")))
-        again = None  # what a cheaper model says is no answer to this call
-    way = _Way(exchange, runtime, route, target, account, decision, again)
+        offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, body or b"")
+        try:
+            account, decision = await _admit(exchange, runtime, route, identity, offer)
+        except _Downgrade as cheaper:
+            if again is not None:
+                again.ends()  # what a cheaper model says is no answer to this call
+                again = None
+            smaller = with_member((body or b"").decode(), ("model",), cheaper.model).encode()
+            call = read_call(spending, exchange.method, endpoint, query, headers, smaller)
+            assert isinstance(call, AiCall)
+            offer, sent_body = _offer(exchange, runtime, route, identity, call, endpoint, smaller)
+            account, decision = await _admit(exchange, runtime, route, identity, offer, downgraded=True)
+            exchange.fields.append((b"Sluicegate-Model", cheaper.model.encode("ascii", "replace")))
+        way = _Way(exchange, runtime, route, target, account, decision, again)
+    except BaseException:
+        if again is not None:
+            again.ends()
+        raise
     await way.go(told, (*hidden, _CODED), sent_body)
 
 
@@ -236,6 +243,7 @@ class _Way:
         "_alone",
         "_decision",
         "_exchange",
+        "_observer",
         "_reader",
         "_route",
         "_runtime",
@@ -263,6 +271,7 @@ class _Way:
         self._decision = decision
         self._again = again  # stores the answer, where the same call may come again
         self._reader: Reader | None = None
+        self._observer: Observer | None = None  # the reader, and what keeps the answer
         self._alone = False  # its client has left, and its request's line is written
 
     async def go(self, told: Block, hidden: tuple[bytes, ...], body: bytes) -> None:
@@ -282,14 +291,14 @@ class _Way:
     async def _carry(self, told: Block, hidden: tuple[bytes, ...], body: bytes) -> None:
         """To the end, whoever still listens. In a task of its own where the answer outlives its client."""
         exchange = self._exchange
-        status, whole = 0, False
+        status, whole, left, response = 0, False, True, None
         try:
             upstreams = self._runtime.shared.upstreams
             response = await send(exchange, self._target, upstreams, told, hidden, body, _PLAIN)
             status = response.status
-            stores = False
             try:
-                whole = stores = await self._relay(response)
+                whole = await self._relay(response)
+                left = False
             except ConnectionError:
                 if self._spending.on_disconnect is OnDisconnect.CANCEL:
                     raise
@@ -298,13 +307,22 @@ class _Way:
             finally:
                 response.close()
         except GatewayError as error:
-            status = error.status
+            status, left = error.status, False
             raise
         finally:
             self._end(status, whole=whole, sent=self._sent)
-        ended = self._account.ended
-        if self._again is not None and stores and ended is not None and not ended.estimated and not ended.released:
-            self._again.keep(response, ended.nanousd)
+            self._tell_those_who_wait(response if whole else None, left=left)
+
+    def _tell_those_who_wait(self, response: Response | None, *, left: bool) -> None:
+        """``response``: that of an answer that has come wholly. ``left``: where there is none, the client has."""
+        again, ended = self._again, self._account.ended
+        if again is None:
+            return
+        if response is not None and ended is not None and not ended.estimated and not ended.released:
+            again.keep(response, ended.nanousd)
+        elif response is not None or not left:
+            again.failed()
+        again.ends()
 
     @property
     def _sent(self) -> bool:
@@ -322,19 +340,18 @@ class _Way:
             refused=response.status >= 300,
         )
         shortened = take_out and response.status < 300
-        if self._again is None:
-            return await send_observed(self._exchange, response, self._reader, shortened=shortened)
-        return await send_observed(self._exchange, response, Both(self._reader, self._again), shortened=shortened)
+        self._observer = self._reader if self._again is None else Both(self._reader, self._again)
+        return await send_observed(self._exchange, response, self._observer, shortened=shortened)
 
     async def _read_on(self, response: Response) -> bool:
         """What is left of an answer that nobody waits for any more. Whether all of it has come."""
-        assert self._reader is not None
+        assert self._observer is not None
         try:
             while chunk := await response.read():
-                self._reader.feed(chunk)
+                self._observer.feed(chunk)
         except GatewayError:
             return False
-        self._reader.end()
+        self._observer.end()
         return True
 
     def _end(self, status: int, *, whole: bool, sent: bool) -> None:

@@ -18,7 +18,8 @@ from proxy.policy.model import AuthMode, ClaimRule
 from proxy.policy.problems import KeyPath
 
 SAME: Final = "same"
-_OF_CALLS: Final = frozenset({"scope", "ttl", "max_body", "hits_pay"})  # what a route to a provider may say
+CALLS_WAIT_MS: Final = 30_000  # a model takes longer than an app; and who does not wait for its answer pays for it
+_OF_CALLS: Final = frozenset({"scope", "ttl", "max_body", "hits_pay", "wait"})  # what a route to a provider may say
 
 
 def least_share(config: schema.Config, index: int) -> int:
@@ -78,7 +79,13 @@ def compile_answer_caching(config: schema.Config, index: int, findings: Findings
     if written.scope is CacheScope.PUBLIC:
         findings.error((*path, "scope"), "answers to calls are shared by a tenant or kept for one user")
     _check_known(config, index, written.scope, findings)
-    return AnswerCaching(written.scope, written.ttl or DEFAULT_TTL_MS, written.max_body, written.hits_pay)
+    return AnswerCaching(
+        scope=written.scope,
+        ttl_ms=written.ttl or DEFAULT_TTL_MS,
+        max_body=written.max_body,
+        hits_pay=written.hits_pay,
+        wait_ms=written.wait if "wait" in written.model_fields_set else CALLS_WAIT_MS,
+    )
 
 
 def compile_stores(config: schema.Config) -> CacheStores:

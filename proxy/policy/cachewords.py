@@ -135,7 +135,9 @@ class Cache(Section):
     hits_pay: Annotated[int, HITS_PAY] = key(
         "Whether a hit takes from the limits what any request takes, nothing, or a part of it.", True
     )
-    wait: Annotated[int, duration("0s", "1m")] = key("For another request's fetch of the same answer.", "5s")
+    wait: Annotated[int, duration("0s", "1m")] = key(
+        "For another request's fetch of the same answer; by default 30s for an answer of a provider.", "5s"
+    )
     early_refresh: Flag = key("What is asked for often is fetched anew shortly before it is stale.", True)
     bypass: Bypass = section(Bypass, "Who gets the upstream's own answer when asking with Cache-Control: no-cache.")
     assert_tenant: AssertTenant | None = key(

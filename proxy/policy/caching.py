@@ -93,6 +93,7 @@ class AnswerCaching:
     ttl_ms: int
     max_body: int
     hits_pay: int
+    wait_ms: int  # how long a caller waits for the answer that another is buying
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,18 @@
 """Calls that were made before cost nothing, and nobody gets what was not meant for them."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proxy.ai.dialects.call import Kind
-from proxy.cache.entry import Stored, Terms
-from proxy.cache.memory import Memory
-from proxy.cache.shared import Found
-from proxy.core.identity import Identity, IdentityKind
-from proxy.gateway.answers import Repeated, _unfit
-from proxy.gateway.caches import Caches
-from proxy.policy.caching import AnswerCaching, CacheScope
-from tests.e2e.gateway import Answer, Gateway, get, once, reached, running, token
+from proxy.gateway.answers import _unfit
+from tests.e2e.crowds import in_flight
+from tests.e2e.gateway import Answer, Client, Gateway, get, once, reached, running, token
 from tests.e2e.origin import Exchange, Origin, read_body, running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import CHAT, Provider, call, post, price
@@ -32,6 +27,8 @@ routes:
      cache: {ttl: 1h}}
   - {name: mine, match: {path: "/mine/**"}, rewrite: {strip: /mine}, upstream: openai, limits: [],
      cache: {scope: user, ttl: 1h, max_body: 4KiB}}
+  - {name: hasty, match: {path: "/hasty/**"}, rewrite: {strip: /hasty}, upstream: openai, limits: [],
+     cache: {scope: user, ttl: 1h, wait: 100ms}}
   - {name: never, match: {path: "/never/**"}, rewrite: {strip: /never}, upstream: openai, limits: []}
 """
 
@@ -225,41 +222,81 @@ async def test_a_gzipped_answer_that_nobody_asked_for_passes_and_is_bought_anew(
         stand.provider.attach(stand.origin)
 
 
-class Kept:
-    """A worker's memory and Redis, of which Redis may know more by now; ``purged`` forbids an answer."""
-
-    def __init__(self, near: Stored, far: Stored) -> None:
-        self.memory = Memory(1 << 20, tenant_share=1, largest=1 << 10)
-        self.purged: list[Stored] = []
-        self.asked = 0
-        self._far = far
-        self.clock = SimpleNamespace(now_ms=lambda: 100_000)
-        self.log = SimpleNamespace(purges=SimpleNamespace(last=0))
-        self.shared = SimpleNamespace(get=self._get)
-        self.adopt(None, near, 0)
-
-    async def _get(self, _key: bytes) -> Found:
-        self.asked += 1
-        return Found((self._far,))
-
-    def may_reuse(self, stored: Stored, _now_ms: int) -> bool:
-        return stored not in self.purged
-
-    adopt: Any = Caches.adopt
-    keep: Any = Caches.keep
+async def together(stand: Stand, count: int, body: dict[str, Any], route: str = "mine", **who: str) -> list[Answer]:
+    """The answers to equal calls that are all under way before the provider answers the first."""
+    asked = [asyncio.create_task(ask(stand, route, body, **who)) for _ in range(count)]
+    await in_flight(stand.gateway, count)
+    stand.provider.open()
+    try:
+        return await asyncio.gather(*asked)
+    finally:
+        stand.provider.shut()
 
 
-@pytest.mark.parametrize("why", ["stale", "purged"])
-async def test_what_is_no_longer_good_here_is_looked_for_in_redis(why: str) -> None:
-    """Another worker may have bought it again; what is found is kept here from then on."""
-    near = Stored(200, b"OK", [], b"old", Terms(0, 0, 100_000 if why == "stale" else 200_000), b"key")
-    far = Stored(200, b"OK", [], b"new", Terms(90_000, 0, 100_000), b"key")
-    caches = Kept(near, far)
-    if why == "purged":
-        caches.purged.append(near)
-    runtime = SimpleNamespace(shared=SimpleNamespace(caches=caches))
-    policy = AnswerCaching(CacheScope.TENANT, 100_000, 1 << 20, 0)
-    identity = Identity(IdentityKind.ANONYMOUS, "anonymous")
-    again = Repeated(None, runtime, None, identity, policy, Kind.CHAT, b"key")  # type: ignore[arg-type]
-    assert [await again._find() for _ in range(3)] == [far] * 3
-    assert caches.asked == 1
+@pytest.mark.parametrize("stream", [False, True])
+async def test_equal_calls_at_once_are_paid_once(stand: Stand, stream: bool) -> None:
+    """Who waits for the answer that another has bought gets it as it came, and pays nothing."""
+    before, user = stand.provider.calls, f"at-once-{stream}"
+    got = await together(stand, 20, call(stream=stream, prompt=50, gate=True), user=user)
+    assert stand.provider.calls == before + 1
+    assert {(answer.status, answer.body) for answer in got} == {(200, got[0].body)}
+    assert sorted(answer.get("Sluicegate-Cost-USD") or "" for answer in got) == ["", *["0"] * 19]
+    told = [answer.get("Cache-Status") or "" for answer in got]
+    assert sum(each.endswith("; collapsed") for each in told) == 19
+    lines = [line for line in stand.gateway.requests if line.get("user") == user]
+    await reached(lambda: len([1 for line in stand.gateway.requests if line.get("cache") == "coalesced"]) >= 19)
+    assert {line["cost_usd"] for line in lines if line.get("cache") == "coalesced"} <= {0}
+
+
+async def test_where_the_call_fails_each_of_those_who_waited_makes_it(stand: Stand) -> None:
+    """They do not wait for one another's failures, either."""
+    before = stand.provider.calls
+    got = await together(stand, 5, call(prompt=51, gate=True, fail="status"), user="all-fail")
+    assert {answer.status for answer in got} == {503}
+    assert stand.provider.calls == before + 5
+
+
+async def test_where_the_answer_is_not_kept_each_of_those_who_waited_makes_the_call(stand: Stand) -> None:
+    before = stand.provider.calls
+    got = await together(stand, 5, call(cap=8000, prompt=52, output=8000, gate=True), user="all-large")
+    assert {answer.status for answer in got} == {200}
+    assert stand.provider.calls == before + 5
+
+
+async def test_where_one_is_refused_the_next_makes_the_call(stand: Stand) -> None:
+    """One user of the tenant has used up a budget of its own: another's call is nobody else's fault."""
+    body = call(prompt=53, output=900)
+    spent = {"user": "spent", "tenant": "queue"}
+    assert (await ask(stand, "free", call(prompt=54, output=900), **spent)).status == 200
+    refused = asyncio.create_task(ask(stand, "free", body, **spent))
+    other = asyncio.create_task(ask(stand, "free", body, user="rich", tenant="queue"))
+    assert {(await refused).status, (await other).status} <= {200, 429}
+    assert (await other).status == 200
+
+
+async def test_a_client_that_leaves_takes_nobodys_answer_away(stand: Stand) -> None:
+    """What it has bought is read to its end, and theirs."""
+    before, body = stand.provider.calls, call(stream=True, prompt=55, gate=True)
+    async with await Client.connect(stand.gateway) as first:
+        await first.send(post(body, token(user="leaver"), f"/mine{CHAT}"))
+        await reached(lambda: stand.provider.under_way == 1)
+        waiting = [asyncio.create_task(ask(stand, "mine", body, user="leaver")) for _ in range(3)]
+        await in_flight(stand.gateway, 4)
+    await in_flight(stand.gateway, 3)
+    stand.provider.open()
+    try:
+        assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
+    finally:
+        stand.provider.shut()
+    assert stand.provider.calls == before + 1
+
+
+async def test_nobody_waits_longer_than_the_route_says(stand: Stand) -> None:
+    before, body = stand.provider.calls, call(prompt=56, gate=True)
+    asked = [asyncio.create_task(ask(stand, "hasty", body, user="hasty")) for _ in range(3)]
+    await reached(lambda: stand.provider.calls == before + 3)
+    stand.provider.open()
+    try:
+        assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+    finally:
+        stand.provider.shut()

@@ -38,7 +38,7 @@ def test_what_is_written_is_what_a_route_does():
     assert asis.caching == Caching(CacheScope.TENANT, hits_pay=0)
     assert asis.caching.profile is Profile.SAFE
     assert ai.caching is None
-    assert ai.spending.answers == AnswerCaching(CacheScope.USER, 300_000, 8 << 20, WHOLE)
+    assert ai.spending.answers == AnswerCaching(CacheScope.USER, 300_000, 8 << 20, WHOLE, 30_000)
     assert off.caching is None
     assert off.spending is None
 
