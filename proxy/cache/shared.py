@@ -32,6 +32,7 @@ _PIECE_KEY: Final = b"sb:{%b}:%b:%d"
 _INDEX: Final = b"i"
 _MARK: Final = bytes(8)
 _ENTRY: Final = Struct("<8sd")
+_KEY_BYTES: Final = 512  # names, expiries, places in tables
 _ON_THE_LOOP: Final = 64 << 10  # larger bodies are compressed and summed in a thread
 
 
@@ -129,9 +130,11 @@ class Shared:
         A server's error is not kept while any answer is, nor a part of a body while the whole is.
         """
         if not self._room.left or not self._link.open or ttl_ms <= 0 or len(stored.body) > MAX_BODY:
-            return False
+            return False  # before it is made small, which takes longer than to ask
         large = len(stored.body) > _ON_THE_LOOP
         record, body = await asyncio.to_thread(encode, stored) if large else encode(stored)
+        if not await self._room.take(_held(len(record), len(body))):
+            return False
         digest = key_digest(key)
         for number, at in enumerate(range(0, len(body), PIECE)):
             name = _PIECE_KEY % (digest, _record_digest(record), number)
@@ -145,7 +148,9 @@ class Shared:
 
     async def mark(self, key: bytes, ttl_ms: int, why: str = "") -> bool:
         """Tells all that answers of this key are not stored, so that nobody waits for another's fetch; and ops, why."""
-        return self._room.left and await self._keep(key_digest(key), _MARK, why.encode(), ttl_ms)
+        return await self._room.take(_held(len(why), 0)) and await self._keep(
+            key_digest(key), _MARK, why.encode(), ttl_ms
+        )
 
     async def discard(self, key: bytes) -> bool:
         """Lets go of all that is kept of a key; bodies end by themselves."""
@@ -180,6 +185,11 @@ class Shared:
         if length > _ON_THE_LOOP:
             return await asyncio.to_thread(decode, record, key, body)
         return decode(record, key, body)
+
+
+def _held(record: int, body: int) -> int:
+    """Bytes that Redis holds at most for so many: its allocator rounds up by a quarter, and each key has its own."""
+    return (record + body) * 5 // 4 + _KEY_BYTES * (1 + -(-body // PIECE))
 
 
 def _index_of(reply: Mapping[bytes, bytes]) -> list[tuple[bytes, int]]:
