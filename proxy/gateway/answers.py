@@ -21,6 +21,7 @@ from proxy.cache.answers import answer
 from proxy.cache.digests import canonical_key, of_tenant, owner_prefix, tags_of
 from proxy.cache.directives import parse
 from proxy.cache.entry import Stored, Terms
+from proxy.cache.keeper import TOO_LARGE, Keeper
 from proxy.cache.reuse import PLAIN
 from proxy.core.headers import RawHeaders, get_all
 from proxy.core.identity import Identity
@@ -49,7 +50,6 @@ _WITHOUT_MEANING: Final = (
 _WANTS_ITS_OWN: Final = frozenset({b"no-store", b"no-cache"})
 _KEPT: Final = frozenset({b"content-type", b"openai-version", b"openai-model", b"anthropic-version"})
 _OK: Final = 200
-_TOO_LARGE: Final = "too-large"
 
 
 class Repeated:
@@ -60,14 +60,13 @@ class Repeated:
         "_caching",
         "_exchange",
         "_identity",
+        "_keeper",
         "_kind",
-        "_parts",
         "_policy",
         "_requested_ms",
         "_route",
         "_runtime",
         "_seen",
-        "_size",
         "_turn",
         "key",
     )
@@ -92,8 +91,7 @@ class Repeated:
         self._caching = Caching(policy.scope, ttl_ms=policy.ttl_ms)
         self._seen = self._caches.log.purges.last
         self._requested_ms = self._caches.clock.now_ms()
-        self._parts: list[bytes] | None = []
-        self._size = 0
+        self._keeper = Keeper(policy.max_body, self._caches.fills, self._let_go)
         self._turn = Turn(self._caches, key, identity.tenant, policy.wait_ms, self._is_valid)
         self.key = key
 
@@ -143,22 +141,16 @@ class Repeated:
     # --- the answer of a call that has to be made ---
 
     def feed(self, data: bytes) -> bytes:
-        if self._parts is not None:
-            self._size += len(data)
-            self._parts.append(data)
-            if self._size > self._policy.max_body:
-                self._parts = None
-                self._not_kept(_TOO_LARGE)
-        return data
+        return self._keeper.feed(data)
 
     def end(self) -> bytes:
         return b""
 
     def keep(self, response: Response, nanousd: int) -> None:
         """Stores what has passed: the whole answer of a call that was settled exactly."""
-        if self._parts is None:
+        body = self._keeper.body
+        if body is None:
             return
-        body = b"".join(self._parts)
         if why := _unfit(self._kind, response.status, response.headers, body):
             self._not_kept(why)
             return
@@ -186,12 +178,21 @@ class Repeated:
         self._turn.unfit(why)
         self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, why)
 
+    def _let_go(self, why: str) -> None:
+        """Those who wait for it do so no longer. If the worker had no room for it, the next one may find some."""
+        if why == TOO_LARGE:
+            self._not_kept(why)
+        else:
+            self._turn.ends()
+            self._runtime.shared.metrics.inc(CACHE_STORES, self._route.name, why)
+
     def failed(self) -> None:
         """No answer came that could be kept: those who wait for it make the call themselves."""
         self._turn.failed()
 
     def ends(self) -> None:
         """Whatever came of it; where nothing did, the next of those who wait makes the call."""
+        self._keeper.ends()
         self._turn.ends()
 
 

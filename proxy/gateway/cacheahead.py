@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from proxy.gateway.cachefill import Keeper
+from proxy.cache.keeper import Keeper
 from proxy.gateway.caches import Caches
 from proxy.upstream.response import HIGH_WATER, Response
 
@@ -53,6 +53,7 @@ class Ahead:
             self.is_whole = True
             body = keeper.body
             if body is not None:
+                keeper.ends()
                 await self._kept(body)
         except Exception as error:  # noqa: BLE001 - a background task ends here: whoever sends its body hears of it
             response.fail(error)

@@ -9,6 +9,7 @@ from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.flights import Ended
 from proxy.cache.freshen import freshen_by_head
+from proxy.cache.keeper import TOO_LARGE, Keeper
 from proxy.cache.ranges import combine, completion, within
 from proxy.cache.reuse import FIRST_SERVER_ERROR, STALE_IF_ERROR, Failure, serves_on_error
 from proxy.core.errors import GatewayError
@@ -20,10 +21,8 @@ from proxy.gateway.cachefill import (
     CUT,
     RANGE,
     STORED,
-    TOO_LARGE,
     UNPROVEN,
     Fetched,
-    Keeper,
     Preceded,
     belongs_by_body,
     confirmed,
@@ -201,24 +200,33 @@ class Fetch:
             await self._fill_first(fetched, terms)
             return
 
-        def too_large() -> None:
-            self._not_stored(TOO_LARGE)
-
-        keeper = Keeper(self._caching.max_body, too_large)
-        self._leave(fetched, stored=self._is_certain(fetched))
+        keeper = self._keeper()
+        self._leave(fetched, stored=self._is_certain(fetched, keeper))
         if self._leading is not None and not response.body_complete:
             await self._fill_ahead(fetched, terms, keeper)
             return
         whole = False
         try:
             whole = await send_observed(request.exchange, response, keeper, shortened=False)
+            body = keeper.body
         finally:
-            if not whole:
+            if not whole and keeper.keeps:
                 count_stored(self._runtime, self._route, CUT)
+            keeper.ends()
             response.close()
-        body = keeper.body
         if whole and body is not None:
             await self._keep_new(stored_of(request, fetched, terms, body))
+
+    def _keeper(self) -> Keeper:
+        return Keeper(self._caching.max_body, self._caches.fills, self._let_go)
+
+    def _let_go(self, why: str) -> None:
+        """Its body was not kept. If the worker had no room for it, another may yet have."""
+        if why == TOO_LARGE:
+            self._not_stored(why)
+        else:
+            count_stored(self._runtime, self._route, why)
+            self._land(Ended.ABANDONED)
 
     async def _fill_ahead(self, fetched: Fetched, terms: Terms, keeper: Keeper) -> None:
         """Others may be waiting for it: they wait for the app, and not for this client."""
@@ -231,29 +239,40 @@ class Fetch:
             await send_observed(self._request.exchange, ahead.response, Preceded(b""), shortened=False)
         finally:
             ahead.ends()
-            if not ahead.is_whole:
+            if not ahead.is_whole and keeper.keeps:
                 count_stored(self._runtime, self._route, CUT)
+            keeper.ends()
 
-    def _is_certain(self, fetched: Fetched) -> bool:
-        """Whether it is sure before its body has passed that it is stored, unless it is cut: its length is known, and
-        it is nothing that could be worse than what it would take the place of (``Caches.outranked``)."""
+    def _is_certain(self, fetched: Fetched, keeper: Keeper) -> bool:
+        """Whether it is sure before its body has passed that it is stored, unless it is cut or comes to a halt: its
+        length is known, there is room for it, and it is nothing that could be worse than what it would take the place
+        of (``Caches.outranked``)."""
         response = fetched.response
         if response.status >= FIRST_SERVER_ERROR or response.status == _PARTIAL:
             return False
         if response.body_complete:
-            return response.buffered <= self._caching.max_body
-        return bool(get_all(fetched.headers, b"content-length"))  # ``verdict`` has looked whether it is too large
+            return keeper.reserve(response.buffered)
+        length = get_all(fetched.headers, b"content-length")
+        return bool(length) and keeper.reserve(int(length[0]))
 
     async def _fill_first(self, fetched: Fetched, terms: Terms) -> None:
         """Its client asked on a condition, or may only get what proves to be its tenant's: the whole body first."""
         request = self._request
-        body, whole = await read_whole(fetched.response, self._caching.max_body)
+        # What has to be proven is read in any case: it must not get by because much else is on its way.
+        keeper = None if looks_into_bodies(request) else self._keeper()
+        try:
+            body, whole = await read_whole(fetched.response, self._caching.max_body, keeper)
+            let_go = keeper is not None and not keeper.keeps
+        finally:
+            if keeper is not None:
+                keeper.ends()
         proven = not looks_into_bodies(request) or (
             whole and belongs_by_body(request, self._runtime, self._route, fetched, body)
         )
         stored = stored_of(request, fetched, terms, body) if whole and proven else None
         if stored is None:
-            self._not_stored(TOO_LARGE if not whole else UNPROVEN)
+            if not let_go:
+                self._not_stored(TOO_LARGE if not whole else UNPROVEN)
             self._leave(fetched, stored=False)
             await self._relay(fetched, Preceded(body))
             return

@@ -1,7 +1,6 @@
 """A fetch for the cache: what is asked upstream, and what of the answer is stored."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +8,7 @@ from proxy.cache.digests import app_tags, tags_of
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.freshen import Freshened, freshen
 from proxy.cache.isolation import Belongs, by_body, by_fields, uncoded
+from proxy.cache.keeper import TOO_LARGE, Keeper
 from proxy.cache.ranges import held
 from proxy.cache.terms import NotStored, judge, keepable
 from proxy.cache.vary import selecting_fields
@@ -36,7 +36,6 @@ STORED: Final = "stored"
 VARIES_BY_CALLER: Final = "vary-caller"  # by a field of ours, which no later request can be compared by
 UNDELIMITED: Final = "undelimited"  # it ends where its connection does, so that nobody knows whether it is whole
 UNPROVEN: Final = "tenant-unproven"
-TOO_LARGE: Final = "too-large"
 CUT: Final = "cut"
 
 
@@ -186,39 +185,6 @@ def count_stored(runtime: Runtime, route: Route, result: str) -> None:
     runtime.shared.metrics.inc(CACHE_STORES, route.name, result)
 
 
-class Keeper:
-    """Keeps a body as it passes to its client, up to a bound; beyond it, tells and lets go."""
-
-    def __init__(self, most: int, on_too_large: Callable[[], None]) -> None:
-        self._most = most
-        self._on_too_large = on_too_large
-        self._parts: list[bytes] | None = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> bytes:
-        if self._parts is not None:
-            self._size += len(data)
-            if self._size > self._most:
-                self._parts = None
-                self._on_too_large()
-            else:
-                self._parts.append(data)
-        return data
-
-    def end(self) -> bytes:
-        return b""
-
-    @property
-    def keeps(self) -> bool:
-        """Whether it has not let go."""
-        return self._parts is not None
-
-    @property
-    def body(self) -> bytes | None:
-        """None: it was too large."""
-        return None if self._parts is None else b"".join(self._parts)
-
-
 class Preceded:
     """Puts what was read already before the rest of a body."""
 
@@ -233,14 +199,19 @@ class Preceded:
         return self.feed(b"")
 
 
-async def read_whole(response: Response, most: int) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it: beyond ``most`` bytes the rest is left. Raises: GatewayError."""
+async def read_whole(response: Response, most: int, keeper: Keeper | None = None) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it: beyond ``most`` bytes the rest is left, and once ``keeper`` lets go.
+
+    Raises: GatewayError.
+    """
     parts = []
     size = 0
     while chunk := await response.read():
         parts.append(chunk)
         size += len(chunk)
-        if size > most:
+        if keeper is not None:
+            keeper.feed(chunk)
+        if size > most or (keeper is not None and not keeper.keeps):
             return b"".join(parts), False
     return b"".join(parts), True
 

@@ -6,11 +6,12 @@ By the standard's letter alone. The request goes its own way, its body streamed;
 from typing import Final, Self
 
 from proxy.cache.entry import Stored, Terms
+from proxy.cache.keeper import Keeper
 from proxy.cache.reuse import Wish, forbids_storing
 from proxy.core.identity import Identity
 from proxy.gateway.cachedrequest import CachedRequest, is_steered, owner_of
 from proxy.gateway.cachefetch import keep
-from proxy.gateway.cachefill import STORED, Fetched, Keeper, count_stored, stored_of, verdict
+from proxy.gateway.cachefill import STORED, Fetched, count_stored, stored_of, verdict
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.relay import send_observed
 from proxy.gateway.runtime import Runtime
@@ -62,16 +63,20 @@ class Posted:
     async def relay(self, own: tuple[int, ...]) -> None:
         """Sends the answer and keeps it. ``own`` is what the request has purged. Raises: ConnectionError."""
         response, request = self._fetched.response, self._request
-        keeper = Keeper(request.caching.max_body, lambda: None)
+        keeper = Keeper(request.caching.max_body, self._runtime.shared.caches.fills, self._let_go)
         try:
             whole = await send_observed(request.exchange, response, keeper, shortened=False)
+            body = keeper.body
         finally:
+            keeper.ends()
             response.close()
-        body = keeper.body
         if whole and body is not None:
             stored = stored_of(request, self._fetched, self._terms, body)
             if stored is not None:
                 self._runtime.shared.caches.besides(self._keep(stored, own))
+
+    def _let_go(self, why: str) -> None:
+        count_stored(self._runtime, self._route, why)
 
     async def _keep(self, stored: Stored, own: tuple[int, ...]) -> None:
         """Once it is known that nobody but the request itself has purged what it answers."""

@@ -8,6 +8,7 @@ from typing import Final
 from proxy.cache.conditions import validators
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.flights import Ended
+from proxy.cache.keeper import Keeper
 from proxy.cache.reuse import FIRST_SERVER_ERROR, PLAIN
 from proxy.core.errors import GatewayError
 from proxy.gateway.cachedrequest import CachedRequest
@@ -105,7 +106,12 @@ async def _renewed(
         terms = verdict(request, runtime, route, fetched)
         if not isinstance(terms, Terms) or fetched.status >= FIRST_SERVER_ERROR:
             return None
-        body, whole = await read_whole(fetched.response, request.caching.max_body)
+        most = request.caching.max_body
+        keeper = Keeper(most, runtime.shared.caches.fills, lambda why: count_stored(runtime, route, why))
+        try:
+            body, whole = await read_whole(fetched.response, most, keeper)
+        finally:
+            keeper.ends()
         if not whole or (looks_into_bodies(request) and not belongs_by_body(request, runtime, route, fetched, body)):
             return None
         return stored_of(request, fetched, terms, body)

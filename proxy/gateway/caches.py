@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Flights
+from proxy.cache.keeper import Fills
 from proxy.cache.leases import Leases
 from proxy.cache.link import Absent, Link
 from proxy.cache.memory import Memory
@@ -37,6 +38,7 @@ log = logging.getLogger("sluicegate.cache")
 
 MOST_BESIDES: Final = 256  # writes to Redis and refreshes under way, of one worker; what comes on top is not begun
 MOST_REFRESHES: Final = 64  # beyond so many of both no refresh is: a write is short, and others wait for it
+FILLS: Final = 0.25  # of the memory for what is stored, and beside it: bodies that pass and are going to be stored
 GAUGES_S: Final = 1.0
 KEPT_MS: Final = 600_000  # in Redis after it is stale, to be validated or to stand in for an upstream that fails
 MOST_KEPT_MS: Final = 24 * 3_600_000
@@ -56,6 +58,7 @@ class Caches:
         self.metrics = metrics
         self.memory = Memory(stores.memory, tenant_share=stores.tenant_share, largest=stores.largest_in_memory)
         self.flights = Flights()
+        self.fills = Fills(int(FILLS * stores.memory))
         self.bytes_ahead = 0  # of bodies that are read faster than their clients take them
         self.random = random.Random()  # noqa: S311 - when to refresh is no secret
         self._store = Store(url, stores.timeout_ms)

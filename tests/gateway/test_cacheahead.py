@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from proxy.cache.keeper import Fills, Keeper
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway import cacheahead
 from proxy.gateway.cacheahead import Ahead
-from proxy.gateway.cachefill import Keeper
 from proxy.upstream.response import HIGH_WATER, Response
 
 PIECE = bytes(64 * 1024)
@@ -39,7 +39,7 @@ class Stand:
         self.kept = []
         self.source = Source(**source)
         self.caches = SimpleNamespace(bytes_ahead=0)
-        self.ahead = Ahead(self.source, Keeper(most, lambda: None), self.caches, self.keep)
+        self.ahead = Ahead(self.source, Keeper(most, Fills(most), lambda _: None), self.caches, self.keep)
 
     async def keep(self, body):
         self.kept.append(len(body))

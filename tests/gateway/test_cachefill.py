@@ -9,6 +9,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.cache.digests import purge_of_tag
 from proxy.cache.entry import Terms
+from proxy.cache.keeper import TOO_LARGE, Fills, Keeper
 from proxy.cache.reuse import PLAIN
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
@@ -16,7 +17,6 @@ from proxy.gateway import cachefill
 from proxy.gateway.cachedrequest import CachedRequest, owner_of
 from proxy.gateway.cachefill import (
     Fetched,
-    Keeper,
     Preceded,
     belongs_by_body,
     confirmed,
@@ -151,15 +151,6 @@ def test_a_part_that_is_not_what_it_says_is_not_kept():
     assert stored_of(request(), fetched(headers, 206), terms, b"0123456789").range == (0, 9, 20)
 
 
-def test_a_body_is_kept_as_it_passes_up_to_a_bound():
-    told = []
-    keeper = Keeper(5, lambda: told.append(1))
-    assert [keeper.feed(b"abc"), keeper.feed(b"de"), keeper.end()] == [b"abc", b"de", b""]
-    assert (keeper.body, told) == (b"abcde", [])
-    assert [keeper.feed(b"f"), keeper.feed(b"g")] == [b"f", b"g"]
-    assert (keeper.body, told) == (None, [1])
-
-
 def test_what_was_read_comes_before_the_rest():
     assert [Preceded(b"ab").feed(b"c"), Preceded(b"ab").end()] == [b"abc", b"ab"]
     one = Preceded(b"ab")
@@ -169,6 +160,13 @@ def test_what_was_read_comes_before_the_rest():
 @pytest.mark.parametrize(("most", "whole"), [(4, True), (3, False)])
 async def test_reading_ends_at_the_bound(most, whole):
     assert await asyncio.wait_for(read_whole(fetched(body=(b"ab", b"cd")).response, most), 5) == (b"abcd", whole)
+
+
+async def test_reading_ends_where_there_is_no_room_for_more():
+    told = []
+    keeper = Keeper(3, Fills(3), told.append)
+    assert await asyncio.wait_for(read_whole(fetched(body=(b"ab", b"cd")).response, 9, keeper), 5) == (b"abcd", False)
+    assert told == [TOO_LARGE]
 
 
 def test_headers_are_those_of_the_request():

@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 
-from tests.e2e.gateway import bearer, get, once, reached, running
+from tests.e2e.crowds import hears_purges
+from tests.e2e.gateway import bearer, eventually, get, once, reached, running
 from tests.e2e.origin import Exchange, running_origin
 from tests.e2e.policies import policy
 
@@ -27,6 +28,7 @@ def origin():
 @pytest.fixture(scope="module")
 def gateway(origin):
     with running(policy(origin.port, ROUTES, workers=1)) as gateway:
+        eventually(lambda: hears_purges(gateway))  # what was fetched before is not reused
         yield gateway
 
 
