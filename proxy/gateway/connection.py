@@ -98,7 +98,7 @@ class Connection(web.RequestHandler):
         self._unsent_bytes = 0  # of answers, as of the last sweep
         self._unsent_since = 0.0
         self._boundary = Boundary()
-        self._held: list[bytes] | None = None  # reads, while a recalled request is under way
+        self._held: bytearray | None = None  # what was read, while a recalled request is under way
         self._slow_sweeps = 0  # that found the current exchange waiting for its client's body
 
     # --- the transport's side ---
@@ -127,7 +127,9 @@ class Connection(web.RequestHandler):
         if self._close or self._force_close:
             return  # after an error, or while closing, nothing is a request any more
         if self._held is not None:
-            self._held.append(data)  # the answer to what came before is under way
+            self._held += data  # the answer to what came before is under way
+            if len(self._held) > READ_BUFFER:
+                self._pause_transport_reading()
             return
         if self._boundary.at_start and self.current is None and not self._messages:
             recall = self.server.recall
@@ -256,14 +258,16 @@ class Connection(web.RequestHandler):
 
     def hold(self) -> None:
         """What the client sends from now on waits: a recalled request is under way."""
-        self._held = []
+        self._held = bytearray()
         self.idle_since = self._loop.time()
 
     def go_on(self, unanswered: bytes = b"") -> None:
         """The recalled request has ended; or it is to be parsed after all, if it is given back."""
         held, self._held = self._held, None
         self.idle_since = self._loop.time()
-        data = unanswered + b"".join(held or ())
+        if held is not None and len(held) > READ_BUFFER:
+            self._resume_transport_reading()
+        data = unanswered + bytes(held or b"")
         if data and self.transport is not None:
             if unanswered:
                 self._parse(data)

@@ -94,6 +94,52 @@ async def test_an_error_waits_for_the_answers_before_it(policy: Policy) -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("given_back", [True, False])
+async def test_while_a_recalled_request_waits_only_so_much_is_read(policy: Policy, given_back: bool) -> None:
+    """The rest stays with its client, and is read once the answer is there."""
+    bodies: list[int] = []
+    recalled: list[bytes] = []
+
+    async def take(exchange: Exchange) -> None:
+        size = 0
+        while chunk := await exchange.payload.readany():
+            size += len(chunk)
+        bodies.append(size)
+        exchange.connection.send(OK)
+
+    def recall(connection: Connection, data: bytes) -> bool:
+        if data != GET or recalled:
+            return False
+        recalled.append(data)
+        connection.hold()
+        return True
+
+    size = 16 << 20
+    async with serving(policy, take, max_header=1024, max_uri=1024) as served:
+        served.server.recall = recall
+        reader, writer = await served.connect()
+        writer.write(GET)
+        await until(lambda: recalled)
+        connection = served.connection
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        await until(lambda: connection._held)
+        held = -1
+        while held != len(connection._held or b""):  # until no more comes
+            held = len(connection._held or b"")
+            await asyncio.sleep(0.1)
+        assert held < 1 << 20
+        assert writer.transport.get_write_buffer_size() > 1 << 20
+        if given_back:
+            connection.go_on(GET)
+        else:
+            connection.send(OK)
+            connection.go_on()
+        async with asyncio.timeout(10):
+            assert await reader.readexactly(2 * len(OK)) == 2 * OK
+        assert bodies == ([0, size] if given_back else [size])
+        writer.close()
+
+
 async def test_a_handler_that_fails_leaves_no_connection_behind(
     policy: Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
