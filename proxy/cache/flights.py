@@ -19,6 +19,7 @@ class Ended(Enum):
     """How a fetch came out, where it brought nothing to store and no error."""
 
     UNCACHEABLE = "uncacheable"  # each request has to ask for itself
+    UNSHARED = "unshared"  # likewise; but of other requests for the same URL it says nothing
     FAILING = "failing"  # the upstream answered with an error that something stored may stand in for
     ABANDONED = "abandoned"  # whoever led it has gone: another may lead
 

@@ -146,9 +146,13 @@ class Fetch:
 
     def _not_stored(self, why: str) -> None:
         count_stored(self._runtime, self._route, why)
-        if self._leading is not None:
-            self._caches.flights.mark(self._request.key, self._caches.clock.monotonic_ms())
-            self._leading.landed(Ended.UNCACHEABLE, why)
+        if self._leading is None:
+            return
+        if "Range" in self._request.headers:
+            self._leading.landed(Ended.UNSHARED)  # the whole may well be stored
+            return
+        self._caches.flights.mark(self._request.key, self._caches.clock.monotonic_ms())
+        self._leading.landed(Ended.UNCACHEABLE, why)
 
     async def _revalidated(self, best: Stored, fetched: Fetched) -> bool:
         """The stored answer is still current. False: the 304 speaks of another."""

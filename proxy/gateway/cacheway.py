@@ -33,6 +33,7 @@ from proxy.policy.caching import WHOLE
 from proxy.policy.model import Route
 
 NO_OWNER: Final = "no-owner"
+_PART: Final = b"\0r"  # before a range in a flight's key: no field that selects a variant is compared as such
 
 
 async def answer_cached(exchange: Exchange, runtime: Runtime, route: Route, identity: Identity) -> bool:
@@ -181,15 +182,18 @@ class _Way:
             request.wish.stores
             and not request.wish.no_cache
             and request.exchange.method == "GET"
-            and "Range" not in request.headers
+            and ("Range" not in request.headers or (request.wish.range is not None and not request.wish.if_range))
             and not self._caches.flights.is_marked(request.key, monotonic() * 1000)
         )
 
     def _flight_key(self) -> bytes:
-        """Those who select different variants do not wait for one another, once it is known what they differ by."""
+        """Those who select different variants do not wait for one another, once it is known what they differ by; nor do
+        those who want different parts."""
         resource = self._caches.memory.get(self._request.key)
         known = resource.variants[-1].vary if resource is not None and resource.variants else self._vary
-        return self._request.flight_key(known)
+        part = self._request.headers.get("Range")
+        key = self._request.flight_key(known)
+        return key if part is None else key + _PART + part.strip().encode("utf-8", "surrogateescape")
 
     def _is_misgrouped(self, flight: Flight) -> bool:
         """Whether those who wait for it turn out to want different variants. Told once a request: an app may say

@@ -197,6 +197,58 @@ async def test_a_crowd_on_a_cold_key_is_one_fetch_for_each_variant(gateway, orig
     assert seen(origin, "/user/crowd") == len(kinds)
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "part"])
+async def test_those_who_want_the_same_part_wait_for_one_fetch(gateway, origin, whole):
+    """Whether the app answers with that part or with all; who wants another part does not wait for it."""
+    path, release = f"/user/parts/{whole}", threading.Event()
+
+    async def part(exchange: Exchange) -> None:
+        if exchange.seen.get("Range") == "bytes=0-3":
+            await reached(release.is_set, 60)
+        if whole:
+            await exchange.send(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 10\r\n\r\n0123456789')
+            return
+        first, last = map(int, (exchange.seen.get("Range") or "").removeprefix("bytes=").split("-"))
+        head = b'HTTP/1.1 206 Partial Content\r\nETag: "e"\r\nContent-Range: bytes %d-%d/10\r\n' % (first, last)
+        body = b"0123456789"[first : last + 1]
+        await exchange.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    origin.answers[path] = part
+    user = fresh()
+    tasks = [asyncio.create_task(once(gateway, get(path, user, "Range: bytes=0-3"))) for _ in range(20)]
+    await in_flight(gateway, 20)
+    await reached(lambda: seen(origin, path) == 1)
+    assert (await once(gateway, get(path, user, "Range: bytes=4-6"))).body == (b"0123456789" if whole else b"456")
+    release.set()
+    assert {(answer.status, answer.body) for answer in await asyncio.gather(*tasks)} <= {
+        (206, b"0123"),
+        (200, b"0123456789"),  # as the app has answered the one that asked it
+    }
+    assert seen(origin, path) == 2
+
+
+async def test_a_part_that_is_not_stored_says_nothing_of_the_whole(gateway, origin):
+    """Those who wait for the whole still are one fetch."""
+    path, release = "/user/unstored-part", threading.Event()
+
+    async def part(exchange: Exchange) -> None:
+        if exchange.seen.get("Range"):
+            head = b"HTTP/1.1 206 Partial Content\r\nCache-Control: no-store\r\nContent-Range: bytes 0-1/2\r\n"
+            await exchange.send(head + b"Content-Length: 2\r\n\r\nok")
+        else:
+            await reached(release.is_set, 60)
+            await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    origin.answers[path] = part
+    user = fresh()
+    assert (await once(gateway, get(path, user, "Range: bytes=0-1"))).status == 206
+    tasks = [asyncio.create_task(once(gateway, get(path, user))) for _ in range(5)]
+    await in_flight(gateway, 5)
+    release.set()
+    assert {answer.status for answer in await asyncio.gather(*tasks)} == {200}
+    assert seen(origin, path) == 2
+
+
 async def test_those_who_waited_too_long_look_once_more_before_they_go_alone(gateway, origin):
     """The first hangs on: the answer that another brings meanwhile is everybody's."""
     release, calls = threading.Event(), itertools.count()
