@@ -9,6 +9,7 @@ answered so: what they would get is not decided by their words alone.
 import json
 from collections.abc import Mapping
 from hashlib import blake2b
+from math import isinf
 from typing import Final
 
 import orjson
@@ -248,12 +249,20 @@ def repeated(
 
 def _canonical(body: bytes) -> bytes:
     """JSON with its members in order, numbers of any length as they are. Raises: ValueError."""
-    value = json.loads(body, parse_constant=_refuse_constant)
+    value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    """Two numbers that are too large would be the same one."""
+    number = float(digits)
+    if isinf(number):
+        raise ValueError("a number is too large to be compared")
+    return number
 
 
 def _unfit(kind: Kind, status: int, headers: RawHeaders, body: bytes) -> str:

@@ -190,6 +190,13 @@ async def test_large_numbers_are_not_rounded_into_one(stand: Stand) -> None:
     assert not (await made(stand, "mine", other, user="seeds"))[1]
 
 
+async def test_numbers_too_large_to_be_told_apart_are_never_the_same(stand: Stand) -> None:
+    """What cannot be compared is made anew each time."""
+    for number in ("1e400", "1e401", "1e400"):
+        body = json.dumps(call(prompt=42) | {"seed": "X"}).replace('"X"', number).encode()
+        assert (await made(stand, "mine", body, user="huge"))[1]
+
+
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
 def test_what_came_coded_is_not_given_again(coding: str) -> None:
     """Whatever it says: who gets it next may have asked for it as it is, and nobody has looked into it."""
