@@ -11,6 +11,7 @@ from multidict import CIMultiDictProxy
 
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
+from proxy.core.headers import FORWARDING
 from proxy.core.identity import Identity, claim_at
 from proxy.core.storeurl import parse_store_url
 from proxy.gateway.caches import Caches
@@ -25,7 +26,7 @@ from proxy.identity.address import CallerFinder
 from proxy.identity.address import is_trusted as is_inside
 from proxy.identity.attempts import AttemptMeter
 from proxy.identity.authenticator import Authenticator
-from proxy.identity.forwarding import stripped_fields
+from proxy.identity.forwarding import differing_fields, stripped_fields
 from proxy.identity.jwks import KeySets
 from proxy.metering.budgets import CallPlanner
 from proxy.metering.meters import Meters
@@ -45,6 +46,14 @@ log = logging.getLogger("sluicegate.worker")
 MAX_TOLD: Final = 32  # blocks kept with one identity: addresses and hosts
 CLAIM: Final = "claim:"  # before a claim's path among the recipients of alerts
 _TOLD: Final = "gateway.told"
+# What those have in common who share a stored answer, of an identity.
+_SHARED: Final = {
+    CacheScope.PUBLIC: frozenset[str](),
+    CacheScope.TENANT: frozenset({"tenant"}),
+    CacheScope.USER: frozenset({"tenant", "user"}),
+}
+# Where a request comes from, and its id. Scheme and host are in each key.
+_OF_ONE_REQUEST: Final = (FORWARDING - {b"x-forwarded-host", b"x-forwarded-proto"}) | {b"x-request-id"}
 
 
 class Shared:
@@ -297,13 +306,7 @@ class Runtime:
 
 
 def _untold(policy: Policy, scope: CacheScope) -> frozenset[bytes]:
-    forward = policy.identity.forward
-    names = {forward.tier, "X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Request-ID"}
-    if scope is not CacheScope.USER:
-        names.add(forward.user)
-    if scope is CacheScope.PUBLIC:
-        names.add(forward.tenant)
-    return frozenset(name.lower().encode() for name in names)
+    return differing_fields(policy.identity, _SHARED[scope]) | _OF_ONE_REQUEST
 
 
 def claims_to_notify(policy: Policy) -> tuple[tuple[str, ...], ...]:

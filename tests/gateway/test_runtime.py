@@ -16,6 +16,7 @@ from proxy.gateway.accept import accept
 from proxy.gateway.control import Start
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.runtime import Runtime, Shared
+from proxy.policy.caching import CacheScope
 from proxy.policy.model import IpRules, Maintenance, Policy
 from proxy.store.errors import Away, StoreAway
 from proxy.telemetry.metrics import Metrics
@@ -168,3 +169,22 @@ async def test_a_store_that_is_away_is_logged_with_its_reason(shared: Shared, ca
     away, back = caplog.records
     assert away.fields == {"reason": "refused", "detail": "standalone at r:6379: OOM command not allowed"}  # type: ignore[attr-defined]
     assert (away.levelname, back.levelname, back.getMessage()) == ("ERROR", "INFO", "Redis is back")
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        (CacheScope.PUBLIC, {b"x-company-id", b"x-tenant-id", b"x-user-id", b"x-tier"}),
+        (CacheScope.TENANT, {b"x-user-id", b"x-tier"}),
+        (CacheScope.USER, {b"x-tier"}),
+    ],
+)
+async def test_what_sharers_of_an_answer_are_told_apart_by(
+    shared: Shared, policy: Policy, scope: CacheScope, told: set[bytes]
+) -> None:
+    """Of the fields that the upstream gets from us, those that a shared answer must not vary by."""
+    runtime = Runtime(replace(policy, identity=replace(policy.identity, tenant_header="x-company-id")), shared)
+    names = {b"x-company-id", b"x-tenant-id", b"x-user-id", b"x-tier"}
+    assert names & runtime.untold(scope) == told
+    assert {b"x-forwarded-for", b"via", b"x-request-id"} <= runtime.untold(scope)
+    assert {b"x-forwarded-host", b"x-forwarded-proto", b"accept"}.isdisjoint(runtime.untold(scope))

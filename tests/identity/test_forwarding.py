@@ -1,9 +1,11 @@
 """What the upstream is told, and what it is never told by a client (conformance 48)."""
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.core.identity import Identity, IdentityKind
-from proxy.identity.forwarding import STRIPPED_PREFIX, forwarded_fields, stripped_fields
+from proxy.identity.forwarding import STRIPPED_PREFIX, differing_fields, forwarded_fields, stripped_fields
 from proxy.policy.model import ForwardedIdentity
 from tests.identity.conftest import policy
 
@@ -42,3 +44,21 @@ def test_the_tenant_header_is_set_anew_where_it_has_another_name():
 
 def test_nothing_is_made_up_for_an_anonymous_caller():
     assert forwarded_fields(policy(), Identity(IdentityKind.ANONYMOUS, "anonymous")) == [(b"X-Tier", b"anonymous")]
+
+
+@pytest.mark.parametrize("what", ["tenant", "user", "tier"])
+@pytest.mark.parametrize("tenant_header", ["x-org", "x-tenant-id"])
+def test_whatever_tells_callers_apart_is_known_to(what, tenant_header):
+    """By the fields that are sent: each that two callers get otherwise differs, unless they share what it tells."""
+    of_policy = policy(tenant_header=tenant_header)
+    one = Identity(IdentityKind.USER, "pro", tenant="acme", user="u1")
+    other = replace(one, **{what: "another"})
+    pairs = zip(forwarded_fields(of_policy, one), forwarded_fields(of_policy, other), strict=True)
+    told_apart = {ours[0].lower() for ours, theirs in pairs if ours != theirs}
+    assert told_apart
+    assert told_apart <= differing_fields(of_policy, frozenset({"tenant", "user", "tier"} - {what}))
+    assert told_apart.isdisjoint(differing_fields(of_policy, frozenset({what})))
+
+
+def test_a_field_that_differs_has_a_twin():
+    assert {b"x-org", b"x_org"} <= differing_fields(policy(tenant_header="x-org"), frozenset({"user", "tier"}))

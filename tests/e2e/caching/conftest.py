@@ -15,6 +15,7 @@ routes:
   - {name: rfc, match: {path: "/rfc/**"}, upstream: app, cache: {scope: public, profile: rfc, early_refresh: false}}
   - {name: safe, match: {path: "/safe/**"}, upstream: app, cache: {scope: public, max_body: 1KiB}}
   - {name: tenant, match: {path: "/tenant/**"}, upstream: app, auth: required, cache: {tag_fields: strip, ttl: 60s}}
+  - {name: members, match: {path: "/members/**"}, upstream: app, auth: required, cache: {scope: public}}
   - {name: user, match: {path: "/user/**"}, upstream: app, auth: required, cache: {scope: user}}
   - name: by-field
     match: {path: "/by-field/**"}
@@ -45,7 +46,11 @@ def origin() -> Iterator[Origin]:
 def gateway(origin: Origin) -> Iterator[Gateway]:
     with (
         tempfile.TemporaryDirectory(prefix="sg-data-") as data,
-        running(policy(origin.port, ROUTES, workers=1).replace("data_dir: data", f"data_dir: {data}")) as started,
+        running(
+            policy(origin.port, ROUTES, workers=1, identity="tenant_header: X-Company-ID").replace(
+                "data_dir: data", f"data_dir: {data}"
+            )
+        ) as started,
     ):
         # Before its worker hears of purges it reuses nothing that is older than a second.
         eventually(lambda: started.metric("sluicegate_cache_workers_current") == 1)

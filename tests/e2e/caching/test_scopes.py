@@ -54,6 +54,30 @@ async def test_who_has_no_tenant_gets_nothing_stored(gateway: Gateway, origin: O
         assert (answer.status, answer.get("Age")) == (200, None)
 
 
+@pytest.mark.parametrize(
+    ("under", "name"),
+    [
+        *(("/members", name) for name in ("X-Company-ID", "X-Tenant-ID", "X-User-ID", "X-Tier", "X-Forwarded-For")),
+        *(("/tenant", name) for name in ("X-User-ID", "X-Tier")),
+        ("/user", "X-Tier"),
+    ],
+)
+async def test_what_varies_by_a_field_of_ours_is_not_stored(
+    gateway: Gateway, origin: Origin, under: str, name: str
+) -> None:
+    """All that the app is told of the caller, unless those who would share the answer have it in common."""
+    path = says(origin, under, "Cache-Control: public, max-age=60", f"Vary: {name}")
+    assert [is_hit(await ask(gateway, path)) for _ in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize(("under", "name"), [("/tenant", "X-Company-ID"), ("/user", "X-User-ID")])
+async def test_what_varies_by_what_its_sharers_have_in_common_is(
+    gateway: Gateway, origin: Origin, under: str, name: str
+) -> None:
+    path = says(origin, under, "Cache-Control: public, max-age=60", f"Vary: {name}")
+    assert [is_hit(await ask(gateway, path)) for _ in range(2)] == [False, True]
+
+
 async def test_every_hit_is_identified_anew(gateway: Gateway, origin: Origin) -> None:
     path = says(origin, "/tenant")
     assert not is_hit(await ask(gateway, path))
