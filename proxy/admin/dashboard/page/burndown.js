@@ -13,9 +13,9 @@ const HEIGHT = 290;
 export function summary(chart) {
   const said = [`${dollars(chart.left_usd)} of ${dollars(chart.amount_usd)} are left`];
   if (chart.held_usd > 0) said[0] += `, ${dollars(chart.held_usd)} held by calls under way`;
-  const when = (ms) => (chart.end_ms - chart.start_ms > 36 * HOUR ? `${day(ms)}, ${clock(ms)}` : clock(ms));
+  const when = (ms) => (chart.end_ms - chart.start_ms > 36 * HOUR ? `on ${day(ms)} at ${clock(ms)}` : `at ${clock(ms)}`);
   if (chart.forecast === null) said.push("too early, or too little, for a forecast");
-  else if (chart.forecast.gone_ms !== null) said.push(`at this pace it is used up on ${when(chart.forecast.gone_ms)}`);
+  else if (chart.forecast.gone_ms !== null) said.push(`at this pace it is used up ${when(chart.forecast.gone_ms)}`);
   else said.push(`at this pace ${dollars(chart.forecast.left_usd)} will be left`);
   return `${said.join("; ")}.`;
 }

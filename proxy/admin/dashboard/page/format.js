@@ -1,7 +1,7 @@
 // Numbers, money and times as people read them. Pure: nothing here touches the page.
 
 const WHOLE = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
-const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
+const COMPACT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const SECONDS = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
@@ -36,7 +36,8 @@ export const share = (value) =>
     const percent = v * 100;
     if (percent === 0) return "0%";
     if (percent > 0 && percent < 0.1) return "<0.1%";
-    return percent >= 99.95 || percent >= 100 ? `${Math.floor(percent)}%` : `${percent.toFixed(1)}%`;
+    if (percent >= 100) return `${Math.floor(percent)}%`;
+    return `${Math.min(percent, 99.9).toFixed(1)}%`; // nothing is whole that is not
   });
 
 /** Milliseconds, as seconds where they are many. */
