@@ -54,6 +54,7 @@ export class Stream {
   /** Begins, or begins anew: with another token, or at once instead of later. */
   start() {
     this.stop();
+    this.#state = ""; // a token that is wrong again is said to be wrong again
     this.#run(new AbortController());
   }
 
