@@ -28,6 +28,7 @@ async def test_with_a_token_set_both_need_it(given: str | None, expected: int) -
 
 async def test_without_one_there_is_only_reading() -> None:
     guard = Guard("")
+    assert (guard.wants_token, Guard(TOKEN).wants_token) == (False, True)
     for given in (None, "", TOKEN):
         assert await status(guard.reading(done), given) == 200
         assert await status(guard.changing(done), given) == 403

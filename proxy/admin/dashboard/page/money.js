@@ -1,7 +1,7 @@
 // Budgets, their burn-down, and alerts: by the events' section `money`, and one chart at a time asked for by itself.
 
 import { Burndown } from "./burndown.js";
-import { dollars, moment, plain, share } from "./format.js";
+import { count, dollars, moment, plain, share } from "./format.js";
 import { call } from "./session.js";
 import { Table, badge, button, meter, number, say, text } from "./tables.js";
 
@@ -63,7 +63,7 @@ export class Money {
     if (content?.error) return; // what was shown stays
     this.#rows = content?.budgets ?? [];
     this.#alerts.show(content?.alerts ?? []);
-    say(byId("budgets-more"), content?.more ? `the ${this.#rows.length} most used of ${this.#rows.length + content.more}` : "");
+    say(byId("budgets-more"), content?.more ? `the ${this.#rows.length} most used of ${count(this.#rows.length + content.more)}` : "");
     if (!this.#rows.some((row) => keyOf(row) === this.#chosen)) this.#chosen = this.#rows.length ? keyOf(this.#first()) : null;
     this.#list();
     if (Date.now() - this.#drawn >= CHART_MS || this.#shown !== this.#chosen) this.#draw();
