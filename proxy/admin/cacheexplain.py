@@ -198,7 +198,7 @@ def _names(place: Place, stored: Stored) -> dict[int, str]:
     path = target.partition("?")[0]
     steps = [step for step in path.split("/") if step]
     prefixes = ["/", *("/" + "/".join(steps[: count + 1]) for count in range(len(steps)))]
-    found: dict[int, str] = {}
+    found = dict.fromkeys(stored.own, "the app itself: it has said something else since")
     for partition in (place.partition, EVERYWHERE):
         whose = _whose(partition)
         found[purge_of_all(partition)[0]] = f"everything{whose}"

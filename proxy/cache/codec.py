@@ -23,7 +23,7 @@ from proxy.core.headers import RawHeaders
 
 INLINE: Final = 16 << 10  # bytes of a body, as it is stored, that are kept in its record
 
-_FORMAT: Final = 1  # to be raised when the meaning changes and no field does
+_FORMAT: Final = 2  # to be raised when the meaning changes and no field does
 _FIRST_NOT_KEPT: Final = "checked"  # of Stored: what begins here is a worker's own
 _LEAST_COMPRESSED: Final = 1 << 10
 _PAYS: Final = 0.9  # compressed to less than this part

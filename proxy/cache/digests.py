@@ -81,6 +81,8 @@ _URL: Final = b"url"
 _PREFIX: Final = b"prefix"
 _TAG: Final = b"tag"
 _MANY_TAGS: Final = b"many tags"
+_CONTENT: Final = b"content"  # no partition's head: those begin with a length
+_END: Final = 32 << 10  # bytes
 ANY_HOST: Final = ""  # no request has it
 
 
@@ -103,6 +105,17 @@ def purge_of_tag(partition: Partition, tag: bytes) -> tuple[int, ...]:
     """What the app tagged so."""
     head = _head(partition)
     return _number(head, _TAG, b"", tag), _number(head, _MANY_TAGS)
+
+
+def purge_of_content(key: bytes, vary: Iterable[tuple[str, str]], etag: bytes, body: bytes) -> int:
+    """One variant of one URL of one owner, as long as it is this: by its entity tag, or else by its body. So workers
+    tell one another that what they hold is not current any more, and name nothing that has come since.
+
+    Of a large body without a tag only both ends and the length count.
+    """
+    words = [_encoded(word) for pair in vary for word in pair]
+    ends = (b"", str(len(body)).encode(), body[:_END], body[-_END:])
+    return _number(_CONTENT, key, _joined(words), _joined((etag,) if etag else ends))
 
 
 def tags_of(partition: Partition, host: str, target: str, app_tags: Iterable[bytes]) -> tuple[int, ...]:

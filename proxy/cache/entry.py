@@ -46,7 +46,7 @@ class Stored:
     key: bytes  # canonical: compared when it is read, so that a collision of digests finds nothing
     vary: tuple[tuple[str, str], ...] = ()
     range: tuple[int, int, int] | None = None  # of a 206: first and last byte, and the whole length (-1: not known)
-    tags: tuple[int, ...] = ()  # digests of all that a purge could name it by
+    tags: tuple[int, ...] = ()  # digests of all that a purge could name it by; first what names its content alone
     seen: int = 0  # the last purge that was known before its fetch began
     fetch_ms: int = 0  # how long the upstream took: what an early refresh is weighed by
     etag: bytes = b""
@@ -54,6 +54,11 @@ class Stored:
     saved_nanousd: int = 0  # what a hit spares, of an answer to an AI call
     checked: int = -1  # the last purge that it was compared with; this and what follows is not stored
     ready: tuple[Any, bytes] | None = None  # its head as it leaves, and for what that was made
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """What names its content and no other (``digests.purge_of_content``): one digest, or none."""
+        return self.tags[:1]
 
     @property
     def weight(self) -> int:

@@ -7,6 +7,7 @@ from proxy.cache.conditions import is_strong, same_opaque
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.ranges import merged
 from proxy.cache.terms import Asked, NotStored, judge, keepable
+from proxy.cache.vary import selecting_fields
 from proxy.core.headers import RawHeaders, get_all
 from proxy.policy.caching import Caching, Profile
 
@@ -49,7 +50,8 @@ def freshen_by_head(
     """``stored``, the answer to GET, as an answer to HEAD leaves it (§4.3.5): None if it is outdated.
 
     A status other than 200 tells nothing of a stored one: it stays. Without any validator the standard lets the answer
-    count; the safe profile does not believe that the body is still the same.
+    count; the safe profile does not believe that the body is still the same. Nobody does where the answer varies by
+    fields that the stored one was not selected by: only an entity tag says that both requests get the same.
     """
     if status != _OK:
         return Freshened(stored)
@@ -64,7 +66,13 @@ def freshen_by_head(
         or (caching.profile is Profile.SAFE and not etag and not modified)
     ):
         return None
-    return _updated(stored, replace(asked, method="GET"), headers, requested_ms, received_ms, caching)
+    found = _updated(stored, replace(asked, method="GET"), headers, requested_ms, received_ms, caching)
+    return found if etag or not regrouped(stored, found.stored) else None
+
+
+def regrouped(stored: Stored, updated: Stored) -> bool:
+    """Whether it varies by other fields than before: then it may no longer be selected as it was (§4.1)."""
+    return [name for name, _ in stored.vary] != [name for name, _ in updated.vary]
 
 
 def _updated(
@@ -75,10 +83,13 @@ def _updated(
     ages = [field for field in headers if field[0].lower() == b"age"]
     verdict = judge(asked, stored.status, fields + ages, requested_ms, received_ms, caching)
     terms = verdict if isinstance(verdict, Terms) else stored.terms
+    # Those of the request that was answered now: what Vary says may be new (§4.1).
+    vary = selecting_fields(fields, asked.headers, caching.profile)
     updated = replace(
         stored,
         headers=fields,
         terms=terms,
+        vary=stored.vary if vary is None else vary,
         fetch_ms=max(received_ms - requested_ms, 0),
         etag=_first(fields, b"etag"),
         modified=_first(fields, b"last-modified"),

@@ -5,10 +5,11 @@ shared caches, user scope is a private one: to it ``private`` and Authorization 
 proxy-revalidate say nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from multidict import CIMultiDictProxy
 
 from proxy.cache.dates import format_date, initial_age_ms, parse_age_ms, parse_date
 from proxy.cache.directives import Directives, field_names, lifetime_ms, window_ms
@@ -44,6 +45,7 @@ class NotStored(StrEnum):
     PRIVATE = "private"
     AUTHORIZATION = "authorization"
     VARY_STAR = "vary-star"
+    VARIES_BY_CALLER = "vary-caller"  # by a field of ours, which no later request can be compared by
     SET_COOKIE = "set-cookie"
     NO_LIFETIME = "no-lifetime"  # nobody says how long, or it says not at all and there is nothing to validate it by
     RANGE = "range"  # a part of which it is not clear what part
@@ -53,15 +55,17 @@ class NotStored(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The request that a response answers. ``origin``: its scheme and authority; ``target`` in origin form;
-    ``identified``: the gateway knows who asks, by whatever credential.
+    ``identified``: the gateway knows who asks, by whatever credential; ``untold``: lower-case names of fields that the
+    app gets from the gateway, and that differ between those who would share what is stored.
     """
 
     method: str
     origin: str
     target: str
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     identified: bool = False
     no_store: bool = False
+    untold: frozenset[bytes] = frozenset()
 
 
 def judge(
@@ -120,8 +124,11 @@ def _refusal(asked: Asked, status: int, headers: RawHeaders, word: Governing, ca
     safe = caching.profile is Profile.SAFE
     if (safe or caching.force) and any(name.lower() in _COOKIES for name, _ in headers):
         return NotStored.SET_COOKIE
-    if any(b"*" in list_members(value) for value in get_all(headers, b"vary")):
+    varies_by = {name for value in get_all(headers, b"vary") for name in list_members(value)}
+    if b"*" in varies_by:
         return NotStored.VARY_STAR
+    if varies_by & asked.untold:
+        return NotStored.VARIES_BY_CALLER
     if status == _PARTIAL and content_range(headers) is None:
         return NotStored.RANGE
     if any(len(part.translate(None, _CUTTING)) != len(part) for field in headers for part in field):

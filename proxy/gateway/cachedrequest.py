@@ -68,16 +68,17 @@ class CachedRequest:
         values = [compared(name, self.headers, self.caching.profile) for name, _ in vary]
         return self.key + "\0".join(values).encode("utf-8", "surrogatepass")
 
-    def asked(self) -> Asked:
-        """For the standard's decisions."""
+    def asked(self, untold: frozenset[bytes]) -> Asked:
+        """For the standard's decisions; ``untold`` as ``Runtime.untold``."""
         exchange = self.exchange
         return Asked(
             exchange.method,
             f"{exchange.scheme}://{exchange.forwarded_host}",
             exchange.target,
-            exchange.headers,
+            self.headers,
             identified=self.identity.kind is not IdentityKind.ANONYMOUS,
             no_store=not self.wish.stores,
+            untold=untold,
         )
 
 

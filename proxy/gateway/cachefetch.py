@@ -137,6 +137,8 @@ class Fetch:
     def _keep(self, stored: Stored) -> None:
         """Stores it; the client's answer need not wait for Redis."""
         now_ms = self._caches.clock.now_ms()
+        if self._best is not None:
+            self._caches.supersede(self._best, stored, now_ms)
         keep(self._request, self._caches, stored, now_ms)
         count_stored(self._runtime, self._route, STORED)
         if self._leading is not None:
@@ -158,15 +160,14 @@ class Fetch:
         """The stored answer is still current. False: the 304 speaks of another."""
         request = self._request
         refuse_another(request.exchange, request.owner, self._runtime, self._route, fetched.response)
-        found = confirmed(request, best, fetched)
+        found = confirmed(request, self._runtime, best, fetched)
         if found is None:
             return False
         stored = found.stored
         if found.refused is None:
             self._keep(stored)
         else:
-            self._caches.memory.remove(request.key, best)
-            self._caches.besides(self._discarded())
+            self._caches.outdated(best)
             self._not_stored(found.refused.value)
         field = cachestatus.forwarded(
             Forwarded.STALE, status=_NOT_MODIFIED, left_ms=_left_ms(stored, self._caches.clock.now_ms())
@@ -174,9 +175,6 @@ class Fetch:
         request.exchange.cache = CacheResult.REVALIDATED
         await self._send_fetched(stored, fetched, field)
         return True
-
-    async def _discarded(self) -> None:
-        await self._caches.shared.discard(self._request.key)
 
     async def _completed(self, fetched: Fetched) -> bool:
         """The rest of what was stored in part. False: it is not the rest of that."""
@@ -324,7 +322,7 @@ class Fetch:
         if best is not None and request.wish.stores:
             found = freshen_by_head(
                 best,
-                request.asked(),
+                request.asked(self._runtime.untold(self._caching.scope)),
                 fetched.status,
                 fetched.headers,
                 fetched.requested_ms,
@@ -332,12 +330,13 @@ class Fetch:
                 self._caching,
             )
             if found is None or found.refused is not None:
-                self._caches.memory.remove(request.key, best)
-                self._caches.besides(self._discarded())
+                self._caches.outdated(best)
             elif found.stored is not best and proven:
+                now_ms = self._caches.clock.now_ms()
                 found.stored.seen = fetched.seen
                 tagged(request, found.stored)
-                keep(request, self._caches, found.stored, self._caches.clock.now_ms())
+                self._caches.supersede(best, found.stored, now_ms)
+                keep(request, self._caches, found.stored, now_ms)
                 self._caches.besides(self._caches.share(found.stored))
         self._leave(fetched, stored=False)
         await send_answer(request.exchange, fetched.response)

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.cache.digests import app_tags, tags_of
+from proxy.cache.digests import app_tags, purge_of_content, tags_of
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.freshen import Freshened, freshen
 from proxy.cache.isolation import Belongs, by_body, by_fields, uncoded
@@ -33,7 +33,6 @@ MOST_PATH: Final = 512  # characters, in a log line
 
 _PARTIAL: Final = 206
 STORED: Final = "stored"
-VARIES_BY_CALLER: Final = "vary-caller"  # by a field of ours, which no later request can be compared by
 UNDELIMITED: Final = "undelimited"  # it ends where its connection does, so that nobody knows whether it is whole
 UNPROVEN: Final = "tenant-unproven"
 CUT: Final = "cut"
@@ -96,12 +95,10 @@ def refuse_another(exchange: Exchange, tenant: str | None, runtime: Runtime, rou
 
 def _verdict(request: CachedRequest, runtime: Runtime, fetched: Fetched) -> Terms | str:
     headers, caching = fetched.headers, request.caching
-    found = judge(request.asked(), fetched.status, headers, fetched.requested_ms, fetched.received_ms, caching)
+    asked = request.asked(runtime.untold(caching.scope))
+    found = judge(asked, fetched.status, headers, fetched.requested_ms, fetched.received_ms, caching)
     if isinstance(found, NotStored):
         return found.value
-    names = {name for value in get_all(headers, b"vary") for name in list_members(value)}
-    if names & runtime.untold(caching.scope):
-        return VARIES_BY_CALLER
     delimited = any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in headers)
     if not delimited and fetched.status != 204:
         return UNDELIMITED
@@ -157,7 +154,10 @@ def stored_of(request: CachedRequest, fetched: Fetched, terms: Terms, body: byte
         key=request.key,
         vary=vary,
         range=part,
-        tags=tags_of(request.partition, request.host, request.target, app_tags(headers)),
+        tags=(
+            purge_of_content(request.key, vary, _first(headers, b"etag"), body),
+            *tags_of(request.partition, request.host, request.target, app_tags(headers)),
+        ),
         seen=fetched.seen,
         fetch_ms=fetched.received_ms - fetched.requested_ms,
         etag=_first(headers, b"etag"),
@@ -166,15 +166,19 @@ def stored_of(request: CachedRequest, fetched: Fetched, terms: Terms, body: byte
 
 
 def tagged(request: CachedRequest, stored: Stored) -> None:
-    """A 304, or an answer to HEAD, may have brought new tags: from now on a purge names it by them, too."""
-    if named := app_tags(stored.headers):
-        new = tags_of(request.partition, request.host, request.target, named)
-        stored.tags = tuple(dict.fromkeys((*stored.tags, *new)))
+    """A 304, or an answer to HEAD, may have brought new tags: from now on a purge names it by them, too. Or a new Vary:
+    then its own is another."""
+    own = purge_of_content(stored.key, stored.vary, stored.etag, stored.body)
+    named = app_tags(stored.headers)
+    new = tags_of(request.partition, request.host, request.target, named) if named else ()
+    stored.tags = tuple(dict.fromkeys((own, *stored.tags[1:], *new)))
 
 
-def confirmed(request: CachedRequest, best: Stored, fetched: Fetched) -> Freshened | None:
+def confirmed(request: CachedRequest, runtime: Runtime, best: Stored, fetched: Fetched) -> Freshened | None:
     """``best`` as a 304 leaves it: as of the moment at which it was asked for. None: the 304 speaks of another."""
-    found = freshen(best, request.asked(), fetched.headers, fetched.requested_ms, fetched.received_ms, request.caching)
+    caching = request.caching
+    asked = request.asked(runtime.untold(caching.scope))
+    found = freshen(best, asked, fetched.headers, fetched.requested_ms, fetched.received_ms, caching)
     if found is not None:
         found.stored.seen = fetched.seen
         tagged(request, found.stored)

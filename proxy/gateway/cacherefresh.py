@@ -54,7 +54,9 @@ async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: 
         fetched = await fetch(behind, runtime, route, ours, (*CONDITIONS, *RANGE))
         stored = await _renewed(behind, runtime, route, best, fetched, conditional=bool(ours))
         if stored is not None:
-            keep(behind, caches, stored, caches.clock.now_ms())
+            now_ms = caches.clock.now_ms()
+            caches.supersede(best, stored, now_ms)
+            keep(behind, caches, stored, now_ms)
             count_stored(runtime, route, STORED)
             leading.landed(stored)
     except GatewayError:
@@ -101,7 +103,7 @@ async def _renewed(
     try:
         if fetched.status == _NOT_MODIFIED and conditional:
             refuse_another(request.exchange, request.owner, runtime, route, fetched.response)
-            found = confirmed(request, best, fetched)
+            found = confirmed(request, runtime, best, fetched)
             return found.stored if found is not None and found.refused is None else None
         terms = verdict(request, runtime, route, fetched)
         if not isinstance(terms, Terms) or fetched.status >= FIRST_SERVER_ERROR:

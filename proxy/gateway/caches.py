@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Flights
+from proxy.cache.freshen import regrouped
 from proxy.cache.keeper import Fills
 from proxy.cache.leases import Leases
 from proxy.cache.link import Absent, Link
@@ -112,6 +113,26 @@ class Caches:
             each.vary != stored.vary or each.terms.received_ms < stored.terms.received_ms for each in held.variants
         ):
             self.keep(owner, stored, now_ms)
+
+    def outdated(self, stored: Stored) -> None:
+        """The app has said that this is not current any more: nobody reuses it, here from now on, and in other workers
+        as of any purge."""
+        self._withdraw(stored)
+        self.besides(self._discarded(stored.key))
+
+    def supersede(self, old: Stored, new: Stored, now_ms: int) -> None:
+        """``new`` is going to take the place of ``old``. Where that is still fresh, or is selected by other fields,
+        others would go on with it. That its content is the same outdates nothing."""
+        usable = not old.terms.no_cache and old.terms.age_ms(now_ms) < old.terms.lifetime_ms
+        if (usable or regrouped(old, new)) and set(old.own).isdisjoint(new.tags):
+            self._withdraw(old)
+
+    def _withdraw(self, stored: Stored) -> None:
+        self.memory.remove(stored.key, stored)
+        self.log.purge(stored.own)
+
+    async def _discarded(self, key: bytes) -> None:
+        await self.shared.discard(key)
 
     async def outranked(self, stored: Stored, best: Stored | None = None) -> str:
         """Why it must not take the place of what is stored here or elsewhere, or of ``best`` (``reuse.outranked``)."""

@@ -19,6 +19,7 @@ from proxy.cache.digests import (
     of_tenant,
     owner_prefix,
     purge_of_all,
+    purge_of_content,
     purge_of_prefix,
     purge_of_tag,
     purge_of_url,
@@ -179,6 +180,29 @@ def test_one_url_is_not_another(host: str, target: str, other_host: str, other: 
 def test_a_url_cut_elsewhere_is_another(cut: int) -> None:
     parted = [purge_of_url(PUBLIC, "aaaaa"[:each], "aaaaa"[each:]) for each in range(6)]
     assert parted.count(parted[cut]) == 1
+
+
+def test_a_content_is_named_for_as_long_as_it_is_the_same() -> None:
+    """By its entity tag, else by its body; of one variant under one key."""
+    one = purge_of_content(b"key", (("accept", "=a"),), b'"e"', b"body")
+    assert one == purge_of_content(b"key", (("accept", "=a"),), b'"e"', b"another")
+    by_body = purge_of_content(b"key", (), b"", b"body")
+    assert by_body == purge_of_content(b"key", (), b"", b"body")
+    large = b"x" * 200_000
+    others = [
+        by_body,
+        purge_of_content(b"other", (("accept", "=a"),), b'"e"', b"body"),
+        purge_of_content(b"key", (("accept", "=b"),), b'"e"', b"body"),
+        purge_of_content(b"key", (("accept", ""), ("=a", "")), b'"e"', b"body"),
+        purge_of_content(b"key", (("accept", "=a"),), b'"f"', b"body"),
+        purge_of_content(b"key", (), b"", b"bodY"),
+        purge_of_content(b"key", (), b"", b""),
+        *(
+            purge_of_content(b"key", (), b"", each)
+            for each in (large, large + b"x", b"y" + large[1:], large[1:] + b"y")
+        ),
+    ]
+    assert len({one, *others}) == 1 + len(others)
 
 
 def test_one_url_is_not_another_with_a_query() -> None:

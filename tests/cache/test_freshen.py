@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from proxy.cache.entry import Stored
-from proxy.cache.freshen import Freshened, freshen, freshen_by_head
+from proxy.cache.freshen import Freshened, freshen, freshen_by_head, regrouped
 from proxy.cache.terms import NotStored
 from proxy.core.headers import get_all
 from tests.cache.standard import NOW_MS, RFC, SAFE, TENANT, S, asked, at, fields, stored
@@ -116,6 +116,38 @@ def test_a_304_may_forbid_to_keep_it(line: Any, refused: Any) -> None:
     assert found.stored.body == b"0123456789"
 
 
+ENGLISH, GERMAN = ("Accept-Language", "en"), ("Accept-Language", "de")
+
+
+def test_a_vary_that_a_304_brings_is_by_the_request_that_it_answers() -> None:
+    """What was for everybody is from now on for those who ask as this one did (§4.1)."""
+    found = validated(kept(), "Vary: Accept-Language", by=asked(ENGLISH))
+    assert found is not None
+    assert found.stored.vary == (("accept-language", "=en"),)
+    assert regrouped(kept(), found.stored)
+
+
+def test_a_304_without_a_vary_leaves_what_it_is_selected_by() -> None:
+    response = kept("Vary: Accept-Language", by=asked(ENGLISH))
+    found = validated(response, by=asked(ENGLISH))
+    assert found is not None
+    assert found.stored.vary == response.vary == (("accept-language", "=en"),)
+    assert not regrouped(response, found.stored)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_varies_by_the_caller_from_now_on_is_kept_no_longer(method: str) -> None:
+    """As it would not have been stored."""
+    by = asked(method=method, untold=frozenset({b"x-user-id"}))
+    lines = fields("Vary: Accept, X-User-ID", 'ETag: "a"', f"Date: {at(100)}")
+    if method == "GET":
+        found = freshen(kept(), by, lines, LATER, LATER, RFC)
+    else:
+        found = freshen_by_head(kept(), by, 200, lines, LATER, LATER, RFC)
+    assert found is not None
+    assert found.refused is NotStored.VARIES_BY_CALLER
+
+
 def test_who_asks_counts_again() -> None:
     """A 304 to an identified caller is not for all, without leave (§3.5)."""
     response = stored(fields("Cache-Control: max-age=2", 'ETag: "a"'), caching=TENANT)
@@ -136,9 +168,9 @@ def test_a_part_stays_a_part() -> None:
 # --- HEAD --------------------------------------------------------------------------------------------------------
 
 
-def head(response: Any, *lines: Any, status: Any = 200, caching: Any = RFC) -> Freshened | None:
+def head(response: Any, *lines: Any, status: Any = 200, caching: Any = RFC, by: Any = ()) -> Freshened | None:
     headers = fields(*lines, f"Date: {at(100)}")
-    return freshen_by_head(response, asked(method="HEAD"), status, headers, LATER, LATER, caching)
+    return freshen_by_head(response, asked(*by, method="HEAD"), status, headers, LATER, LATER, caching)
 
 
 def test_an_answer_to_head_updates() -> None:
@@ -162,6 +194,14 @@ def test_an_answer_to_head_without_validators() -> None:
     response = stored(fields("Cache-Control: max-age=2"))
     assert head(response, "Cache-Control: max-age=60") is not None
     assert head(response, "Cache-Control: max-age=60", caching=SAFE) is None
+
+
+def test_a_vary_that_head_brings_is_by_its_request_where_a_tag_says_that_it_gets_the_same() -> None:
+    """Else who knows in what language the body is."""
+    found = head(kept(), 'ETag: "a"', "Vary: Accept-Language", by=(GERMAN,))
+    assert found is not None
+    assert found.stored.vary == (("accept-language", "=de"),)
+    assert head(stored(fields("Cache-Control: max-age=2")), "Vary: Accept-Language", by=(GERMAN,)) is None
 
 
 @pytest.mark.parametrize("status", [404, 410, 301, 503])

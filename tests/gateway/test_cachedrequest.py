@@ -88,5 +88,5 @@ def test_who_may_have_the_upstreams_own_answer(bypass, may):
 
 
 def test_who_is_identified_counts_as_authorised():
-    assert request(ANN).asked().identified
-    assert not request(NOBODY, CacheScope.PUBLIC).asked().identified
+    assert request(ANN).asked(frozenset()).identified
+    assert not request(NOBODY, CacheScope.PUBLIC).asked(frozenset()).identified

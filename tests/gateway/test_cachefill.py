@@ -11,6 +11,7 @@ from proxy.cache.digests import purge_of_tag
 from proxy.cache.entry import Terms
 from proxy.cache.keeper import TOO_LARGE, Fills, Keeper
 from proxy.cache.reuse import PLAIN
+from proxy.cache.terms import NotStored
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway import cachefill
@@ -82,7 +83,7 @@ def test_what_may_be_stored_is_stored_with_all_that_it_is_found_by():
 @pytest.mark.parametrize(
     ("headers", "why"),
     [
-        ([*FRESH, (b"Vary", b"Accept, X-User-Id")], cachefill.VARIES_BY_CALLER),
+        ([*FRESH, (b"Vary", b"Accept, X-User-Id")], NotStored.VARIES_BY_CALLER.value),
         ([(b"Cache-Control", b"public, max-age=60")], cachefill.UNDELIMITED),
         ([(b"Cache-Control", b"public, max-age=60"), (b"Content-Length", b"101")], cachefill.TOO_LARGE),
         ([(b"Cache-Control", b"no-store"), (b"Content-Length", b"2")], "no-store"),
@@ -188,13 +189,24 @@ def test_a_purge_names_an_answer_by_the_tags_that_a_304_brought():
     assert (of_old in stored.tags, of_new in stored.tags) == (True, True)
 
 
+def test_what_names_its_content_goes_with_its_vary():
+    """Others may go on with it as it was; they are told of that, and it stays."""
+    one = request()
+    best = stored_of(one, fetched([*FRESH, (b"ETag", b'"e"')]), Terms(NOW, 0, 1000), b"ok")
+    same = confirmed(one, Runtime(), best, fetched([(b"Cache-Tag", b"new")], 304)).stored
+    regrouped = confirmed(one, Runtime(), best, fetched([(b"Vary", b"Accept")], 304)).stored
+    assert same.own == best.own
+    assert not set(best.own) & set(regrouped.tags)
+    assert set(best.tags[1:]) <= set(regrouped.tags)
+
+
 def test_what_a_304_confirms_is_as_of_the_moment_that_it_was_asked_for():
     """A purge before that is no reason any more; one by a new tag will be."""
     one = request()
     best = stored_of(one, fetched([*FRESH, (b"ETag", b'"e"')]), Terms(NOW, 0, 1000), b"ok")
     best.seen = 1
-    found = confirmed(one, best, fetched([(b"ETag", b'"e"'), (b"Cache-Tag", b"new")], 304))
+    found = confirmed(one, Runtime(), best, fetched([(b"ETag", b'"e"'), (b"Cache-Tag", b"new")], 304))
     assert (found.stored.seen, found.stored.body) == (7, b"ok")
     assert purge_of_tag(one.partition, b"new")[0] in found.stored.tags
     other = fetched([(b"ETag", b'"other"')], 304)
-    assert confirmed(one, best, other) is None
+    assert confirmed(one, Runtime(), best, other) is None

@@ -114,6 +114,46 @@ async def test_nothing_is_reused_before_the_log_was_heard_but_what_has_just_come
     assert made.may_reuse(new, now_ms)
 
 
+def held_by(made, now_ms, *tags, lifetime_ms=60_000, **changes):
+    one = Stored(200, b"OK", [], b"", Terms(now_ms, 0, lifetime_ms, **changes), b"key", tags=tags)
+    made.keep(None, one, now_ms)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "vary", "tags", "terms", "told"),
+    [
+        (0, (), (2, 9), {}, True),
+        (0, (), (1, 9), {}, False),
+        (70_000, (), (2, 9), {}, False),
+        (0, (), (2, 9), {"no_cache": True}, False),
+        (70_000, (("accept", "=a"),), (2, 9), {}, True),
+    ],
+    ids=["another", "the same", "stale", "never reused unasked", "stale and regrouped"],
+)
+async def test_who_replaces_what_others_may_reuse_tells_them(made, age_ms, vary, tags, terms, told):
+    """By what names the old content alone: the new one, and all else at this URL, stays."""
+    now_ms = made.clock.now_ms()
+    old = held_by(made, now_ms, 1, 9, **terms)
+    new = Stored(200, b"OK", [], b"", Terms(now_ms + age_ms, 0, 60_000), b"key", vary=vary, tags=tags)
+    made.supersede(old, new, now_ms + age_ms)
+    assert made.log.waiting == (1 if told else 0)
+    assert made.log.purges.valid(old) is not told
+    assert made.log.purges.valid(new)
+    assert (made.memory.get(b"key") is None) is told
+
+
+async def test_what_is_outdated_leaves_the_memory_and_is_told(made):
+    now_ms = made.clock.now_ms()
+    old, other = (
+        held_by(made, now_ms, 1, 9, lifetime_ms=0),
+        Stored(200, b"", [], b"", Terms(0, 0, 0), b"b", tags=(2, 9)),
+    )
+    made.outdated(old)
+    assert made.memory.get(b"key") is None
+    assert (made.log.purges.valid(old), made.log.purges.valid(other)) == (False, True)
+
+
 @pytest.mark.parametrize(("status", "held"), [(200, True), (503, False)])
 async def test_an_error_that_redis_refuses_for_a_better_answer_leaves_the_memory_too(redis, status, held):
     """The better one came to Redis between the look at it and the error's own way there."""

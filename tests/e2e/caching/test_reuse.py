@@ -291,6 +291,19 @@ VALIDATION: dict[str, Case] = {
         Step(By.ETAG, ("Cache-Control: max-age=0", TAG), text="step 1", pause_s=STALE_S),
         Step(By.ETAG, (FRESH, TAG), text="step 1"),
     ),
+    "a-304-that-brings-a-vary": (
+        Step(By.ORIGIN, (SHORT, TAG), ("Foo: 1",)),
+        Step(By.ETAG, (FRESH, TAG, "Vary: Foo"), ("Foo: 1",), text="step 1", pause_s=STALE_S),
+        Step(By.ORIGIN, (FRESH, "Vary: Foo"), ("Foo: 2",)),
+        Step(By.CACHE, asks=("Foo: 1",), text="step 1"),
+        Step(By.CACHE, asks=("Foo: 2",), text="step 3"),
+    ),
+    "a-304-that-brings-another-vary": (
+        Step(By.ORIGIN, (SHORT, TAG, "Vary: Foo"), ("Foo: 1", "Bar: 1")),
+        Step(By.ETAG, (FRESH, TAG, "Vary: Foo, Bar"), ("Foo: 1", "Bar: 1"), text="step 1", pause_s=STALE_S),
+        Step(By.ORIGIN, (FRESH, "Vary: Foo, Bar"), ("Foo: 1", "Bar: 2")),
+        Step(By.CACHE, asks=("Foo: 1", "Bar: 1"), text="step 1"),
+    ),
     "a-304-that-forbids-storing": (
         Step(By.ORIGIN, (SHORT, TAG)),
         Step(By.ETAG, ("Cache-Control: no-store", TAG), text="step 1", pause_s=STALE_S),
@@ -340,6 +353,12 @@ HEADS: dict[str, Case] = {
         Step(By.ORIGIN, (SHORT,)),
         Step(By.ORIGIN, (FRESH, "Content-Length: 9"), method="HEAD", pause_s=STALE_S),
         Step(By.ORIGIN, (FRESH,)),
+    ),
+    "brings-a-vary": (
+        Step(By.ORIGIN, (SHORT, TAG), ("Foo: 1",)),
+        Step(By.ORIGIN, (FRESH, TAG, "Content-Length: 6", "Vary: Foo"), ("Foo: 1",), method="HEAD", pause_s=STALE_S),
+        Step(By.ORIGIN, (FRESH, "Vary: Foo"), ("Foo: 2",)),
+        Step(By.CACHE, asks=("Foo: 1",), text="step 1"),
     ),
     "no-200-tells-nothing": (
         Step(By.ORIGIN, (f"{SHORT}", TAG)),

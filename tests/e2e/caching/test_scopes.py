@@ -70,6 +70,25 @@ async def test_what_varies_by_a_field_of_ours_is_not_stored(
     assert [is_hit(await ask(gateway, path)) for _ in range(2)] == [False, False]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_begins_to_vary_by_a_field_of_ours_is_kept_no_longer(
+    gateway: Gateway, origin: Origin, method: str
+) -> None:
+    """By a 304, or an answer to HEAD."""
+    lines = ("Cache-Control: public, max-age=1", 'ETag: "a"')
+    path = says(origin, "/members", *lines)
+    assert not is_hit(await ask(gateway, path))
+    await asyncio.sleep(1.1)
+    status = "304 Not Modified" if method == "GET" else "200 OK"
+    more = [f"HTTP/1.1 {status}", 'ETag: "a"', "Cache-Control: public, max-age=60", "Vary: X-User-ID", "", ""]
+    origin.answers[path] = "\r\n".join(more).encode()
+    answer = await once(gateway, get(path, bearer(), method=method), head=method == "HEAD")
+    assert answer.status == 200
+    origin.answers[path] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew"
+    answer = await ask(gateway, path, user="another")
+    assert (answer.body, is_hit(answer)) == (b"new", False)
+
+
 @pytest.mark.parametrize(("under", "name"), [("/tenant", "X-Company-ID"), ("/user", "X-User-ID")])
 async def test_what_varies_by_what_its_sharers_have_in_common_is(
     gateway: Gateway, origin: Origin, under: str, name: str
