@@ -45,6 +45,7 @@ from proxy.policy.model import Route
 
 _NOT_MODIFIED: Final = 304
 _PARTIAL: Final = 206
+_OF_A_RANGE: Final = frozenset({_PARTIAL, 416})
 
 
 class Fetch:
@@ -95,12 +96,16 @@ class Fetch:
             if await self._revalidated(self._best, fetched):
                 return True
             fetched = await self._ask([], hidden)
+        if fetched.status in _OF_A_RANGE and extra:
+            if fetched.status == _PARTIAL and await self._completed(fetched):
+                return True
+            # The range was ours: its client gets what it has asked for.
+            fetched.response.close()
+            fetched = await self._ask([], (*CONDITIONS, *RANGE))
         if fetched.status in STALE_IF_ERROR and stands_in(self._best, request, self._caches, Failure.STATUS):
             fetched.response.close()
             self._land(Ended.FAILING)
             return False
-        if fetched.status == _PARTIAL and extra and await self._completed(fetched):
-            return True
         terms = verdict(request, self._runtime, self._route, fetched)
         if isinstance(terms, Terms):
             await self._fill(fetched, terms)
@@ -177,7 +182,7 @@ class Fetch:
         return True
 
     async def _completed(self, fetched: Fetched) -> bool:
-        """The rest of what was stored in part. False: it is not the rest of that."""
+        """The rest of what was stored in part. False: it is not the rest of that, or not to be stored."""
         request, best = self._request, self._best
         assert best is not None
         terms = verdict(request, self._runtime, self._route, fetched)
@@ -187,10 +192,7 @@ class Fetch:
         part = stored_of(request, fetched, terms, body) if whole else None
         stored = combine(best, part) if part is not None else None
         if stored is None or stored.range is not None:
-            fetched.response.close()
-            again = await self._ask([], (*CONDITIONS, *RANGE))
-            await self._pass_on(again, TOO_LARGE)
-            return True
+            return False
         self._keep(stored)
         await self._send_fetched(stored, fetched, self._forwarded(stored))
         return True

@@ -38,7 +38,8 @@ class Step:
     not. ``text``: the body that it must get; by default its step's, or from the cache an earlier one's. ``sent``: field
     lines that the origin must get. ``interim``: heads of interim answers, in full, which go before the answer.
     ``behind``: the origin is asked behind the client's answer, which is waited for; what that brings the next step gets
-    ``soon``, if not at once. ``pause_s``: before it.
+    ``soon``, if not at once. ``ranged``: the status and the fields of what the origin says, with a body of five bytes,
+    to a range of bytes instead; ``sent`` is of its last request. ``pause_s``: before it.
     """
 
     by: By
@@ -59,6 +60,7 @@ class Step:
     cuts: bool = False
     behind: bool = False
     soon: bool = False
+    ranged: tuple[int, tuple[str, ...]] | None = None
     pause_s: float = 0.0
 
 
@@ -84,6 +86,11 @@ class _Scripted:
         self.seen.append(exchange.seen)
         if step.cuts:
             exchange.close()
+            return
+        if step.ranged is not None and exchange.seen.get("Range") is not None:
+            ranged, says = step.ranged
+            lines = [f"HTTP/1.1 {ranged} Whatever", *says, "Content-Length: 5", "", "56789"]
+            await exchange.send("\r\n".join(lines).encode())
             return
         interim = "".join(f"HTTP/1.1 {head}\r\n\r\n" for head in step.interim)
         status = step.status

@@ -388,6 +388,23 @@ def of_part(asks: str, text: str, says: str) -> Case:
     )
 
 
+def unfinished(status: int, *says: str) -> Case:
+    """The rest that is asked for by a range of ours does not come: the client gets the whole, as it has asked."""
+    return (
+        Step(By.ORIGIN, (FRESH, TAG, "Content-Range: bytes 0-4/10"), ("Range: bytes=0-4",), status=206, body="01234"),
+        Step(
+            By.ORIGIN,
+            (FRESH, 'ETag: "new"'),
+            body="9876543210",
+            text="9876543210",
+            ranged=(status, says),
+            lacks=("Content-Range",),
+            sent=("Range",),
+        ),
+        Step(By.CACHE, text="9876543210"),
+    )
+
+
 # §3.3, §3.4, RFC 9110 §14
 RANGES: dict[str, Case] = {
     "first-bytes": of_whole("bytes=0-1", "01", "Content-Range: bytes 0-1/10"),
@@ -438,6 +455,10 @@ RANGES: dict[str, Case] = {
         ),
         Step(By.CACHE, text=TEN),
     ),
+    "completed-by-nothing-to-be-stored": unfinished(206, "Cache-Control: no-store", "Content-Range: bytes 5-9/10", TAG),
+    "completed-by-another": unfinished(206, FRESH, "Content-Range: bytes 5-9/10", 'ETag: "other"'),
+    "completed-by-what-says-not-what-it-is": unfinished(206, FRESH, TAG),
+    "shorter-than-what-is-stored": unfinished(416, "Content-Range: bytes */3"),
     "completed-by-the-whole": (
         Step(By.ORIGIN, (FRESH, TAG, "Content-Range: bytes 0-4/10"), ("Range: bytes=-5",), status=206, body="01234"),
         Step(By.ORIGIN, (FRESH, 'ETag: "b"'), body="9876543210", text="9876543210"),
