@@ -24,16 +24,16 @@ from proxy.ledger.grants import Grant, Grants
 from proxy.ledger.lookups import known
 from proxy.ledger.migrate import migrate, require_head
 from proxy.ledger.mover import Mover, Pace
-from proxy.ledger.outbox import Outbox, arrivals
+from proxy.ledger.outbox import Outbox
 from proxy.ledger.projection import Projection
 from proxy.ledger.retention import retain
-from proxy.ledger.sums import counters
+from proxy.ledger.sums import Waiting, counters
 from proxy.ledger.url import Dialect, parse
 from proxy.ledger.writer import Written
 from proxy.metering.budgets import Granted
 from proxy.metering.budgets import Grants as GrantsNow
 from proxy.metering.holds import Hold
-from proxy.metering.inspection import snapshot
+from proxy.metering.inspection import living_holds
 from proxy.metering.settlement import TOMBSTONE_MS
 from proxy.policy.model import Policy
 from proxy.store.client import Store
@@ -55,7 +55,8 @@ logging.getLogger("alembic").setLevel(logging.WARNING)  # each step of a migrati
 OPEN_AGAIN_S: Final = 2.0
 GRANTS_S: Final = 0.5  # a grant is in force within a second
 RETAIN_S: Final = 3_600.0
-MOST_OUTBOX: Final = 200_000  # entries read for a rebuild: more than the outbox may hold
+MOST_OUTBOX: Final = 1_000_000  # records counted for a rebuild, some 400 MB: of more the ledger takes some first
+PAGE: Final = 1_000  # of them at once
 ONE_READ_MS: Final = 250
 GATHER_S: Final = 0.2  # how late a record may be in the ledger for the sake of the others
 RESTED_MS: Final = 15_000  # of a process that died; should it live all the same, a row is written once
@@ -203,17 +204,28 @@ class Bookkeeping:
     async def _settled(self) -> Mapping[bytes, tuple[int, int]]:
         """What a rebuild sets. Raises: LedgerAway, RedisError."""
         await self._opened.wait()
-        waiting = await self._outbox.first(MOST_OUTBOX)
+        told = False
+        while (depth := await self._outbox.depth()) > MOST_OUTBOX:
+            if not told:
+                log.warning("budgets wait for the outbox to become shorter", extra={"fields": {"records": depth}})
+                told = True
+            await asyncio.sleep(OPEN_AGAIN_S)
+        waiting = Waiting()
+        async for page in self._outbox.pages(PAGE):
+            waiting.add(page)
         return await counters(self._database, waiting, self._clock.now_ms())
 
     async def _ended(self) -> list[Hold]:
         """The store's holds that have ended in the ledger or in the outbox. Raises: LedgerAway, RedisError."""
-        found = await snapshot(self._streams, ())
-        known_here = {arrived.record.id for arrived in arrivals(found.entries) if arrived.record is not None}
-        ids = [hold.id.hex() for hold in found.holds]
-        since_ms = self._clock.now_ms() - 2 * TOMBSTONE_MS
-        ended = known_here | await known(self._database, ids, since_ms)
-        return [hold for hold in found.holds if hold.id.hex() in ended]
+        holds = {hold.id.hex(): hold for hold in await living_holds(self._streams)}
+        if not holds:
+            return []
+        ended: set[str] = set()
+        async for page in self._outbox.pages(PAGE):
+            ended.update(arrived.record.id for arrived in page if arrived.record is not None)
+            ended &= holds.keys()
+        ended |= await known(self._database, list(holds), self._clock.now_ms() - 2 * TOMBSTONE_MS)
+        return [hold for name, hold in holds.items() if name in ended]
 
     def _rebuilt(self) -> None:
         self._metrics.inc(REBUILDS)

@@ -56,7 +56,7 @@ def changes(records: Iterable[tuple[UsageRecord, State]], stored: Mapping[str, S
         newest[record.id] = record, state
     for name in sorted(newest):
         record, state = newest[name]
-        _name(result.named, record)
+        name_charges(result.named, record)
         before = stored.get(name)
         if before is not None:
             if before.rev >= record.rev:
@@ -70,7 +70,8 @@ def changes(records: Iterable[tuple[UsageRecord, State]], stored: Mapping[str, S
     return result
 
 
-def _name(named: dict[Charge, Named], record: UsageRecord) -> None:
+def name_charges(named: dict[Charge, Named], record: UsageRecord) -> None:
+    """Each charge of ``record`` as it is named by whoever was settled last."""
     # An adjustment is nobody's, and gives way to any call.
     called = record.kind is RecordKind.USAGE
     mine = record.settled_ms if called else -1, record.spender if called else None

@@ -6,7 +6,7 @@ while it is in the stream. What a group has lost all the same (a Redis that came
 removed) is found by looking at the stream's beginning, where nothing stays for long.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, Final, Protocol
 
 from redis.exceptions import ResponseError
@@ -67,6 +67,14 @@ class Outbox:
     async def first(self, count: int) -> list[Arrival]:
         """The stream's beginning, whoever has taken it."""
         return arrivals(await self._client.execute_command("XRANGE", self._stream, "-", "+", "COUNT", count))
+
+    async def pages(self, count: int) -> AsyncIterator[list[Arrival]]:
+        """The whole stream from its beginning, so many entries at once, whoever has taken them; also what is added
+        meanwhile."""
+        after = b"-"
+        while entries := await self._client.execute_command("XRANGE", self._stream, after, "+", "COUNT", count):
+            yield arrivals(entries)
+            after = b"(" + _text(entries[-1][0]).encode()
 
     async def done(self, batch: Sequence[Arrival]) -> None:
         """The ledger has these."""

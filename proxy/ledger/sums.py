@@ -3,7 +3,7 @@
 The kept sums are what budgets are rebuilt from, while every one is closed and waits; the rows are the proof.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.core.usage import Charge, Spent
-from proxy.ledger.changes import Sums, changes
+from proxy.ledger.changes import Named, Stored, Sums, add, changes, name_charges
 from proxy.ledger.database import Database
 from proxy.ledger.instants import Instant
 from proxy.ledger.rows import Arrival, to_spent
@@ -60,22 +60,51 @@ async def standing(database: Database, charges: Sequence[Charge]) -> list[Spent]
         return await standing_of(connection, charges)
 
 
-async def counters(database: Database, outbox: Sequence[Arrival], now_ms: int) -> dict[bytes, tuple[int, int]]:
+class Waiting:
+    """Of records on their way only what their sums need: some 400 bytes each, so that a long outbox fits."""
+
+    __slots__ = ("_charges", "named", "newest")
+
+    def __init__(self, arrivals: Iterable[Arrival] = ()) -> None:
+        self.newest: dict[str, Stored] = {}  # by id, the highest revision
+        self.named: dict[Charge, Named] = {}
+        self._charges: dict[tuple[Charge, ...], tuple[Charge, ...]] = {}  # the same for most records of a caller
+        self.add(arrivals)
+
+    def add(self, arrivals: Iterable[Arrival]) -> None:
+        for record in (arrived.record for arrived in arrivals if arrived.record is not None):
+            name_charges(self.named, record)
+            rival = self.newest.get(record.id)
+            if rival is None or rival.rev < record.rev:
+                charges = self._charges.setdefault(record.charges, record.charges)
+                self.newest[record.id] = Stored(record.rev, record.created_ms, record.cost_nanousd, charges)
+
+    def moving(self, stored: Mapping[str, Stored]) -> Sums:
+        """By how much the ledger's sums would move."""
+        found: Sums = {}
+        for name, record in self.newest.items():
+            before = stored.get(name)
+            if before is None or before.rev < record.rev:
+                if before is not None:
+                    add(found, before.charges, -before.cost_nanousd)
+                add(found, record.charges, record.cost_nanousd)
+        return found
+
+
+async def counters(database: Database, outbox: Waiting, now_ms: int) -> dict[bytes, tuple[int, int]]:
     """What the store's counters are rebuilt to: key → settled (nano-dollars, ``outbox`` included), period's end (ms).
 
     Of periods that have not ended. An entry that was moved since it was read adds nothing, so read the outbox first.
     Raises: LedgerAway.
     """
-    records = [(arrived.record, arrived.state) for arrived in outbox if arrived.record is not None]
     lives = or_(budget_sums.c.ends_at > now_ms, budget_sums.c.ends_at.is_(None))
     async with database.reading() as connection:
         rows = (await connection.execute(select(budget_sums).where(lives))).all()
-        stored = await stored_of(connection, {record.id: record.created_ms for record, _ in records})
-    moving = changes(records, stored)
+        stored = await stored_of(connection, {name: record.created_ms for name, record in outbox.newest.items()})
     settled = {one.charge: (one.charge, one.nanousd) for one in map(to_spent, rows)}
-    for charge, moved in moving.sums.items():
+    for charge, moved in outbox.moving(stored).items():
         known, nanousd = settled.get(charge, (charge, 0))
-        named = moving.named.get(charge)
+        named = outbox.named.get(charge)
         settled[charge] = known if known.counter or named is None else named.charge, nanousd + moved
     found: dict[bytes, tuple[int, int]] = {}
     for charge, nanousd in settled.values():

@@ -60,6 +60,16 @@ async def living_counters(client: Client, now_ms: int) -> set[bytes]:
     return {key async for key in found if period_end(key) > now_ms}
 
 
+async def living_holds(client: Any) -> tuple[Hold, ...]:
+    """All holds that the store has. ``client`` as in ``Client``. Raises: RedisError."""
+    return _holds(await client.execute_command("HGETALL", HOLDS))
+
+
+def _holds(kept: Any) -> tuple[Hold, ...]:
+    pairs = kept.items() if isinstance(kept, dict) else zip(kept[::2], kept[1::2], strict=True)
+    return tuple(read_kept(name, value) for name, value in pairs)
+
+
 async def snapshot(client: Client, counters: Collection[bytes]) -> Snapshot:
     """All in one transaction: nothing moves in between. Raises: RedisError."""
     keys = list(counters)
@@ -69,9 +79,7 @@ async def snapshot(client: Client, counters: Collection[bytes]) -> Snapshot:
     for key in keys:
         pipeline.execute_command("GET", key)
     kept, entries, *values = await pipeline.execute()
-    pairs = kept.items() if isinstance(kept, dict) else zip(kept[::2], kept[1::2], strict=True)
-    holds = tuple(read_kept(name, value) for name, value in pairs)
     settled, held = {}, {}
     for key, value in zip(keys, values, strict=True):
         settled[key], held[key] = read_counter(value)
-    return Snapshot(settled, held, holds, entries)
+    return Snapshot(settled, held, _holds(kept), entries)

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import BlockBuster
 
 from proxy.core.clock import SystemClock
 from proxy.core.storeurl import parse_store_url
+from proxy.core.usage import Charge
+from proxy.gateway import bookkeeping as module
 from proxy.gateway.bookkeeping import Bookkeeping, by_budget
 from proxy.gateway.control import Granted as GrantedMessage
 from proxy.ledger.database import connect
@@ -102,3 +105,34 @@ def test_grants_of_one_budget_stand_side_by_side() -> None:
     """Each ends by itself."""
     made = [Grant("b", "s", amount, 0, until, "why", "who") for amount, until in ((5, 10), (-2, 20))]
     assert by_budget(made) == {("b", "s"): (Granted(5, 10), Granted(-2, 20))}
+
+
+async def test_a_rebuild_counts_an_outbox_that_is_longer_than_a_page(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All of it, each record once; of one that is too long the ledger takes some first."""
+    monkeypatch.setattr(module, "PAGE", 10)
+    monkeypatch.setattr(module, "OPEN_AGAIN_S", 0.01)
+    now_ms = CLOCK.now_ms()
+    charge = Charge("all", "global", "2026-11", counter="{m0}b:x:1:2", ends_ms=now_ms + 10**8)
+
+    def entry(number: int, **changes: Any) -> list[bytes]:
+        record = replace(a_record(f"{number:032x}"), created_ms=now_ms, cost_nanousd=10, charges=(charge,))
+        return [part for pair in an_entry(replace(record, **changes)).items() for part in pair]
+
+    async with asyncio.timeout(20):
+        await stand.books.open()
+        stand.books._mover.stop()
+        assert stand.books._moving is not None
+        await stand.books._moving
+        for number in range(25):
+            await stand.streams.client.execute_command("XADD", "{m0}outbox", "*", *entry(number))
+        await stand.streams.client.execute_command("XADD", "{m0}outbox", "*", *entry(0))
+        await stand.streams.client.execute_command("XADD", "{m0}outbox", "*", *entry(1, rev=2, cost_nanousd=3))
+        assert await stand.books._settled() == {b"{m0}b:x:1:2": (243, now_ms + 10**8)}
+        monkeypatch.setattr(module, "MOST_OUTBOX", 20)
+        reading = asyncio.create_task(stand.books._settled())
+        await reached(lambda: "budgets wait for the outbox" in caplog.text)
+        assert not reading.done()
+        await stand.books._mover.drain()
+        assert await reading == {b"{m0}b:x:1:2": (243, now_ms + 10**8)}

@@ -48,6 +48,21 @@ async def test_each_entry_goes_to_one_consumer_and_leaves_when_done(client: Redi
     assert [arrived.entry for arrived in await one.first(9)] == [arrived.entry for arrived in second]
 
 
+async def test_the_whole_stream_is_read_page_by_page(client: Redis, stream: bytes) -> None:
+    """However long it is, whoever has taken what, and with what comes meanwhile."""
+    await fill(client, stream, 25)
+    one = Outbox(client, "one", stream=stream)
+    await one.new(7, 1)
+    pages = []
+    async for page in one.pages(10):
+        pages.append([arrived.record.id for arrived in page if arrived.record is not None])
+        if len(pages) == 1:
+            await client.xadd(stream, an_entry(a_record("late")))
+    assert [len(page) for page in pages] == [10, 10, 6]
+    assert [name for page in pages for name in page] == [*(f"r{n}" for n in range(25)), "late"]
+    assert [page async for page in Outbox(client, "one", stream=b"{m0}none").pages(10)] == []
+
+
 async def test_what_one_left_behind_another_claims(client: Redis, stream: bytes) -> None:
     await fill(client, stream, 2)
     one, two = Outbox(client, "one", stream=stream), Outbox(client, "two", stream=stream)

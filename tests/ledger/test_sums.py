@@ -2,7 +2,7 @@
 
 from proxy.core.usage import Charge, RecordKind, Spender, Spent
 from proxy.ledger.database import Database
-from proxy.ledger.sums import counters, kept, living, position, recounted
+from proxy.ledger.sums import Waiting, counters, kept, living, position, recounted
 from proxy.ledger.writer import write
 from tests.ledger.samples import NOW_MS, a_record, an_arrival
 
@@ -59,19 +59,19 @@ async def test_a_rebuild_gets_every_living_counter_once(ledger: Database) -> Non
         an_arrival(a_record("old", rev=2, cost_nanousd=40, charges=(NOON, MINE, OVER))),
         an_arrival(a_record("new", cost_nanousd=7, charges=(NOON, fresh, OVER))),
     ]
-    assert await counters(ledger, outbox, NOW_MS) == {
+    assert await counters(ledger, Waiting(outbox), NOW_MS) == {
         b"{m0}b:day": (47, NOW_MS + HOUR_MS),
         b"{m0}b:mine": (40, NOW_MS + 9 * HOUR_MS),
         b"{m0}b:new": (7, NOW_MS + HOUR_MS),
     }
-    assert await counters(ledger, [], NOW_MS + HOUR_MS) == {b"{m0}b:mine": (100, NOW_MS + 9 * HOUR_MS)}
+    assert await counters(ledger, Waiting(), NOW_MS + HOUR_MS) == {b"{m0}b:mine": (100, NOW_MS + 9 * HOUR_MS)}
 
 
 async def test_what_was_taken_back_is_a_counter_of_nothing(ledger: Database) -> None:
     """A store that came back older still has the amount: it must hear of the zero."""
     for rev, cost in ((1, 50), (2, 0)):
         await write(ledger, [an_arrival(a_record(rev=rev, cost_nanousd=cost, charges=(NOON,)))], NOW_MS)
-    assert await counters(ledger, [], NOW_MS) == {b"{m0}b:day": (0, NOW_MS + HOUR_MS)}
+    assert await counters(ledger, Waiting(), NOW_MS) == {b"{m0}b:day": (0, NOW_MS + HOUR_MS)}
 
 
 async def test_two_names_of_one_counter_add_up(ledger: Database) -> None:
@@ -79,7 +79,7 @@ async def test_two_names_of_one_counter_add_up(ledger: Database) -> None:
     other = Charge("global", "everybody", "2026-11-18", NOON.counter, NOON.ends_ms)
     await write(ledger, [an_arrival(a_record("a", cost_nanousd=3, charges=(NOON,)))], NOW_MS)
     outbox = [an_arrival(a_record("b", cost_nanousd=4, charges=(other,)))]
-    assert await counters(ledger, outbox, NOW_MS) == {b"{m0}b:day": (7, NOON.ends_ms)}
+    assert await counters(ledger, Waiting(outbox), NOW_MS) == {b"{m0}b:day": (7, NOON.ends_ms)}
 
 
 async def test_a_charge_that_never_said_its_counter_learns_it(ledger: Database) -> None:
@@ -87,7 +87,7 @@ async def test_a_charge_that_never_said_its_counter_learns_it(ledger: Database) 
     silent = Charge(NOON.budget, NOON.scope, NOON.period)
     for name, charge in (("a", silent), ("b", NOON), ("c", silent)):
         await write(ledger, [an_arrival(a_record(name, cost_nanousd=5, charges=(charge,)))], NOW_MS)
-    assert await counters(ledger, [], NOW_MS) == {b"{m0}b:day": (15, NOON.ends_ms)}
+    assert await counters(ledger, Waiting(), NOW_MS) == {b"{m0}b:day": (15, NOON.ends_ms)}
 
 
 async def test_living_sums_know_who_spent_last(ledger: Database) -> None:
