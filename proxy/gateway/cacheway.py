@@ -159,7 +159,8 @@ class _Way:
         give_up_s = monotonic() + self._caching.wait_ms / 1000
         flights = self._caches.flights
         if not self._may_share():
-            await self._go_alone(looks=not self._request.wish.no_cache)
+            # Who wants none of what is stored looks all the same: others may have to hear that it is outdated.
+            await self._go_alone(looks=not self._request.wish.no_cache or self._best is None)
             return
         while True:
             key = self._flight_key()

@@ -30,6 +30,11 @@ routes:
   - {name: public, match: {path: "/public/**"}, upstream: app, auth: none, cache: {scope: public, ttl: 1h}}
   - {name: asked, match: {path: "/asked/**"}, upstream: app, cache: {scope: user, ttl: 1h, profile: rfc}}
   - {name: says, match: {path: "/says/**"}, upstream: app, auth: none, cache: {scope: public}}
+  - name: letter
+    match: {path: "/letter/**"}
+    upstream: app
+    auth: none
+    cache: {scope: public, ttl: 1h, profile: rfc, early_refresh: false}
   - {name: app, match: {path: "/**"}, upstream: app, auth: none}
 """
 OBEYED_S = CURRENT_MS / 1000
@@ -218,6 +223,43 @@ async def test_workers_that_lost_redis_obey_what_was_purged_meanwhile(stand: Sta
         assert old not in await workers.bodies()
 
 
+@pytest.mark.parametrize("holds", [True, False], ids=["holds it", "does not"])
+async def test_a_worker_that_brings_something_newer_tells_all_others(stand: Stand, holds: bool) -> None:
+    """Or they would go on with what they have, for as long as it is fresh; the new one serves them all."""
+    path = f"/letter/newer/{holds}"
+    stand.answers(path)
+    of_first = Stand(stand.gateways[:1], stand.origin, stand.redis, stand.numbers)
+    async with everywhere(stand if holds else of_first, get(path)) as workers:
+        (old,) = set(await workers.bodies())
+        new = (await once(stand.gateways[1], get(path, "Cache-Control: no-cache"))).body
+        assert new != old
+        await workers.never_after(old, time.monotonic())
+        assert set(await workers.bodies()) == {new}
+
+
+@pytest.mark.parametrize("how", ["HEAD", "304"])
+async def test_a_worker_that_finds_an_answer_outdated_tells_all_others(stand: Stand, how: str) -> None:
+    """By a HEAD of something else, or a 304 that forbids to keep it."""
+    path = f"/letter/outdated/{how}"
+
+    async def answer(exchange: Exchange) -> None:
+        if exchange.seen.request_line.startswith("HEAD"):
+            await exchange.send(b'HTTP/1.1 200 OK\r\nETag: "new"\r\nContent-Length: 3\r\n\r\n')
+        elif exchange.seen.get("If-None-Match"):
+            await exchange.send(b'HTTP/1.1 304 Not Modified\r\nETag: "old"\r\nCache-Control: no-store\r\n\r\n')
+        else:
+            body = b"%d" % next(stand.numbers)
+            await exchange.send(b'HTTP/1.1 200 OK\r\nETag: "old"\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+
+    stand.origin.answers[path] = answer
+    async with everywhere(stand, get(path)) as workers:
+        (old,) = set(await workers.bodies())
+        method = "HEAD" if how == "HEAD" else "GET"
+        request = get(path, "Cache-Control: no-cache", method=method)
+        assert (await once(stand.gateways[0], request, head=how == "HEAD")).status == 200
+        await workers.never_after(old, time.monotonic())
+
+
 async def test_a_purge_through_the_admin_api_needs_the_token_and_plain_words(stand: Stand) -> None:
     gateway = stand.gateways[0]
     for token in (None, "wrong"):
@@ -246,7 +288,7 @@ async def test_stats_are_of_all_workers(stand: Stand) -> None:
     assert now["stored"] > was["stored"]
     assert now["served_bytes"] > was["served_bytes"]
     assert 0 < now["hit_ratio"] < 1
-    assert [one["route"] for one in after["routes"]] == ["reports", "public", "asked", "says"]
+    assert [one["route"] for one in after["routes"]] == ["reports", "public", "asked", "says", "letter"]
     workers = {
         "ready": WORKERS, "hear_of_purges": WORKERS, "all_hear_of_purges": True, "store_nothing_in_redis": 0,
     }  # fmt: skip
