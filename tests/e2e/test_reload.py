@@ -26,6 +26,8 @@ from tests.e2e.gateway import (
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 
+pytestmark = pytest.mark.full  # many seconds
+
 
 @pytest.fixture
 def origin() -> Iterator[Origin]:

@@ -53,6 +53,7 @@ def stand() -> Iterator[Stand]:
             yield Stand(gateway, provider)
 
 
+@pytest.mark.full  # many seconds
 async def test_killed_again_and_again_it_loses_no_record(stand: Stand) -> None:
     """What it had taken from the outbox and not committed its successor finds."""
     for number in range(6):
