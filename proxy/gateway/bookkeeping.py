@@ -24,6 +24,7 @@ from proxy.ledger.grants import Grant, Grants
 from proxy.ledger.lookups import known
 from proxy.ledger.migrate import migrate, require_head
 from proxy.ledger.mover import Mover, Pace
+from proxy.ledger.openings import opens_first
 from proxy.ledger.outbox import Outbox
 from proxy.ledger.projection import Projection
 from proxy.ledger.retention import retain
@@ -92,7 +93,7 @@ class Bookkeeping:
             self._outbox, self._database, clock, self, Pace(block_ms=ONE_READ_MS, idle_ms=RESTED_MS, gather_s=GATHER_S)
         )
         folder = journals(policy.data_dir)
-        self._rebuilder = Rebuilder(store, folder, self._settled, self._ended, self._rebuilt)
+        self._rebuilder = Rebuilder(store, folder, self._settled, self._ended, self._opens_first, self._rebuilt)
         self._alerting = Alerting(policy, metrics, clock)
         self._gauges = MoneyGauges(self._outbox, self._database, metrics, clock, policy.budgets)
         self._copying: Projection | None = None
@@ -214,6 +215,11 @@ class Bookkeeping:
         async for page in self._outbox.pages(PAGE):
             waiting.add(page)
         return await counters(self._database, waiting, self._clock.now_ms())
+
+    async def _opens_first(self) -> bool:
+        """Raises: LedgerAway."""
+        await self._opened.wait()
+        return await opens_first(self._database, self._clock.now_ms())
 
     async def _ended(self) -> list[Hold]:
         """The store's holds that have ended in the ledger or in the outbox. Raises: LedgerAway, RedisError."""

@@ -30,16 +30,20 @@ class Rebuilder:
         journals: Path,
         read: Read,
         ended: Callable[[], Awaitable[Sequence[Hold]]],
+        first: Callable[[], Awaitable[bool]],
         on_rebuilt: Callable[[], None],
         *,
         look_s: float = LOOK_S,
     ) -> None:
         """``read``: what each counter of a living period is settled at. ``ended``: of the store's holds those that the
-        ledger or the outbox knows to have ended. Whatever they raise, they are called again."""
+        ledger or the outbox knows to have ended. ``first``: whether budgets of this ledger were never opened before;
+        who asks may open them. Whatever they raise, they are called again."""
         self._store = store
         self._journals = journals
         self._read = read
         self._ended = ended
+        self._first = first
+        self._is_first = False  # until they are open
         self._on_rebuilt = on_rebuilt
         self._look_s = look_s
         self._standing = Standing()
@@ -52,6 +56,7 @@ class Rebuilder:
                     self.open.clear()
                     await self._rebuild()
                 else:
+                    self._is_first = False
                     self.open.set()
             except StoreAway:
                 pass
@@ -61,11 +66,16 @@ class Rebuilder:
             await asyncio.sleep(self._look_s)
 
     async def _rebuild(self) -> None:
-        # A gateway that is new beside a ledger without any spending has nobody to wait for.
-        new = not await self._read() and await asyncio.to_thread(self._nothing_journaled)
+        # Until budgets are opened once nothing is held, so the first has nobody to wait for. Later a ledger without any
+        # spending says nothing of others: what they hold may be the first of its period.
+        self._is_first = self._is_first or await self._first()
+        new = self._is_first and await asyncio.to_thread(self._nothing_journaled)
+        if not await is_closed(self._store, self._standing):
+            return  # somebody else was the first
         wait_s = 0.0 if new else WAIT_S
         log.warning("budgets are closed: rebuilding them", extra={"fields": {"wait_s": wait_s}})
         if await rebuild(self._store, self._standing, self._read_all, wait_s=wait_s):
+            self._is_first = False
             self.open.set()
             self._on_rebuilt()
             log.warning("budgets are open")

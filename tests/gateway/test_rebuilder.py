@@ -35,6 +35,7 @@ class Ledger:
         self.sums: Sums = {}
         self.ended: Sequence[Hold] = ()
         self.away = 0
+        self.opened = False
         self.rebuilt = 0
 
     async def read(self) -> Sums:
@@ -42,6 +43,10 @@ class Ledger:
             self.away -= 1
             raise ConnectionError("away")
         return self.sums
+
+    async def first(self) -> bool:
+        was, self.opened = self.opened, True
+        return not was
 
     async def gone(self) -> Sequence[Hold]:
         return self.ended
@@ -52,7 +57,7 @@ class Ledger:
 
 @contextlib.asynccontextmanager
 async def running(store: Store, journals: Path, ledger: Ledger) -> AsyncIterator[Rebuilder]:
-    one = Rebuilder(store, journals, ledger.read, ledger.gone, ledger.count, look_s=0.01)
+    one = Rebuilder(store, journals, ledger.read, ledger.gone, ledger.first, ledger.count, look_s=0.01)
     task = asyncio.create_task(one.run())
     yield one
     task.cancel()
@@ -78,7 +83,7 @@ async def test_where_somebody_may_have_something_to_tell_it_waits(
 
     monkeypatch.setattr(module, "rebuild", seen)
     ledger = Ledger()
-    ledger.sums = {b"{m0}b:x": (5, 2**50)}
+    ledger.opened = True  # by somebody whose holds nobody has told yet: there is no sum of theirs
     async with running(store, tmp_path, ledger):
         await reached(lambda: waited)
     journal = await asyncio.to_thread(Journals(tmp_path).open)
@@ -86,6 +91,21 @@ async def test_where_somebody_may_have_something_to_tell_it_waits(
     async with running(store, tmp_path, Ledger()):
         await reached(lambda: len(waited) > 1)
     assert waited[0] == waited[-1] == module.WAIT_S
+
+
+async def test_whom_another_forestalls_closes_nothing_again(store: Store, tmp_path: Path) -> None:
+    """Two gateways of a new installation start at once: the second waits for nobody either."""
+    ledger = Ledger()
+    ledger.opened = True
+
+    async def meanwhile() -> bool:
+        await opened(store)
+        return False
+
+    ledger.first = meanwhile  # type: ignore[method-assign]
+    async with running(store, tmp_path, ledger) as one, asyncio.timeout(5):
+        await one.open.wait()
+    assert ledger.rebuilt == 0
 
 
 async def test_a_ledger_that_is_away_keeps_budgets_closed_until_it_is_back(
