@@ -27,8 +27,15 @@ def no_blocking_calls_but(no_blocking_calls: BlockBuster) -> None:
 
 def clerks() -> list[int]:
     """Processes under this one that answer."""
-    here = [pid for pid in descendants(os.getpid()) if is_alive(pid)]
-    return [pid for pid in here if b"proxy.admin.clerk" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in descendants(os.getpid()) if is_alive(pid) and b"proxy.admin.clerk" in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    """Empty, of one that has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 @pytest.fixture
