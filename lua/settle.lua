@@ -23,7 +23,7 @@
 --
 -- An operation carries its whole hold, so that it counts even where the store has forgotten it. What a hold became is a
 -- tombstone: the first end stands, but for an orphan's, which a settlement corrects by the difference, in the period in
--- which the hold was taken. Without a hold and without a tombstone, only what is younger than a tombstone's life counts:
+-- which the hold was taken, and a release with a record to nothing. Without a hold and without a tombstone, only what is younger than a tombstone's life counts:
 -- what is older may have been settled before. Everything is decided on tables, then written, the outbox first.
 -- Twin: proxy/metering/books.py.
 
@@ -230,6 +230,7 @@ local function orphan(o, h, tomb)
 end
 
 local function release(o, h, tomb)
+  if (tomb == ORPHANED or tomb == NEVER_SENT) and #o.record > 0 and o.taken > 0 then return settle(o, h, tomb) end
   if tomb ~= NOTHING then return ENDED end
   if h then move(o, h.taken, each(o, function(_, k) return -h.held[k] end), each(o, zero)) end
   return finish(o, RELEASED, 1, DONE)

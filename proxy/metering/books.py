@@ -193,7 +193,10 @@ class Books(Reference):
         return self._finish(each, Tomb.ORPHANED, Effect.DONE)
 
     def _release(self, each: Operation, now_ms: int) -> Effect:
-        if each.hold.id in self.tombs:
+        tomb = self.tombs.get(each.hold.id)
+        if tomb in (Tomb.ORPHANED, Tomb.NEVER_SENT) and each.record and each.hold.taken_ms:
+            return self._settle(each, now_ms)
+        if tomb is not None:
             return Effect.ENDED
         live = self.holds.get(each.hold.id)
         if live is not None:

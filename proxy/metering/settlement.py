@@ -89,7 +89,8 @@ def settling(hold: Hold, amounts: Sequence[int], record: bytes) -> Operation:
 
 
 def releasing(hold: Hold, record: bytes = NO_RECORD) -> Operation:
-    """``record``: of an attempt that cost nothing; without one the ledger does not hear of it."""
+    """``record``: of an attempt that cost nothing, which puts an orphan right; without one the ledger does not hear of
+    it, and an orphan stays as it is."""
     return Operation(What.RELEASE, hold, (0,) * len(hold.amounts), record)
 
 

@@ -83,6 +83,7 @@ class Judge:
         name, effect = each.hold.id, settled.effect
         if effect is Effect.CORRECTED:
             assert self.ended[name] in ("orphaned", "unsent")
+            assert each.record
             self.ended[name] = "corrected"
             self.charged[name] = (each.hold, each.amounts)
         elif effect is Effect.ENDED:
@@ -92,8 +93,8 @@ class Judge:
             hold = self.live.pop(name, each.hold)
             words = {What.SETTLE: "settled", What.RELEASE: "released"}
             self.ended[name] = "unsent" if effect is Effect.NEVER_SENT else words.get(each.what, "orphaned")
-            if self.ended[name] in ("settled", "orphaned"):
-                self.charged[name] = (hold, each.amounts if each.what is What.SETTLE else hold.amounts)
+            if self.ended[name] in ("settled", "orphaned") or (each.what is What.RELEASE and each.record):
+                self.charged[name] = (hold, hold.amounts if self.ended[name] == "orphaned" else each.amounts)
 
     def agrees(self, subject: Any) -> None:
         """Counter = settled sum + live holds, for each; and nothing is lost on its way into the ledger."""
@@ -106,6 +107,11 @@ class Judge:
             rows[name] = max(rows.get(name, (0, b"")), (rev, record))
         told = {name: record for name, (_, record) in rows.items()}
         assert told == {name: said(hold.plan, amounts) for name, (hold, amounts) in self.charged.items()}
+
+
+def _refused(hold: Hold) -> Operation:
+    """The call was sent, and cost nothing."""
+    return releasing(hold, said(hold.plan, (0,) * len(hold.amounts)))
 
 
 def _budgets(hold: Hold, amounts: Sequence[int]) -> list[tuple[bytes, int]]:
@@ -205,11 +211,13 @@ class Money(RuleBasedStateMachine):
 
     @rule(ids=st.lists(numbers, min_size=1, max_size=2), forgot=st.booleans())
     def release(self, ids: list[int], forgot: bool) -> None:
-        """Also by a gateway that never heard whether it was taken, or overtaking its admission."""
+        """Also by a gateway that never heard whether it was taken, or overtaking its admission; what is known to have
+        been taken with its record, of a call that was sent and cost nothing."""
         holds = [self._recent(number) for number in ids]
         if forgot:
             holds.append(self._new([(0, 20, False)], [5, 5, 5], True))
-        self._settle([releasing(replace(hold, taken_ms=0) if forgot else hold) for hold in holds if hold is not None])
+        known = [replace(hold, taken_ms=0) if forgot else hold for hold in holds if hold is not None]
+        self._settle([_refused(hold) if hold.taken_ms else releasing(hold) for hold in known])
 
     @rule(ids=st.lists(numbers, max_size=3))
     def renew(self, ids: list[int]) -> None:
@@ -230,12 +238,16 @@ class Money(RuleBasedStateMachine):
         for _ in range(times):
             self._settle([orphaning(hold) for hold in due])
 
-    @rule(spared=numbers)
-    def gateways_die(self, spared: int) -> None:
-        """Nobody renews for a while; the reapers of those that live go on."""
+    @rule(spared=numbers, refused=st.booleans())
+    def gateways_die(self, spared: int, refused: bool) -> None:
+        """Nobody renews for a while; the reapers of those that live go on. One was only cut off, and says now that the
+        provider had refused."""
         for _ in range(8):
             self.clock_ms += 9_000
             self.reap(2, spared)
+        orphans = [self.known[name] for name, word in self.judge.ended.items() if word in ("orphaned", "unsent")]
+        for hold in orphans[-1:] if refused else ():
+            self._settle([_refused(hold)])
 
     @rule()
     def remember(self) -> None:

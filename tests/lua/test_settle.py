@@ -34,6 +34,7 @@ SEEN = {
     (What.SETTLE, Effect.CORRECTED),
     (What.RELEASE, Effect.DONE),
     (What.RELEASE, Effect.ENDED),
+    (What.RELEASE, Effect.CORRECTED),
     (What.ORPHAN, Effect.DONE),
     (What.ORPHAN, Effect.ENDED),
     (What.ORPHAN, Effect.NEVER_SENT),

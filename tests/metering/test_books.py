@@ -1,10 +1,11 @@
 """The pure rules of holds by themselves; that the scripts follow them, tests/lua/test_settle.py shows."""
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from proxy.metering.holds import HoldPlan, budget_meter, new_hold
-from proxy.metering.settlement import Effect, Rebuilding, releasing, settling
+from proxy.metering.settlement import Effect, Operation, Rebuilding, What, releasing, settling
 from proxy.metering.takes import Outcome, ReplyFlag
 from tests.lua.bookkeepers import LEASE_MS, HoldAsk, TwinBooks
 from tests.lua.ledgers import BOUND, DAY_MS, T0, Money
@@ -37,6 +38,25 @@ def test_a_store_that_nobody_has_opened_admits_no_hold() -> None:
     answer = TwinBooks().admit_holds(b"s", 1, [HoldAsk([], hold=new_hold(bytes(16), PLAN, (1,)))], T0, (0, 0), BOUND)
     assert answer.answers[0].outcome is Outcome.CLOSED
     assert answer.flags == ReplyFlag.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("record", "effect", "settled"), [(b"", Effect.ENDED, 5), (b"r", Effect.CORRECTED, 0)], ids=["silent", "told"]
+)
+def test_an_orphan_whose_call_cost_nothing_is_put_right(record: bytes, effect: Effect, settled: int) -> None:
+    """By a release that says so with its record; without one nobody knows what became of the call."""
+    books = open_books()
+    known = (books.epoch, 0)
+    hold = new_hold(bytes(16), PLAN, (5,))
+    answer = books.admit_holds(b"s", 1, [HoldAsk([], hold=hold)], T0, known, BOUND).answers[0]
+    taken = hold.taken(answer.taken_ms, (0,))
+    books.settle([Operation(What.ABANDON, taken, (5,), b"o")], T0, known)
+    reply = books.settle([releasing(taken, record), releasing(taken, record)], T0, known)
+    assert [one.effect for one in reply.settled] == [effect, Effect.ENDED]
+    assert books.counter(PLAN.keys[0]) == (settled, 0)
+    assert [(rev, state) for _, rev, state, _ in books.entries()] == [(1, "orphaned"), (2, "corrected")][
+        : 1 + bool(record)
+    ]
 
 
 def test_of_two_who_rebuild_at_once_one_finishes() -> None:
