@@ -38,8 +38,8 @@ start from; `sluicegate check FILE` tells every error of a file at once, with it
   what came from a variable.
 * **Files** that are named are looked for beside the file that names them.
 * **Several files**: `include: [tenants.yaml, routes.d/*.yaml]` adds files in this order, those that a wildcard matches
-  by name (a leading dot hides one; wildcards stand in a file's name only). Lists go on: the route for `/**` belongs into
-  the last file. Sections are filled together; a value or a named entry (a limit, an upstream, a tenant, …) that is
+  by name (a leading dot hides one; wildcards stand in a file's name only). Lists go on: the route for `/**` belongs
+  into the last file. Sections are filled together; a value or a named entry (a limit, an upstream, a tenant, …) that is
   given twice is an error. Only `version` may stand in each. A plain name that is not there is an error, a wildcard that
   matches nothing a warning. Included files include none themselves; anchors and `x-` keys stay in their file.
 * **Overlays**: `--overlay prod.yaml`, of every command that reads a policy, puts a file over all that; several in turn.
