@@ -21,6 +21,7 @@ from proxy.cache.digests import (
     key_digest,
     purge_of_all,
     purge_of_prefix,
+    purge_of_shelf,
     purge_of_tag,
     purge_of_url,
 )
@@ -28,6 +29,7 @@ from proxy.cache.entry import Stored
 from proxy.cache.purges import EVERYTHING, Record, id_parts
 from proxy.cache.reuse import Failure, Use, reuse, serves_on_error
 from proxy.cache.shared import Listed, Listing
+from proxy.cache.shelf import shelf_of
 from proxy.cache.vary import choose, compared
 from proxy.policy.caching import CacheScope, Caching, Profile
 
@@ -199,6 +201,9 @@ def _names(place: Place, stored: Stored) -> dict[int, str]:
     steps = [step for step in path.split("/") if step]
     prefixes = ["/", *("/" + "/".join(steps[: count + 1]) for count in range(len(steps)))]
     found = dict.fromkeys(stored.own, "the app itself: it has said something else since")
+    if place.route is not None and place.caching is not None:
+        shelf = purge_of_shelf(shelf_of(place.route, place.caching))
+        found[shelf] = "a policy that did not cache this route, or otherwise"
     for partition in (place.partition, EVERYWHERE):
         whose = _whose(partition)
         found[purge_of_all(partition)[0]] = f"everything{whose}"

@@ -10,6 +10,7 @@ from proxy.admin.purgewords import WordError, place_of
 from proxy.cache.digests import PUBLIC, Partition, canonical_key, of_tenant
 from proxy.cache.query import normalised_target
 from proxy.cache.reuse import Wish, read_wish
+from proxy.cache.shelf import shelf_of
 from proxy.core.errors import GatewayError
 from proxy.core.identity import Identity, IdentityKind
 from proxy.gateway.cachedrequest import may_bypass, owner_of
@@ -85,7 +86,7 @@ def place(policy: Policy, question: Question) -> Place:
     if question.method not in caching.methods:
         methods = ", ".join(sorted(caching.methods))
         return Place(question, route, caching, identity, passes=f"only {methods} are answered from the cache here")
-    owner = owner_of(caching, route.name, identity)
+    owner = owner_of(caching, shelf_of(route, caching), identity)
     if owner is None:
         lacking = "a tenant" if identity.tenant is None else "a user"
         why = f"answers here belong to a {caching.scope.value}, and {lacking} is not known"

@@ -44,8 +44,9 @@ def of_tenant(tenant: str) -> Partition:
     return Partition(b"tenant", tenant)
 
 
-def owner_prefix(scope: CacheScope, tenant: str | None, issuer: str, user: str | None, route: str) -> bytes:
-    """What all canonical keys of one owner on one route begin with; worth remembering beside the identity.
+def owner_prefix(scope: CacheScope, tenant: str | None, issuer: str, user: str | None, shelf: str) -> bytes:
+    """What all canonical keys of one owner on one route begin with; worth remembering beside the identity. ``shelf`` is
+    the route's (``shelf.shelf_of``).
 
     A user is the pair (issuer, user). Of a public answer nobody is the owner. Raises: ValueError where the scope wants
     a tenant or a user and there is none: such an answer must not be stored at all.
@@ -59,7 +60,7 @@ def owner_prefix(scope: CacheScope, tenant: str | None, issuer: str, user: str |
             words = (tenant, issuer, user)
         case _:
             raise ValueError(f"an answer of scope {scope.value} has no owner here")
-    return _joined(map(_encoded, (scope.value, *words, route)))
+    return _joined(map(_encoded, (scope.value, *words, shelf)))
 
 
 def canonical_key(owner: bytes, scheme: str, host: str, target: str) -> bytes:
@@ -82,6 +83,7 @@ _PREFIX: Final = b"prefix"
 _TAG: Final = b"tag"
 _MANY_TAGS: Final = b"many tags"
 _CONTENT: Final = b"content"  # no partition's head: those begin with a length
+_SHELF: Final = b"shelf"
 _END: Final = 32 << 10  # bytes
 ANY_HOST: Final = ""  # no request has it
 
@@ -116,6 +118,11 @@ def purge_of_content(key: bytes, vary: Iterable[tuple[str, str]], etag: bytes, b
     words = [_encoded(word) for pair in vary for word in pair]
     ends = (b"", str(len(body)).encode(), body[:_END], body[-_END:])
     return _number(_CONTENT, key, _joined(words), _joined((etag,) if etag else ends))
+
+
+def purge_of_shelf(shelf: str) -> int:
+    """All that a route has stored under one set of terms."""
+    return _number(_SHELF, _encoded(shelf))
 
 
 def tags_of(partition: Partition, host: str, target: str, app_tags: Iterable[bytes]) -> tuple[int, ...]:

@@ -42,10 +42,26 @@ STEERING: Final = frozenset(
 class CachedRequest:
     """Made once a request."""
 
-    __slots__ = ("caching", "exchange", "headers", "host", "identity", "key", "owner", "partition", "target", "wish")
+    __slots__ = (
+        "caching",
+        "exchange",
+        "headers",
+        "host",
+        "identity",
+        "key",
+        "owner",
+        "partition",
+        "shelf",
+        "target",
+        "wish",
+    )
 
-    def __init__(self, exchange: Exchange, caching: Caching, identity: Identity, owner: bytes, wish: Wish) -> None:
+    def __init__(
+        self, exchange: Exchange, caching: Caching, shelf: str, identity: Identity, owner: bytes, wish: Wish
+    ) -> None:
+        """``owner`` is from ``owner_of`` for this ``shelf``."""
         self.exchange = exchange
+        self.shelf = shelf
         self.caching = caching
         self.identity = identity
         self.wish = wish
@@ -93,15 +109,15 @@ def is_steered(headers: CIMultiDictProxy[str]) -> bool:
     return any(not _OPTIONS.issuperset(list_members(line.encode("utf-8", "surrogateescape"))) for line in lines)
 
 
-def owner_of(caching: Caching, route: str, identity: Identity) -> bytes | None:
+def owner_of(caching: Caching, shelf: str, identity: Identity) -> bytes | None:
     """What the keys of this caller's answers begin with; None where the scope wants an owner and there is none."""
     if caching.scope is CacheScope.PUBLIC:
-        return owner_prefix(CacheScope.PUBLIC, None, "", None, route)
-    name = (_MEMO, caching.scope, route)
+        return owner_prefix(CacheScope.PUBLIC, None, "", None, shelf)
+    name = (_MEMO, caching.scope, shelf)
     memo = identity.memo
     if name not in memo:
         try:
-            memo[name] = owner_prefix(caching.scope, identity.tenant, identity.issuer, identity.user, route)
+            memo[name] = owner_prefix(caching.scope, identity.tenant, identity.issuer, identity.user, shelf)
         except ValueError:
             memo[name] = None
     owner: bytes | None = memo[name]

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.cache.digests import app_tags, purge_of_content, tags_of
+from proxy.cache.digests import app_tags, purge_of_content, purge_of_shelf, tags_of
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.freshen import Freshened, freshen
 from proxy.cache.isolation import Belongs, by_body, by_fields, uncoded
@@ -156,6 +156,7 @@ def stored_of(request: CachedRequest, fetched: Fetched, terms: Terms, body: byte
         range=part,
         tags=(
             purge_of_content(request.key, vary, _first(headers, b"etag"), body),
+            purge_of_shelf(request.shelf),
             *tags_of(request.partition, request.host, request.target, app_tags(headers)),
         ),
         seen=fetched.seen,

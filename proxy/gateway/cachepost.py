@@ -44,11 +44,12 @@ class Posted:
             return None
         if "GET" not in caching.methods or caching.assert_tenant is not None:
             return None
-        owner = owner_of(caching, route.name, identity)
+        shelf = runtime.shelf(route)
+        owner = owner_of(caching, shelf, identity)
         headers = exchange.headers
         if owner is None or forbids_storing(headers) or is_steered(headers):  # type: ignore[arg-type]
             return None
-        return cls(CachedRequest(exchange, caching, identity, owner, Wish(reads=False)), runtime, route)
+        return cls(CachedRequest(exchange, caching, shelf, identity, owner, Wish(reads=False)), runtime, route)
 
     def judged(self, response: Response) -> bool:
         """Whether the answer is to be stored."""

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Any, Final
 
+from proxy.cache.digests import purge_of_shelf
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Flights
 from proxy.cache.freshen import regrouped
@@ -69,6 +70,7 @@ class Caches:
         self.shared = Shared(self._link, self._room)
         self.leases = Leases(self._link)
         self._started = False
+        self._shelves: frozenset[str] = frozenset()
         self._besides: set[asyncio.Task[None]] = set()
         self._gauging: asyncio.Task[None] | None = None
         self._counted_evictions = self._counted_failures = 0
@@ -86,6 +88,13 @@ class Caches:
         await self.log.start()
         await self._room.start()
         self._gauging = asyncio.create_task(self._gauge(), name="cache gauges")
+
+    def keep_only(self, shelves: frozenset[str]) -> None:
+        """Those of the policy that is in force from now on. What is on others is reused no more, not even under a later
+        policy: meanwhile nobody looks which writes concern it."""
+        if gone := self._shelves - shelves:
+            self.log.purge(map(purge_of_shelf, sorted(gone)))
+        self._shelves = shelves
 
     async def close(self) -> None:
         tasks = [*self._besides, *([self._gauging] if self._gauging is not None else [])]

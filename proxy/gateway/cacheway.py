@@ -45,14 +45,15 @@ async def answer_cached(exchange: Exchange, runtime: Runtime, route: Route, iden
     assert caching is not None
     if exchange.method not in caching.methods:
         return _passes(exchange, Forwarded.METHOD.value)
-    owner = owner_of(caching, route.name, identity)
+    shelf = runtime.shelf(route)
+    owner = owner_of(caching, shelf, identity)
     if owner is None:
         return _passes(exchange, NO_OWNER)
     headers = exchange.headers
     wish = read_wish(exchange.method, headers, caching, may_bypass=may_bypass(caching.bypass, identity))  # type: ignore[arg-type]
     if not wish.reads or is_steered(headers):  # type: ignore[arg-type]
         return _passes(exchange, Forwarded.REQUEST.value)
-    await _Way(CachedRequest(exchange, caching, identity, owner, wish), runtime, route).go()
+    await _Way(CachedRequest(exchange, caching, shelf, identity, owner, wish), runtime, route).go()
     return True
 
 

@@ -76,12 +76,14 @@ class Handler:
     async def open(self, policy: Policy) -> None:
         await self._shared.open()
         self.runtime = await Runtime.make(policy, self._shared)
+        self._shared.caches.keep_only(self.runtime.shelves)
         self._watch(policy)
 
     async def apply(self, policy: Policy) -> None:
         """Requests from now on are decided by this policy; those under way keep the one they began with."""
         self.runtime = await Runtime.make(policy, self._shared)
         self.recall.forget()
+        self._shared.caches.keep_only(self.runtime.shelves)
         self._watch(policy)
 
     def _watch(self, policy: Policy) -> None:

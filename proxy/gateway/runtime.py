@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDictProxy
 
+from proxy.cache.shelf import shelf_of
 from proxy.core.clock import Clock
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.headers import FORWARDING
@@ -154,6 +155,9 @@ class Runtime:
         self.call_planner.grant(shared.calls.granted)
         self._notified = claims_to_notify(policy)
         self.invalidation = Invalidation(policy)
+        self._shelves = tuple(
+            "" if route.caching is None else shelf_of(route, route.caching) for route in policy.routes
+        )
         self._untold = {scope: _untold(policy, scope) for scope in CacheScope}
         sources = (source.header for source in policy.identity.token_from)
         self._token_fields = (b"authorization", *(name.encode() for name in sources if name is not None))
@@ -250,6 +254,15 @@ class Runtime:
         """Lower-case names of fields that the upstream gets from us, and that differ between requests which would
         share a stored answer: what varies by them cannot be stored."""
         return self._untold[scope]
+
+    def shelf(self, route: Route) -> str:
+        """Where the answers of a route that caches are kept."""
+        return self._shelves[route.index]
+
+    @property
+    def shelves(self) -> frozenset[str]:
+        """Of all routes that cache."""
+        return frozenset(filter(None, self._shelves))
 
     def target(self, route: Route) -> Target:
         return self._targets[route.index]

@@ -8,6 +8,7 @@ import pytest
 from proxy.admin.cachequestion import place, read
 from proxy.admin.purgewords import WordError
 from proxy.cache.digests import PUBLIC, canonical_key, of_tenant, owner_prefix
+from proxy.cache.shelf import shelf_of
 from proxy.policy.caching import CacheScope
 from proxy.policy.compiler import load
 from proxy.policy.model import Policy
@@ -31,19 +32,25 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     return load(config, {}).policy
 
 
+def shelf(rules: Policy, name: str) -> str:
+    (route,) = (each for each in rules.routes if each.name == name)
+    assert route.caching is not None
+    return shelf_of(route, route.caching)
+
+
 def test_the_key_is_the_gateways(rules: Policy) -> None:
     found = place(rules, read({"url": "https://App.test:443/reports/7?utm_source=x&b=1", "tenant": "acme"}))
-    owner = owner_prefix(CacheScope.TENANT, "acme", "", None, "reports")
+    owner = owner_prefix(CacheScope.TENANT, "acme", "", None, shelf(rules, "reports"))
     assert found.key == canonical_key(owner, "https", "app.test", "/reports/7?b=1")
     assert found.partition == of_tenant("acme")
     found = place(rules, read({"url": "http://app.test/mine/7", "tenant": "acme", "user": "u1"}))
-    owner = owner_prefix(CacheScope.USER, "acme", ISSUER, "u1", "mine")
+    owner = owner_prefix(CacheScope.USER, "acme", ISSUER, "u1", shelf(rules, "mine"))
     assert found.key == canonical_key(owner, "http", "app.test", "/mine/7")
     other = place(rules, read({"url": "http://app.test/mine/7", "tenant": "acme", "user": "u1", "issuer": "b"}))
     assert other.key != found.key
     found = place(rules, read({"url": "http://app.test/static/a.js", "tenant": "acme"}))
     assert found.key == canonical_key(
-        owner_prefix(CacheScope.PUBLIC, None, "", None, "static"), "http", "app.test", "/static/a.js"
+        owner_prefix(CacheScope.PUBLIC, None, "", None, shelf(rules, "static")), "http", "app.test", "/static/a.js"
     )
     assert found.partition == PUBLIC
 

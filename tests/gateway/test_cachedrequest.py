@@ -23,7 +23,7 @@ def request(identity, scope=CacheScope.TENANT, target="/a?b=1", host="app.test",
     exchange.target, exchange.forwarded_host, exchange.scheme = target, host, scheme
     caching = Caching(scope, **more)
     owner = owner_of(caching, "route", identity)
-    return None if owner is None else CachedRequest(exchange, caching, identity, owner, PLAIN)
+    return None if owner is None else CachedRequest(exchange, caching, "route", identity, owner, PLAIN)
 
 
 def test_a_tenants_users_share_a_key_and_nobody_else():

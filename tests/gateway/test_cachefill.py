@@ -60,7 +60,7 @@ def request(**caching):
     exchange = exchange_of(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n")
     exchange.target, exchange.forwarded_host = "/a", "h"
     of_route = Caching(**{"scope": CacheScope.TENANT, **caching})
-    return CachedRequest(exchange, of_route, ANN, owner_of(of_route, "route", ANN), PLAIN)
+    return CachedRequest(exchange, of_route, "route", ANN, owner_of(of_route, "route", ANN), PLAIN)
 
 
 def fetched(headers=FRESH, status=200, body=(b"ok",)):

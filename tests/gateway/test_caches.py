@@ -5,6 +5,7 @@ from time import monotonic
 
 import pytest
 
+from proxy.cache.digests import purge_of_shelf
 from proxy.cache.entry import Stored, Terms
 from proxy.core.clock import SystemClock
 from proxy.gateway import caches as module
@@ -152,6 +153,16 @@ async def test_what_is_outdated_leaves_the_memory_and_is_told(made):
     made.outdated(old)
     assert made.memory.get(b"key") is None
     assert (made.log.purges.valid(old), made.log.purges.valid(other)) == (False, True)
+
+
+async def test_what_is_on_a_shelf_that_is_gone_is_reused_no_more(made):
+    """Nor once a later policy has that shelf again; what has stayed in force stays."""
+    made.keep_only(frozenset({"a/1", "b/1"}))
+    gone, stays = (held_by(made, 0, 1, purge_of_shelf(shelf)) for shelf in ("a/1", "b/1"))
+    assert made.log.waiting == 0
+    made.keep_only(frozenset({"a/2", "b/1"}))
+    made.keep_only(frozenset({"a/1", "b/1"}))
+    assert (made.log.purges.valid(gone), made.log.purges.valid(stays)) == (False, True)
 
 
 @pytest.mark.parametrize(("status", "held"), [(200, True), (503, False)])

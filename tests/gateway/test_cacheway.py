@@ -305,7 +305,7 @@ async def test_what_is_purged_while_its_hit_pays_is_not_sent(monkeypatch, valid)
     exchange = exchange_of(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     exchange.target, exchange.forwarded_host = "/a", "h"
     identity, caching = Identity(IdentityKind.ANONYMOUS, "anonymous"), Caching(CacheScope.PUBLIC, early=False)
-    request = CachedRequest(exchange, caching, identity, b"", PLAIN)
+    request = CachedRequest(exchange, caching, "route", identity, b"", PLAIN)
     caches = Purged(Stored(200, b"OK", [], b"", Terms(0, 0, 60_000), request.key))
     done = []
 
