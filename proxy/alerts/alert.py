@@ -21,6 +21,7 @@ ISOLATION_TYPE: Final = "isolation_alert"
 FORECAST: Final = 0
 UNUSUAL: Final = -1
 ISOLATION: Final = -2
+REFUSED: Final = -3
 
 
 class Cause(StrEnum):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol
 
-from proxy.alerts.alert import FORECAST, ISOLATION, UNUSUAL, Alert, Cause, Firing, Mark
+from proxy.alerts.alert import FORECAST, ISOLATION, REFUSED, UNUSUAL, Alert, Cause, Firing, Mark
 from proxy.alerts.levels import gone_ms, reached, start_ms
 from proxy.alerts.recipients import posts
 from proxy.alerts.wording import (
@@ -80,11 +80,12 @@ class Watch:
         return self._told(alerts, budget, spender)
 
     def judge_refused(self, spent: Spent, granted: Granted, now_ms: int) -> list[Firing]:
-        """100 percent, where the policy wants to hear of it: nothing fits any more, even if less than all is spent.
+        """That nothing fits any more though less than all is spent, where the policy wants to hear of 100 percent.
 
-        Of the whole budget, or of what the tier of ``spent.spender``, who was refused, may use of it; never where that
-        is nothing. Calls that would not have fit into an unspent budget either say nothing of it: whoever tells of
-        refusals leaves those out.
+        A mark of its own: that all is spent may come later, or never. Where it is spent already a refusal is no news,
+        and what is told is the level. Of the whole budget, or of what the tier of ``spent.spender``, who was refused,
+        may use of it; never where that is nothing. Calls that would not have fit into an unspent budget either say
+        nothing of it: whoever tells of refusals leaves those out.
         """
         charge, spender, settled = spent.charge, spent.spender, spent.nanousd
         found = self._budget(charge, spender, granted, now_ms)
@@ -95,11 +96,16 @@ class Watch:
         usable = budget.capacity(spender.tier, amount)
         if not usable:
             return []
-        if usable < amount:
+        about = partial(_about, charge, spender, settled)
+        if settled >= amount:
+            message = level_message(charge, settled, amount, now_ms)
+            alert = about(amount, now_ms, Cause.THRESHOLD, level, ALL, message)
+        elif usable < amount:
             message = reserve_message(charge, settled, usable, spender.tier, now_ms)
+            alert = about(usable, now_ms, Cause.REFUSED, level, REFUSED, message)
         else:
             message = refused_message(charge, settled, amount, now_ms)
-        alert = _about(charge, spender, settled, usable, now_ms, Cause.REFUSED, level, ALL, message)
+            alert = about(amount, now_ms, Cause.REFUSED, level, REFUSED, message)
         return self._told([alert], budget, spender)
 
     def judge_hours(self, hours: Iterable[Hour], now_ms: int) -> list[Firing]:

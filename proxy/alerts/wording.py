@@ -19,12 +19,14 @@ def level_message(charge: Charge, spent: int, capacity: int, now_ms: int) -> str
 
 
 def refused_message(charge: Charge, spent: int, capacity: int, now_ms: int) -> str:
-    left = "" if spent >= capacity else ", and what is left does not cover what calls may cost"
-    return f"{_whose(charge)} refuses calls: {_of(spent, capacity)}{left}.{_resets(charge, now_ms)}"
+    """Of less than all that is spent: the rest is held by calls under way, or less than a call may cost."""
+    left = "what is left does not cover what calls may cost"
+    return f"{_whose(charge)} refuses calls: {_of(spent, capacity)}, and {left}.{_resets(charge, now_ms)}"
 
 
 def reserve_message(charge: Charge, spent: int, capacity: int, tier: str, now_ms: int) -> str:
-    said = f"what tier {tier} may use of it is used up: {_of(spent, capacity)}"
+    state = "is used up" if spent >= capacity else "does not cover what calls may cost"
+    said = f"what tier {tier} may use of it {state}: {_of(spent, capacity)}"
     return f"{_whose(charge)} refuses calls of tier {tier}: {said}.{_resets(charge, now_ms)}"
 
 

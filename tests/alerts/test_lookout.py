@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from redis.asyncio import Redis
 from sqlalchemy import select
 
-from proxy.alerts.alert import ISOLATION, Cause, Firing
+from proxy.alerts.alert import ISOLATION, REFUSED, Cause, Firing
 from proxy.alerts.channels.webhook import Webhook
 from proxy.alerts.dispatcher import Dispatcher
 from proxy.alerts.lookout import Gait, Lookout
@@ -202,17 +202,19 @@ async def test_a_grant_makes_room_at_once(ledger: Database) -> None:
     assert gateway.fired[0].capacity == 300 * DOLLAR
 
 
-async def test_the_first_refusal_is_the_hundredth_percent_once(ledger: Database) -> None:
-    """$194 of $200 is spent and nothing fits any more; that the rest is spent later is no news."""
+async def test_the_first_refusal_is_told_once_and_so_is_that_all_is_spent(ledger: Database) -> None:
+    """$194 of $200 is spent and nothing fits any more; later the rest is spent, and calls are refused on and on."""
     gateway = Gateway(ledger)
     await gateway.settle(call("a", 194 * DOLLAR))
     assert await gateway.look() == [80, 95]
     for _ in range(3):
         gateway.lookout.refused(TODAY, SPENDER)
-    assert await gateway.look() == [100]
+    assert await gateway.look() == [REFUSED]
     assert (gateway.fired[-1].alert.cause, gateway.fired[-1].alert.current) == (Cause.REFUSED, 194 * DOLLAR)
     gateway.lookout.refused(TODAY, SPENDER)
     await gateway.settle(call("b", 6 * DOLLAR))
+    assert await gateway.look() == [100]
+    gateway.lookout.refused(TODAY, SPENDER)
     assert await gateway.look() == []
 
 
@@ -220,7 +222,7 @@ async def test_a_refusal_before_anything_was_spent(ledger: Database) -> None:
     """All of it is held by calls under way."""
     gateway = Gateway(ledger)
     gateway.lookout.refused(TODAY, SPENDER)
-    assert await gateway.look() == [100]
+    assert await gateway.look() == [REFUSED]
     assert gateway.fired[0].alert.current == 0
 
 
@@ -266,7 +268,7 @@ async def test_a_database_that_is_away_loses_no_alert(ledger: Database) -> None:
         await gateway.settle(call("b", 30 * DOLLAR))
         await until(lambda: len(gateway.fired) == 3)
     assert gateway.aways == ["LedgerAway"] * 2
-    assert sorted(firing.threshold for firing in gateway.fired) == [80, 95, 100]
+    assert sorted(firing.threshold for firing in gateway.fired) == [REFUSED, 80, 95]
 
 
 async def test_a_look_that_breaks_is_reported_and_the_next_is_made(ledger: Database) -> None:

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from proxy.alerts.alert import Cause, Firing
+from proxy.alerts.alert import REFUSED, Cause, Firing
 from proxy.alerts.watch import Watch
 from proxy.core.usage import Charge, Spender
 from proxy.policy.model import Period, Scope, ScopeKind
@@ -111,11 +111,19 @@ def test_what_nobody_hears_does_not_fire() -> None:
 # --- refusals
 
 
-def test_the_first_refusal_is_the_hundredth_percent() -> None:
-    """The same alert as that of all that is spent: whichever comes first."""
+def test_a_refusal_does_not_use_up_the_hundredth_percent() -> None:
+    """At 97% nothing may fit any more; that all is spent is another alert, and still to come."""
     (refused,) = WATCH.judge_refused(spent(194 * DOLLAR), {}, NOW_MS)
-    assert (refused.threshold, refused.alert.cause, refused.alert.current) == (100, Cause.REFUSED, 194 * DOLLAR)
-    assert refused.id == WATCH.judge(spent(200 * DOLLAR), {}, NOW_MS)[-1].id
+    assert (refused.threshold, refused.alert.cause, refused.alert.current) == (REFUSED, Cause.REFUSED, 194 * DOLLAR)
+    assert "refuses calls" in refused.alert.message
+    assert refused.id not in {one.id for one in WATCH.judge(spent(200 * DOLLAR), {}, NOW_MS)}
+
+
+def test_a_refusal_when_all_is_spent_is_the_hundredth_percent() -> None:
+    """One alert, whichever is seen first."""
+    (refused,) = WATCH.judge_refused(spent(200 * DOLLAR), {}, NOW_MS)
+    level = WATCH.judge(spent(200 * DOLLAR), {}, NOW_MS)[-1]
+    assert (refused.id, refused.alert.cause, refused.alert.message) == (level.id, Cause.THRESHOLD, level.alert.message)
 
 
 def test_a_tier_that_may_not_use_all_is_told_of_its_share() -> None:
