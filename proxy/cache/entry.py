@@ -29,6 +29,10 @@ class Terms:
         """current_age (§4.2.3); a clock that steps back makes nothing younger than it came."""
         return self.initial_age_ms + max(now_ms - self.received_ms, 0)
 
+    def left_ms(self, now_ms: int) -> int:
+        """Of its lifetime; negative once it is stale."""
+        return self.lifetime_ms - self.age_ms(now_ms)
+
 
 @dataclass(slots=True, weakref_slot=True)
 class Stored:

@@ -80,37 +80,44 @@ class Fetch:
         if self._leading is not None:
             self._leading.landed(error)
 
-    async def answer(self) -> bool:
-        """Answers the client. False: the upstream has failed, and a stored answer is to stand in for it.
+    async def answer(self) -> int | None:
+        """Answers the client; or gives the status with which the upstream has failed: what is stored stands in for it.
 
         Raises: GatewayError, ConnectionError.
         """
         request = self._request
         request.exchange.cache, request.exchange.cache_why = CacheResult.MISS, self._why.value
         if request.exchange.method == "HEAD":
-            await self._answer_head()
-            return True
+            return await self._answer_head()
         extra, hidden = self._conditions()
         fetched = await self._ask(extra, hidden)
         if fetched.status == _NOT_MODIFIED and extra and self._best is not None:
             if await self._revalidated(self._best, fetched):
-                return True
+                return None
             fetched = await self._ask([], hidden)
         if fetched.status in _OF_A_RANGE and extra:
             if fetched.status == _PARTIAL and await self._completed(fetched):
-                return True
+                return None
             # The range was ours: its client gets what it has asked for.
             fetched.response.close()
             fetched = await self._ask([], (*CONDITIONS, *RANGE))
-        if fetched.status in STALE_IF_ERROR and stands_in(self._best, request, self._caches, Failure.STATUS):
-            fetched.response.close()
+        if self._is_stood_in_for(fetched):
             self._land(Ended.FAILING)
-            return False
+            return fetched.status
         terms = verdict(request, self._runtime, self._route, fetched)
         if isinstance(terms, Terms):
             await self._fill(fetched, terms)
         else:
             await self._pass_on(fetched, terms)
+        return None
+
+    def _is_stood_in_for(self, fetched: Fetched) -> bool:
+        """Whether its client gets what is stored instead."""
+        if fetched.status not in STALE_IF_ERROR:
+            return False
+        if not stands_in(self._best, self._request, self._caches, Failure.STATUS):
+            return False
+        fetched.response.close()
         return True
 
     async def _ask(self, extra: RawHeaders, hidden: tuple[bytes, ...]) -> Fetched:
@@ -175,7 +182,7 @@ class Fetch:
             self._caches.outdated(best)
             self._not_stored(found.refused.value)
         field = cachestatus.forwarded(
-            Forwarded.STALE, status=_NOT_MODIFIED, left_ms=_left_ms(stored, self._caches.clock.now_ms())
+            Forwarded.STALE, status=_NOT_MODIFIED, left_ms=stored.terms.left_ms(self._caches.clock.now_ms())
         )
         request.exchange.cache = CacheResult.REVALIDATED
         await self._send_fetched(stored, fetched, field)
@@ -313,14 +320,16 @@ class Fetch:
         finally:
             fetched.response.close()
 
-    async def _answer_head(self) -> None:
-        """A HEAD stores nothing; it tells whether what is stored for GET is current (RFC 9111 §4.3.5).
+    async def _answer_head(self) -> int | None:
+        """A HEAD stores nothing; it tells whether what is stored for GET is current (RFC 9111 §4.3.5). As ``answer``.
 
         One that does not say whose it is tells only that it is not: its fields are not taken over.
         """
         request, best = self._request, self._best
         fetched = await self._ask([], ())
         proven = refuse_another(request.exchange, request.owner, self._runtime, self._route, fetched.response)
+        if self._is_stood_in_for(fetched):
+            return fetched.status
         if best is not None and request.wish.stores:
             found = freshen_by_head(
                 best,
@@ -342,6 +351,7 @@ class Fetch:
                 self._caches.besides(self._caches.share(found.stored))
         self._leave(fetched, stored=False)
         await send_answer(request.exchange, fetched.response)
+        return None
 
     # --- what the client gets ---
 
@@ -353,7 +363,7 @@ class Fetch:
             self._request.exchange.fields.append((b"Cache-Status", field))
 
     def _forwarded(self, stored: Stored) -> bytes:
-        return cachestatus.forwarded(self._why, stored=True, left_ms=_left_ms(stored, self._caches.clock.now_ms()))
+        return cachestatus.forwarded(self._why, stored=True, left_ms=stored.terms.left_ms(self._caches.clock.now_ms()))
 
     async def _send_fetched(self, stored: Stored, fetched: Fetched, field: bytes) -> None:
         """What was stored a moment ago. An Age would say that the app had not been asked (RFC 9111 §5.1)."""
@@ -378,7 +388,3 @@ def keep(request: CachedRequest, caches: Caches, stored: Stored, now_ms: int) ->
     """In memory, and no longer as one that cannot be stored."""
     caches.flights.unmark(request.key)
     caches.keep(request.owner, stored, now_ms)
-
-
-def _left_ms(stored: Stored, now_ms: int) -> int:
-    return stored.terms.lifetime_ms - stored.terms.age_ms(now_ms)

@@ -249,10 +249,10 @@ class _Way:
         elif isinstance(outcome, Stored) and not self._selects(outcome) and monotonic() < give_up_s:
             return False
         elif isinstance(outcome, GatewayError):
-            if not await self._serve_stale_for(outcome):
+            if not await self._serve_stale_for(outcome, collapsed=True):
                 raise GatewayError(outcome.reason, outcome.detail) from outcome
             return True
-        elif outcome is Ended.FAILING and await self._serve_stale(Failure.STATUS):
+        elif outcome is Ended.FAILING and await self._serve_stale(Failure.STATUS, collapsed=True):
             return True
         await self._go_alone(looks=outcome is None)  # it took too long; meanwhile others may have stored one
         return True
@@ -282,8 +282,9 @@ class _Way:
         await self._pay(WHOLE)
         fetch = Fetch(request, self._runtime, self._route, self._best, self._why, leading)
         try:
-            if not await fetch.answer():
-                await self._send_stale()
+            status = await fetch.answer()
+            if status is not None:
+                await self._send_stale(status=status)
         except GatewayError as error:
             if error.error_class.fault is not Fault.UPSTREAM or request.exchange.status:
                 raise
@@ -316,33 +317,39 @@ class _Way:
             renews = self._use is Use.WHILE_REVALIDATING
         if renews and self._request.exchange.method == "GET":
             caches.besides(refresh(self._request, self._runtime, self._route, best), MOST_REFRESHES)
-        await self._send(best, result, why, now_ms)
-        return True
-
-    async def _serve_stale_for(self, error: GatewayError) -> bool:
-        """Not where the app has mixed up tenants: that must not go by unseen."""
-        return error.reason is not Reason.TENANT_MISMATCH and await self._serve_stale(Failure.DISCONNECTED)
-
-    async def _serve_stale(self, failure: Failure) -> bool:
-        """Whether there is something that stands in for an upstream that has failed."""
-        if not stands_in(self._best, self._request, self._caches, failure):
-            return False
-        await self._send_stale()
-        return True
-
-    async def _send_stale(self) -> None:
-        assert self._best is not None
-        await self._send(self._best, CacheResult.STALE, "error", self._caches.clock.now_ms())
-
-    async def _send(self, stored: Stored, result: CacheResult, why: str, now_ms: int) -> None:
-        request = self._request
-        exchange = request.exchange
-        exchange.cache, exchange.cache_why = result, why
-        terms = stored.terms
-        left_ms = terms.lifetime_ms - terms.age_ms(now_ms)
+        left_ms = best.terms.left_ms(now_ms)
         if result is CacheResult.COALESCED:
             field = cachestatus.forwarded(self._why, left_ms=left_ms, collapsed=True)
         else:
             field = cachestatus.hit(left_ms)
+        await self._send(best, result, why, field, now_ms)
+        return True
+
+    async def _serve_stale_for(self, error: GatewayError, *, collapsed: bool = False) -> bool:
+        """Not where the app has mixed up tenants: that must not go by unseen."""
+        if error.reason is Reason.TENANT_MISMATCH:
+            return False
+        return await self._serve_stale(Failure.DISCONNECTED, collapsed=collapsed)
+
+    async def _serve_stale(self, failure: Failure, *, collapsed: bool) -> bool:
+        """Whether there is something that stands in for an upstream that has failed."""
+        if not stands_in(self._best, self._request, self._caches, failure):
+            return False
+        await self._send_stale(collapsed=collapsed)
+        return True
+
+    async def _send_stale(self, *, status: int | None = None, collapsed: bool = False) -> None:
+        """For an upstream that was asked and has failed, with ``status`` if it answered (RFC 9211 §2.3)."""
+        best, now_ms = self._best, self._caches.clock.now_ms()
+        assert best is not None
+        left_ms = best.terms.left_ms(now_ms)
+        field = cachestatus.forwarded(self._why, status=status, left_ms=left_ms, collapsed=collapsed)
+        await self._send(best, CacheResult.STALE, "error", field, now_ms)
+
+    async def _send(self, stored: Stored, result: CacheResult, why: str, field: bytes, now_ms: int) -> None:
+        """``field``: Cache-Status."""
+        request = self._request
+        exchange = request.exchange
+        exchange.cache, exchange.cache_why = result, why
         ready = answer(stored, request.wish, exchange.method, request.headers, now_ms)
         await send_stored(exchange, stored, ready, self._caching, field)

@@ -3,13 +3,14 @@
 import asyncio
 import gzip
 import json
+import re
 from itertools import count
 
 import pytest
 
 from tests.e2e.caching.cases import By, Case, Step, failures
 from tests.e2e.gateway import Answer, Gateway, bearer, get, once
-from tests.e2e.origin import Origin
+from tests.e2e.origin import Exchange, Origin
 
 FRESH = "Cache-Control: max-age=3600"
 ISOLATION = "sluicegate_tenant_isolation_violations_total"
@@ -157,6 +158,30 @@ SAFE: dict[str, Case] = {
 
 async def test_the_safe_profile_takes_fewer_liberties(gateway: Gateway, origin: Origin) -> None:
     assert await failures(gateway, origin, SAFE, "/safe") == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("how", ["503", "cut"])
+async def test_what_stands_in_for_the_app_does_so_for_every_method_and_says_it(
+    gateway: Gateway, origin: Origin, method: str, how: str
+) -> None:
+    """It was forwarded, and what it came to is told (RFC 9211 §2.1, §2.3)."""
+
+    async def cut(exchange: Exchange) -> None:
+        exchange.close()
+
+    path = says(origin, "/safe", "Cache-Control: max-age=0, stale-if-error=60")
+    assert (await once(gateway, get(path))).status == 200
+    failing = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+    origin.answers[path] = cut if how == "cut" else failing
+    answer = await once(gateway, get(path, method=method), head=method == "HEAD")
+    assert (answer.status, answer.get("Content-Length"), is_hit(answer)) == (200, "2", True)
+    status = "" if how == "cut" else " fwd-status=503;"
+    assert re.fullmatch(rf"sluicegate; fwd=stale;{status} ttl=-?\d+", answer.get("Cache-Status") or "")
+    silent = says(origin, "/safe", "Cache-Control: max-age=0", 'ETag: "a"')
+    assert (await once(gateway, get(silent))).status == 200
+    origin.answers[silent] = failing
+    assert (await once(gateway, get(silent, method=method), head=method == "HEAD")).status == 503
 
 
 # --- assert_tenant ---
