@@ -45,6 +45,7 @@ class Reason(StrEnum):
     BUDGETS_CLOSED = "budgets_closed"
     LEDGER_BEHIND = "ledger_behind"
     CALL_NOT_LISTED = "call_not_listed"
+    CALL_STORED = "call_stored"
     CALL_UNREADABLE = "call_unreadable"
     CALL_UNBOUNDED = "call_unbounded"
     MODEL_UNKNOWN = "model_unknown"
@@ -113,6 +114,7 @@ ERRORS: Final[dict[Reason, ErrorClass]] = {
     Reason.BUDGETS_CLOSED: ErrorClass(_STORE, 503, "Budgets are being rebuilt", True, REDUCED_CAPACITY),
     Reason.LEDGER_BEHIND: ErrorClass(_STORE, 503, "The ledger is too far behind", True, REDUCED_CAPACITY),
     Reason.CALL_NOT_LISTED: ErrorClass(_CLIENT, 404, "No such call to this provider"),
+    Reason.CALL_STORED: ErrorClass(_CLIENT, 403, "Stored objects may not be asked for here"),
     Reason.CALL_UNREADABLE: ErrorClass(_CLIENT, 400, "The call cannot be metered as it is"),
     Reason.CALL_UNBOUNDED: ErrorClass(_CLIENT, 400, "The call has no upper bound"),
     Reason.MODEL_UNKNOWN: ErrorClass(_CLIENT, 400, "The model has no known price"),

@@ -24,6 +24,10 @@ _LIST: Final = Fraction(1)
 _WHY: Final = {
     Why.NOT_LISTED: (Reason.CALL_NOT_LISTED, "the provider's API has no such path, or none whose price is known"),
     Why.METHOD: (Reason.CALL_NOT_LISTED, "the provider's API has no such method on this path"),
+    Why.STORED: (
+        Reason.CALL_STORED,
+        "the provider keeps what all callers of this gateway have stored under one key: it is nobody's alone",
+    ),
     Why.COMPRESSED: (Reason.CALL_UNREADABLE, "a request that is metered must not be compressed"),
     Why.TOO_LARGE: (Reason.BODY_TOO_LARGE, ""),
     Why.NOT_JSON: (Reason.CALL_UNREADABLE, "the body is not JSON"),
@@ -114,10 +118,12 @@ def read_call(
 ) -> AiCall | Free:
     """What a request asks of the route's provider. ``path`` as it goes upstream; ``headers`` by lower-case names.
 
-    Raises: GatewayError CALL_NOT_LISTED, CALL_UNREADABLE, BODY_TOO_LARGE.
+    Raises: GatewayError CALL_NOT_LISTED, CALL_STORED, CALL_UNREADABLE, BODY_TOO_LARGE.
     """
     dialect = DIALECTS[spending.dialect]
-    call = read_request(dialect, method, path, query, headers, body, also=spending.vouched)
+    call = read_request(
+        dialect, method, path, query, headers, body, also=spending.vouched, stored=spending.stored_objects
+    )
     if isinstance(call, Refusal):
         raise _refused(call)
     return call

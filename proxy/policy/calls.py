@@ -22,6 +22,7 @@ _KEYS: Final = {
     "unbounded_hold": "unbounded_hold",
     "estimate": "estimate",
     "vouch_for": "vouch_for",
+    "stored_objects": "stored_objects",
 }
 """A route's keys that are for calls to a provider: the schema's names, and as they are written."""
 _CAPPED: Final = (Dialect.ANTHROPIC,)  # whose requests must bring a cap of output
@@ -58,6 +59,7 @@ def compile_spending(
         learnt=written.estimate.quantile if written.estimate is not None else None,
         vouched=frozenset(written.vouch_for),
         answers=compile_answer_caching(config, index, findings),
+        stored_objects=bool(written.stored_objects),
     )
     _check(path, written, spending, findings)
     _check_counting(path, spending, tiers_that_pass(config, written.auth or config.defaults.auth), findings)

@@ -368,6 +368,11 @@ class Route(Section):
     vouch_for: list[Name] = key(
         "Members of the body, or their paths (a.b), that are let through though nobody here knows them.", []
     )
+    stored_objects: Annotated[bool, choice({"allow": True, "refuse": False})] | None = key(
+        "Lists, reading and deletion of what calls have left at the provider (responses, batches), all callers' under "
+        "one key; default: refuse.",
+        None,
+    )
 
 
 # --- the file ----------------------------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class Spending:
     ``most_output_tokens``: a request that asks for more is refused, None: any. ``unbounded_nanousd``: what is held for
     calls that nothing bounds, None: they are refused. ``learnt``: the quantile of the learnt estimate, None: holds are
     upper bounds. ``vouched``: members of the body that the policy vouches for although the dialect does not know them.
+    ``stored_objects``: whether callers may list, read and delete what calls have left at the provider.
     """
 
     dialect: str
@@ -100,6 +101,7 @@ class Spending:
     learnt: float | None
     vouched: frozenset[str]
     answers: AnswerCaching | None = None  # kept for calls whose bodies are equal
+    stored_objects: bool = False
 
 
 # --- prices ------------------------------------------------------------------------------------------------------

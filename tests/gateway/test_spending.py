@@ -50,6 +50,8 @@ routes:
      budgets: [all]}}
   - {{name: own, match: {{path: "/own/**"}}, rewrite: {{strip: /own}}, upstream: openai, limits: [], budgets: [all],
      auth: none}}
+  - {{name: shared, match: {{path: "/shared/**"}}, rewrite: {{strip: /shared}}, upstream: openai, limits: [],
+     stored_objects: allow}}
   - {{name: gone, match: {{path: "/gone/**"}}, rewrite: {{strip: /gone}}, upstream: gone, limits: [], budgets: [all]}}
   - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [all], max_output_tokens: 500}}
 """
@@ -110,6 +112,31 @@ async def test_what_the_provider_does_not_list_never_reaches_it(stand: Stand) ->
     answer = await stand.post("/v1/assistants", {})
     assert (answer.status, answer.json()["reason"]) == (404, "call_not_listed")
     assert len(stand.origin.seen) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/chat/completions/chatcmpl-1"),
+        ("GET", "/v1/chat/completions/chatcmpl-1/messages"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("GET", "/v1/batches"),
+    ],
+)
+async def test_what_others_have_stored_is_reached_where_the_policy_says_so_alone(
+    stand: Stand, method: str, path: str
+) -> None:
+    """The provider keeps all callers' under the gateway's one key."""
+
+    async def ask(target: str) -> Answer:
+        return await once(stand.gateway, get(target, f"Authorization: Bearer {stand.user()}", method=method))
+
+    before = len(stand.origin.seen)
+    answer = await ask(path)
+    assert (answer.status, answer.json()["reason"]) == (403, "call_stored")
+    assert answer.get("Content-Type") == "application/problem+json"
+    assert len(stand.origin.seen) == before
+    assert (await ask(f"/shared{path}")).status == 200
 
 
 async def test_a_cap_is_written_where_the_call_has_none(stand: Stand) -> None:

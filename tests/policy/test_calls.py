@@ -64,7 +64,7 @@ def test_what_is_said(routes: Routes) -> None:
     long, short = routes(
         "",
         "upstream: ai, max_output_tokens: {default: 4096, most: 16_384}, on_disconnect: cancel, unbounded_hold: $2, "
-        "estimate: {quantile: 0.99}, vouch_for: [new_member, other]",
+        "estimate: {quantile: 0.99}, vouch_for: [new_member, other], stored_objects: allow",
         "upstream: ai, max_output_tokens: 4096, estimate: learnt",
     )
     assert long.spending is not None
@@ -73,6 +73,7 @@ def test_what_is_said(routes: Routes) -> None:
     assert long.spending.on_disconnect is OnDisconnect.CANCEL
     assert long.spending.unbounded_nanousd == 2 * NANOS
     assert long.spending.vouched == {"new_member", "other"}
+    assert (long.spending.stored_objects, short.spending.stored_objects) == (True, False)
     assert (long.spending.learnt, short.spending.learnt) == (0.99, 0.995)
     assert (short.spending.max_output_tokens, short.spending.most_output_tokens) == (4096, None)
 

@@ -30,6 +30,7 @@ class Why(StrEnum):
     BAD_FIELD = "bad_field"
     QUERY = "query"
     NO_MODEL = "no_model"
+    STORED = "stored"  # what other callers' calls have left at the provider
     SIGNED = "signed"  # an edit is needed, and would break the client's signature
 
 

@@ -31,9 +31,9 @@ GROQ: Final = Dialect(
         Endpoint("GET", "/models"),
         Endpoint("GET", "/models/{name}"),
         Endpoint("POST", "/batches", opaque="batch"),
-        Endpoint("GET", "/batches"),
-        Endpoint("GET", "/batches/{id}"),
-        Endpoint("POST", "/batches/{id}/cancel"),
+        Endpoint("GET", "/batches", stored=True),
+        Endpoint("GET", "/batches/{id}", stored=True),
+        Endpoint("POST", "/batches/{id}/cancel", stored=True),
     ),
     prefixes=("/openai/v1",),
 )

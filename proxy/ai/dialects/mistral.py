@@ -43,9 +43,9 @@ MISTRAL: Final = Dialect(
         Endpoint("GET", "/models"),
         Endpoint("GET", "/models/{name}"),
         Endpoint("POST", "/batch/jobs", opaque="batch"),
-        Endpoint("GET", "/batch/jobs"),
-        Endpoint("GET", "/batch/jobs/{id}"),
-        Endpoint("POST", "/batch/jobs/{id}/cancel"),
+        Endpoint("GET", "/batch/jobs", stored=True),
+        Endpoint("GET", "/batch/jobs/{id}", stored=True),
+        Endpoint("POST", "/batch/jobs/{id}/cancel", stored=True),
     ),
     refusal_members=words("error object detail message"),
 )

@@ -41,11 +41,13 @@ def read_request(
     body: bytes,
     *,
     also: frozenset[str] = frozenset(),
+    stored: bool = False,
 ) -> AiCall | Free | Refusal:
     """What the request asks of the provider.
 
     ``path`` as it goes upstream, without ``query``; ``headers`` by names in lower case; ``also``: members of the body
-    that the policy vouches for although the table does not know them.
+    that the policy vouches for although the table does not know them; ``stored``: whether it lets what calls have left
+    at the provider be asked for.
     """
     lines, model = dialect.find(path)
     if not lines:
@@ -53,6 +55,8 @@ def read_request(
     line = lines.get(method)
     if line is None:
         return Refusal(Why.METHOD)
+    if line.stored and not stored:
+        return Refusal(Why.STORED)
     if line.opaque is not None:
         return AiCall(dialect.name, dialect.provider, Kind.OPAQUE, model, unbounded=(line.opaque,))
     if line.shape is None:

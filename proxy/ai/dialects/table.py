@@ -115,13 +115,18 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One line of a table. ``shape`` None: free. ``stream``: the path says it, True or False; None: the body does."""
+    """One line of a table. ``shape`` None: free. ``stream``: the path says it, True or False; None: the body does.
+
+    ``stored``: lists, tells, changes or deletes what calls have left at the provider. All of them had the gateway's one
+    key, so the provider keeps nobody's apart.
+    """
 
     method: str
     path: str
     shape: Shape | None = None
     stream: bool | None = None
     opaque: str | None = None  # priced, but by nothing that the request says: the name of why
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def test_a_chat_as_it_is_read() -> None:
         ("GET", "/v1/models", FREE),
         ("GET", "/v1/models/gpt-5", FREE),
         ("GET", "/v1/models/ft:gpt-4.1:us::x", FREE),
-        ("GET", "/v1/responses/resp_1", FREE),
+        ("GET", "/v1/responses/resp_1", Refusal(Why.STORED)),
     ],
 )
 def test_what_is_not_listed_is_refused(method: str, path: str, expected: object) -> None:
