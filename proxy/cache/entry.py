@@ -36,7 +36,7 @@ class Terms:
 
 @dataclass(slots=True, weakref_slot=True)
 class Stored:
-    """One response, as it is kept. Immutable but for ``checked``, ``seen`` and ``ready``.
+    """One response, as it is kept. Immutable but for ``seen`` and what is not stored.
 
     ``headers`` are raw, in order, less hop-by-hop fields, those that Connection named, and Age. ``vary`` are the
     selecting fields: lower-case name and the request's value, in the form that it is compared in (§4.1).
@@ -57,6 +57,7 @@ class Stored:
     modified: bytes = b""  # Last-Modified as it came
     saved_nanousd: int = 0  # what a hit spares, of an answer to an AI call
     checked: int = -1  # the last purge that it was compared with; this and what follows is not stored
+    new_until_ms: float = float("-inf")  # monotonic: so long it is what this worker has just fetched itself
     ready: tuple[Any, bytes] | None = None  # its head as it leaves, and for what that was made
 
     @property

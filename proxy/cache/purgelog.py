@@ -77,11 +77,14 @@ class PurgeLog:
         """Whether the mirror knows all that was purged until a second ago."""
         return monotonic_ms - self._heard_ms <= CURRENT_MS
 
-    def may_reuse(self, stored: Stored, now_ms: int, monotonic_ms: float) -> bool:
-        """Whether no purge forbids it: none is known, and none can have been missed for more than a second."""
+    def may_reuse(self, stored: Stored, monotonic_ms: float) -> bool:
+        """Whether no purge forbids it: none is known, and none can have been missed for more than a second.
+
+        What another worker has fetched tells by that one's clock when that was, and so proves nothing.
+        """
         if not self.purges.valid(stored):
             return False
-        return monotonic_ms - self._heard_ms <= CURRENT_MS or now_ms - stored.terms.received_ms < CURRENT_MS
+        return monotonic_ms - self._heard_ms <= CURRENT_MS or monotonic_ms < stored.new_until_ms
 
     @property
     def waiting(self) -> int:

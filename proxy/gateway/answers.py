@@ -137,7 +137,7 @@ class Repeated:
 
     def _is_valid(self, stored: Stored) -> bool:
         now_ms = self._caches.clock.now_ms()
-        return stored.terms.age_ms(now_ms) < stored.terms.lifetime_ms and self._caches.may_reuse(stored, now_ms)
+        return stored.terms.age_ms(now_ms) < stored.terms.lifetime_ms and self._caches.may_reuse(stored)
 
     # --- the answer of a call that has to be made ---
 

@@ -380,7 +380,7 @@ def stands_in(best: Stored | None, request: CachedRequest, caches: Caches, failu
     return (
         best is not None
         and serves_on_error(best, request.wish, now_ms, failure, request.caching.profile)
-        and caches.may_reuse(best, now_ms)
+        and caches.may_reuse(best)
     )
 
 

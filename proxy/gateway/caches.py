@@ -16,7 +16,7 @@ from proxy.cache.keeper import Fills
 from proxy.cache.leases import Leases
 from proxy.cache.link import Absent, Link
 from proxy.cache.memory import Memory
-from proxy.cache.purgelog import PurgeLog
+from proxy.cache.purgelog import CURRENT_MS, PurgeLog
 from proxy.cache.reuse import FIRST_SERVER_ERROR, outranked
 from proxy.cache.room import Room
 from proxy.cache.shared import Shared
@@ -107,12 +107,13 @@ class Caches:
         await self._link.close()
         await self._store.close()
 
-    def may_reuse(self, stored: Stored, now_ms: int) -> bool:
-        """Whether no purge forbids it. ``now_ms``: epoch."""
-        return self.log.may_reuse(stored, now_ms, monotonic() * 1000)
+    def may_reuse(self, stored: Stored) -> bool:
+        """Whether no purge forbids it."""
+        return self.log.may_reuse(stored, monotonic() * 1000)
 
     def keep(self, owner: str | None, stored: Stored, now_ms: int) -> None:
-        """In memory at once."""
+        """In memory at once, as what this worker has fetched itself."""
+        stored.new_until_ms = monotonic() * 1000 + CURRENT_MS - max(now_ms - stored.terms.received_ms, 0)
         self.memory.put(stored.key, owner, stored, now_ms)
 
     def adopt(self, owner: str | None, stored: Stored, now_ms: int) -> None:
@@ -121,7 +122,7 @@ class Caches:
         if held is None or all(
             each.vary != stored.vary or each.terms.received_ms < stored.terms.received_ms for each in held.variants
         ):
-            self.keep(owner, stored, now_ms)
+            self.memory.put(stored.key, owner, stored, now_ms)
 
     def outdated(self, stored: Stored) -> None:
         """The app has said that this is not current any more: nobody reuses it, here from now on, and in other workers
@@ -155,7 +156,7 @@ class Caches:
             found += held.variants
         if best is not None:
             found.append(best)
-        reasons = (outranked(stored, each, now_ms) for each in found if self.may_reuse(each, now_ms))
+        reasons = (outranked(stored, each, now_ms) for each in found if self.may_reuse(each))
         return next(filter(None, reasons), "")
 
     async def share(self, stored: Stored) -> None:

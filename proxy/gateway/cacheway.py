@@ -111,7 +111,7 @@ class _Way:
         """Looks for what the request selects. Whether that answers it."""
         request, now_ms = self._request, self._caches.clock.now_ms()
         may_reuse = self._caches.may_reuse
-        valid = [stored for stored in variants if may_reuse(stored, now_ms)]
+        valid = [stored for stored in variants if may_reuse(stored)]
         if not valid:
             return False
         best = choose(valid, request.headers, self._caching.profile)
@@ -141,14 +141,14 @@ class _Way:
         now_ms = caches.clock.now_ms()
         if found.not_stored_until_ms > now_ms:
             caches.flights.mark(request.key, monotonic() * 1000)
-        variants = [stored for stored in reversed(found.variants) if caches.may_reuse(stored, now_ms)]
+        variants = [stored for stored in reversed(found.variants) if caches.may_reuse(stored)]
         for stored in variants:
             caches.adopt(request.owner, stored, now_ms)
         return self._consider(variants)
 
     def _wants(self, stored: Stored) -> bool:
         """Whether a large body is worth reading: nothing forbids it, and the request selects it."""
-        return self._caches.may_reuse(stored, self._caches.clock.now_ms()) and self._selects(stored)
+        return self._caches.may_reuse(stored) and self._selects(stored)
 
     def _selects(self, stored: Stored) -> bool:
         return choose([stored], self._request.headers, self._caching.profile) is not None
@@ -306,7 +306,7 @@ class _Way:
         best, caches = self._best, self._caches
         assert best is not None
         now_ms = caches.clock.now_ms()
-        if not caches.may_reuse(best, now_ms):
+        if not caches.may_reuse(best):
             self._best, self._use, self._why = None, None, Forwarded.MISS
             return False
         if self._use is Use.FRESH:

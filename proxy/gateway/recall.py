@@ -131,7 +131,7 @@ class Recall:
             return False
         if (
             reuse(stored, PLAIN, now_ms) is not Use.FRESH
-            or not caches.log.may_reuse(stored, now_ms, started_s * 1000)
+            or not caches.log.may_reuse(stored, started_s * 1000)
             or (known.caching.early and early(stored, now_ms, 1.0 - caches.random.random()))
         ):
             return False

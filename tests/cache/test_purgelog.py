@@ -16,7 +16,7 @@ from proxy.core.clock import Clock, SystemClock
 from proxy.core.storeurl import parse_store_url
 from proxy.store.client import Store
 from proxy.store.scripts import load
-from tests.cache.stored import NOW_MS, answer
+from tests.cache.stored import answer
 from tests.store.servers import BINARIES, Server, cluster, free_port, sentinels, server
 
 BINARY = next(iter(BINARIES.values()))
@@ -125,14 +125,16 @@ async def test_a_mirror_that_was_disconnected_obeys_after_its_return(empty_redis
 
 async def test_while_redis_is_away_only_what_is_new_is_reused_and_purges_wait(own_redis: Server) -> None:
     async with two(own_redis.url) as (one, other):
-        there = tagged(other)
-        assert other.may_reuse(there, NOW_MS + 100_000, CLOCK.monotonic_ms())
+        there, new = tagged(other), tagged(other)
+        assert other.may_reuse(there, CLOCK.monotonic_ms())
         own_redis.signal(signal.SIGSTOP)
         try:
             one.purge(TAG)
             await until(lambda: not current(other), 3.0)
-            assert other.may_reuse(there, NOW_MS + 999, CLOCK.monotonic_ms())
-            assert not other.may_reuse(there, NOW_MS + 1_000, CLOCK.monotonic_ms())
+            assert not other.may_reuse(there, CLOCK.monotonic_ms())
+            new.new_until_ms = CLOCK.monotonic_ms() + 1_000
+            assert other.may_reuse(new, new.new_until_ms - 1)
+            assert not other.may_reuse(new, new.new_until_ms)
             assert not await one.landed(0.01)
             assert one.waiting
         finally:

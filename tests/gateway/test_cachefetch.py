@@ -21,7 +21,7 @@ def caches_of(*, purged=False):
         flights=Flights(),
         memory=memory,
         keep=lambda owner, stored, now_ms: memory.put(stored.key, owner, stored, now_ms),
-        may_reuse=lambda _stored, _now_ms: not purged,
+        may_reuse=lambda _stored: not purged,
     )
 
 

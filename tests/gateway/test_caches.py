@@ -109,10 +109,21 @@ async def test_it_is_in_redis_for_as_long_as_it_may_be_of_use(made, monkeypatch,
 async def test_nothing_is_reused_before_the_log_was_heard_but_what_has_just_come(made):
     """Redis does not answer here."""
     now_ms = made.clock.now_ms()
-    old = Stored(200, b"OK", [], b"", Terms(now_ms - 5_000, 0, 60_000), b"key")
-    new = Stored(200, b"OK", [], b"", Terms(now_ms, 0, 60_000), b"key")
-    assert not made.may_reuse(old, now_ms)
-    assert made.may_reuse(new, now_ms)
+    old, new = (Stored(200, b"OK", [], b"", Terms(at_ms, 0, 60_000), b"key") for at_ms in (now_ms - 5_000, now_ms))
+    for stored in (old, new):
+        made.keep(None, stored, now_ms)
+    assert not made.may_reuse(old)
+    assert made.may_reuse(new)
+
+
+@pytest.mark.parametrize("skew_ms", [0, 30_000, -30_000])
+async def test_what_another_worker_has_fetched_is_never_new(made, skew_ms):
+    """Its clock may be ahead of ours: then it would be reused for as long, whatever is purged meanwhile."""
+    now_ms = made.clock.now_ms()
+    theirs = Stored(200, b"OK", [], b"", Terms(now_ms + skew_ms, 0, 60_000), b"key")
+    made.adopt(None, theirs, now_ms)
+    assert made.memory.get(b"key").variants == [theirs]
+    assert not made.may_reuse(theirs)
 
 
 def held_by(made, now_ms, *tags, lifetime_ms=60_000, **changes):

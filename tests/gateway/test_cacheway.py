@@ -296,7 +296,7 @@ class Purged:
         self.memory = {stored.key: SimpleNamespace(variants=[stored])}
         self.clock = SimpleNamespace(now_ms=lambda: 1)
 
-    def may_reuse(self, _stored, _now_ms):
+    def may_reuse(self, _stored):
         return self.valid
 
 
