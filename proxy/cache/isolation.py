@@ -33,15 +33,19 @@ def by_fields(assertion: AssertTenant, headers: RawHeaders, tenant: str) -> Belo
 
 
 def by_body(assertion: AssertTenant, body: bytes, tenant: str) -> Belongs:
-    """By what stands at the path in a JSON body: through lists, in every member that has it."""
+    """By what stands at the path in a JSON body: through lists, in every member that has it.
+
+    A null names nobody: beside others' names it changes nothing of what they say against the answer, but with one in
+    it not all of the answer is proven.
+    """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return Belongs.UNPROVEN
     named = list(_values(document, assertion.json))
-    if not named:
-        return Belongs.UNPROVEN
-    return Belongs.TO_IT if all(_is(value, tenant) for value in named) else Belongs.TO_ANOTHER
+    if not all(value is None or _is(value, tenant) for value in named):
+        return Belongs.TO_ANOTHER
+    return Belongs.UNPROVEN if not named or None in named else Belongs.TO_IT
 
 
 def uncoded(body: bytes, codings: Sequence[bytes], most: int) -> bytes | None:

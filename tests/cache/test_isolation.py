@@ -36,7 +36,10 @@ def test_every_value_of_the_field_has_to_be_the_tenant(headers, belongs):
         (b'{"data": [{"company_id": "acme"}, {"company_id": "acme"}]}', Belongs.TO_IT),
         (b'[{"data": {"company_id": ["acme"]}}]', Belongs.TO_IT),
         (b'{"data": [{"company_id": "acme"}, {"company_id": "umbrella"}]}', Belongs.TO_ANOTHER),
-        (b'{"data": [{"company_id": "acme"}, {"company_id": null}]}', Belongs.TO_ANOTHER),
+        (b'{"data": [{"company_id": "acme"}, {"company_id": null}]}', Belongs.UNPROVEN),
+        (b'{"data": [{"company_id": null}, {"company_id": "umbrella"}]}', Belongs.TO_ANOTHER),
+        (b'{"data": {"company_id": null}}', Belongs.UNPROVEN),
+        (b'{"data": {"company_id": []}}', Belongs.UNPROVEN),
         (b'{"data": {"company_id": {"acme": 1}}}', Belongs.TO_ANOTHER),
         (b'{"data": {"company_id": "acme\\u0000"}}', Belongs.TO_ANOTHER),
         (b'{"data": []}', Belongs.UNPROVEN),
@@ -48,6 +51,12 @@ def test_every_value_of_the_field_has_to_be_the_tenant(headers, belongs):
 )
 def test_every_member_that_names_one_has_to_name_the_tenant(body, belongs):
     assert by_body(BODY, body, "acme") is belongs
+
+
+def test_null_is_no_tenant_of_that_name():
+    """However Python writes it."""
+    assert by_body(AssertTenant(json=("id",)), b'{"id": null}', "None") is Belongs.UNPROVEN
+    assert by_body(AssertTenant(json=("id",)), b'{"id": null}', "null") is Belongs.UNPROVEN
 
 
 def test_a_number_is_the_tenant_that_a_token_has_as_text():

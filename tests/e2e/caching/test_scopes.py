@@ -230,7 +230,9 @@ async def test_a_body_that_is_looked_into_is_asked_for_uncoded(gateway: Gateway,
     assert origin.last().get("Accept-Encoding") is None
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"data": {}}', b"no json", b"\x1f\x8bno gzip"])
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"data": {}}', b'{"data": {"company_id": null}}', b"no json", b"\x1f\x8bno gzip"]
+)
 async def test_one_that_does_not_say_passes_and_is_not_stored(gateway: Gateway, origin: Origin, body: bytes) -> None:
     coded = ("Content-Encoding: gzip",) if body.startswith(b"\x1f") else ()
     path = says(origin, "/by-json", *coded, body=body)
