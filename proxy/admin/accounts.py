@@ -3,13 +3,14 @@
 Reading tells what each tenant spends: where ``admin.token`` is set, it needs it, too.
 """
 
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from proxy.admin.answers import Gateway, as_json
 from proxy.admin.errands import About, Answer, Errand
 from proxy.admin.guard import Guard
+from proxy.ai.requestjson import Flaw, FlawedJson, loads
 
 _READINGS: Final = {
     "/usage": About.USAGE,
@@ -17,6 +18,7 @@ _READINGS: Final = {
     "/grants": About.GRANTS,
     "/reconcile": About.RECONCILE,
 }
+_FORM: Final = "write a JSON object in UTF-8 whose values are text"
 
 
 class Errander(Protocol):
@@ -39,11 +41,13 @@ class Accounts:
     async def grant(self, request: web.Request) -> web.Response:
         """A JSON object of text: scope, amount, until, reason; budget and by, if wanted."""
         try:
-            arguments: Any = await request.json()
-        except ValueError:
-            arguments = None
-        if not isinstance(arguments, dict) or not all(isinstance(value, str) for value in arguments.values()):
-            return as_json({"error": "write a JSON object whose values are text"}, 400)
+            _, arguments = loads(await request.read())
+        except FlawedJson as flawed:
+            twice = flawed.flaw is Flaw.DUPLICATE_MEMBER
+            why = "a member stands twice: which one counts is unknown" if twice else _FORM
+            return as_json({"error": why}, 400)
+        if not all(isinstance(value, str) for value in arguments.values()):
+            return as_json({"error": _FORM}, 400)
         return await self._answer(About.GRANT, arguments)
 
     async def _answer(self, about: About, arguments: dict[str, str]) -> web.Response:

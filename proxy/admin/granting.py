@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from proxy.admin.moments import ahead_ms
 from proxy.admin.scopetexts import Subject, form, subject
@@ -31,6 +32,9 @@ def grants(policy: Policy, asked: Asked, now_ms: int) -> list[Grant]:
         raise ValueError("a grant of nothing")
     if not asked.reason.strip() or not asked.by.strip():
         raise ValueError("a grant says why, and who granted it")
+    for word in (asked.reason, asked.by):
+        if not _is_utf8(word):
+            raise ValueError(f"{word!a} is not UTF-8")
     made = {}
     for budget, found in fitting(policy, asked.scope, asked.budget):
         until_ms = ahead_ms(asked.until, now_ms, budget.time_zone)
@@ -43,6 +47,8 @@ def grants(policy: Policy, asked: Asked, now_ms: int) -> list[Grant]:
 
 def fitting(policy: Policy, text: str, name: str | None = None) -> list[tuple[Budget, Subject]]:
     """The budgets, period by period, that have one of that name. Raises: ValueError where none has."""
+    if not _is_utf8(text):
+        raise ValueError(f"{text!a} is not UTF-8, as it is written or as its escapes say")
     names = list(dict.fromkeys(budget.name for budget in policy.budgets))
     if name is not None and name not in names:
         raise ValueError(f"the policy has no budget {name!r}{meant(name, names)}")
@@ -61,6 +67,16 @@ def read_amount(text: str) -> int:
     sign = -1 if spelled.startswith("-") else 1
     nanousd: int = MONEY.parse(spelled.removeprefix("-"))
     return sign * nanousd
+
+
+def _is_utf8(text: str) -> bool:
+    """What the ledger can keep. An escaped half of a character, which a token may hold, is passed."""
+    try:
+        text.encode()
+        unquote(text, errors="surrogatepass")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _forms(budgets: Iterable[Budget]) -> str:

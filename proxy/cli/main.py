@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(arguments)
+    args = parser().parse_args(moneyarguments.spelled(sys.argv[1:] if arguments is None else arguments))
     try:
         code: int = args.call(args)
     except KeyboardInterrupt:

@@ -5,7 +5,8 @@
 
 import argparse
 import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +21,11 @@ def add_parsers(commands: Commands) -> None:
     _add_prices(commands)
     _add_ledger(commands)
     _add_reconcile(commands)
+
+
+def spelled(words: Sequence[str]) -> list[str]:
+    """The command line as it can be parsed: ``-$5`` would be an option, ``$-5`` is the same amount."""
+    return [re.sub(r"-\$(?=\d)", "$-", word) if re.fullmatch(r"-\$[\d_.]+", word) else word for word in words]
 
 
 def called(module: str) -> Callable[[argparse.Namespace], int]:
@@ -55,7 +61,7 @@ def _add_budget(commands: Commands) -> None:
         "grant", help="let a scope spend more for a while: in force within a second, on the record"
     )
     grant.add_argument("scope", metavar="SCOPE", help="such as tenant:acme; spaces within a word are %%20")
-    grant.add_argument("amount", metavar="AMOUNT", help="'$200'; '$-200' takes back")
+    grant.add_argument("amount", metavar="AMOUNT", help="'$200'; '-$200' takes back")
     grant.add_argument(
         "--until", required=True, metavar="WHEN", help="eod, eow, eom (of day, week, month), 3d or 2026-12-01[T18:00]"
     )

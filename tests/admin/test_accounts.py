@@ -59,10 +59,21 @@ async def test_nobody_asks_without_the_token(client: TestClient[Any, Any], asked
     assert not asked.errands
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"scope": 1}', b"{", b"\xff"])
-async def test_a_grant_is_an_object_of_text(client: TestClient[Any, Any], asked: Asked, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "object"),
+        (b"[]", "object"),
+        (b'{"scope": 1}', "values are text"),
+        (b"{", "object"),
+        (b"\xff", "UTF-8"),
+        (b'{"scope": "global", "scope": "tenant:acme"}', "stands twice"),
+        (b'{"reason": "\\ud800"}', "UTF-8"),
+    ],
+)
+async def test_a_grant_is_an_object_of_text(client: TestClient[Any, Any], asked: Asked, body: bytes, said: str) -> None:
     answer = await client.post("/grants", data=body, headers={"Authorization": f"Bearer {TOKEN}"})
-    assert answer.status == 400
+    assert (answer.status, said in (await answer.json())["error"]) == (400, True)
     assert not asked.errands
 
 

@@ -62,11 +62,19 @@ def test_the_scope_is_written_as_admission_looks_for_it(policy: Policy) -> None:
         ({"until": "0s"}, "is over"),
         ({"reason": " "}, "says why"),
         ({"by": ""}, "who granted"),
+        ({"scope": "tenant:%FF"}, "'tenant:%FF' is not UTF-8"),
+        ({"scope": "tenant:\udcff"}, "is not UTF-8"),
+        ({"reason": "\ud800"}, "is not UTF-8"),
+        ({"by": "\udcff"}, "is not UTF-8"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_granted_says_what_could(policy: Policy, changes: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         grants(policy, replace(ASKED, **changes), NOW_MS)
+
+
+def test_half_a_character_of_a_token_can_be_named(policy: Policy) -> None:
+    assert grants(policy, replace(ASKED, scope="tenant:%ED%A0%80"), NOW_MS)[0].scope == "tenant:%ED%A0%80"
 
 
 @pytest.mark.parametrize("text", ["$-0.50", "-$0.50", " $-0.50 "])

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from proxy.cli.main import main
+from proxy.cli.main import main, parser
+from proxy.cli.moneyarguments import spelled
 
 
 def test_who_serves_never_pays_for_sql() -> None:
@@ -27,3 +28,11 @@ def test_each_command_explains_itself(words: list[str], capsys: pytest.CaptureFi
         main([*words, "--help"])
     assert ended.value.code == 0
     assert " ".join(["sluicegate", *words]) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"), [("-$5", "$-5"), ("-$1_000.50", "$-1_000.50"), ("$-5", "$-5"), ("$5", "$5")]
+)
+def test_an_amount_below_zero_is_no_option(typed: str, read: str) -> None:
+    words = spelled(["budget", "grant", "tenant:acme", typed, "--until", "eod", "--reason", "x"])
+    assert parser().parse_args(words).amount == read
