@@ -88,9 +88,7 @@ async def _found_newer(leading: Leading, caches: Caches, best: Stored) -> Stored
 
     def newer(stored: Stored) -> bool:
         return (
-            stored.vary == best.vary
-            and stored.terms.received_ms > best.terms.received_ms
-            and caches.may_reuse(stored)
+            stored.vary == best.vary and stored.terms.received_ms > best.terms.received_ms and caches.may_reuse(stored)
         )
 
     found = await leading.look(newer)
