@@ -58,6 +58,7 @@ class Stored:
     saved_nanousd: int = 0  # what a hit spares, of an answer to an AI call
     checked: int = -1  # the last purge that it was compared with; this and what follows is not stored
     new_until_ms: float = float("-inf")  # monotonic: so long it is what this worker has just fetched itself
+    due: bool = False  # to be fetched anew by the next hit, although it is fresh
     ready: tuple[Any, bytes] | None = None  # its head as it leaves, and for what that was made
 
     @property

@@ -17,7 +17,7 @@ from proxy.cache.leases import Leases
 from proxy.cache.link import Absent, Link
 from proxy.cache.memory import Memory
 from proxy.cache.purgelog import CURRENT_MS, PurgeLog
-from proxy.cache.reuse import FIRST_SERVER_ERROR, outranked
+from proxy.cache.reuse import FIRST_SERVER_ERROR, early, outranked
 from proxy.cache.room import Room
 from proxy.cache.shared import Shared
 from proxy.core.clock import Clock
@@ -113,6 +113,7 @@ class Caches:
 
     def keep(self, owner: str | None, stored: Stored, now_ms: int) -> None:
         """In memory at once, as what this worker has fetched itself."""
+        stored.due = False
         stored.new_until_ms = monotonic() * 1000 + CURRENT_MS - max(now_ms - stored.terms.received_ms, 0)
         self.memory.put(stored.key, owner, stored, now_ms)
 
@@ -123,6 +124,13 @@ class Caches:
             each.vary != stored.vary or each.terms.received_ms < stored.terms.received_ms for each in held.variants
         ):
             self.memory.put(stored.key, owner, stored, now_ms)
+
+    def is_due(self, stored: Stored, now_ms: int) -> bool:
+        """Whether this hit of what is fresh is to fetch it anew. Rolled for once a hit, whichever way it goes: what is
+        due stays so until the fetch has begun."""
+        if not stored.due:
+            stored.due = early(stored, now_ms, 1.0 - self.random.random())
+        return stored.due
 
     def outdated(self, stored: Stored) -> None:
         """The app has said that this is not current any more: nobody reuses it, here from now on, and in other workers

@@ -15,7 +15,7 @@ from proxy.cache.answers import answer
 from proxy.cache.cachestatus import BECAUSE, Forwarded
 from proxy.cache.entry import Stored
 from proxy.cache.flights import Ended, Flight
-from proxy.cache.reuse import PLAIN, Failure, Use, early, read_wish, reuse
+from proxy.cache.reuse import PLAIN, Failure, Use, read_wish, reuse
 from proxy.cache.vary import Selecting, choose
 from proxy.core.errors import Fault, GatewayError, Reason
 from proxy.core.identity import Identity
@@ -311,11 +311,12 @@ class _Way:
             return False
         if self._use is Use.FRESH:
             why = ""
-            renews = self._caching.early and early(best, now_ms, 1.0 - caches.random.random())
+            renews = self._caching.early and caches.is_due(best, now_ms)
         else:
             result, why = CacheResult.STALE, "asked" if self._use is Use.AS_ASKED else "revalidating"
             renews = self._use is Use.WHILE_REVALIDATING
         if renews and self._request.exchange.method == "GET":
+            best.due = False
             caches.besides(refresh(self._request, self._runtime, self._route, best), MOST_REFRESHES)
         left_ms = best.terms.left_ms(now_ms)
         if result is CacheResult.COALESCED:

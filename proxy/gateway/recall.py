@@ -16,7 +16,7 @@ from typing import Final
 from proxy.cache import cachestatus
 from proxy.cache.entry import Stored
 from proxy.cache.memory import Resource
-from proxy.cache.reuse import PLAIN, Use, early, reuse
+from proxy.cache.reuse import PLAIN, Use, reuse
 from proxy.gateway.admission import count_decision
 from proxy.gateway.caches import Caches
 from proxy.gateway.connection import Connection
@@ -129,24 +129,23 @@ class Recall:
         if resource is None or stored is None or not known.holds(resource, stored, now_ms):
             del self._known[connection.peer, data]
             return False
-        if (
-            reuse(stored, PLAIN, now_ms) is not Use.FRESH
-            or not caches.log.may_reuse(stored, started_s * 1000)
-            or (known.caching.early and early(stored, now_ms, 1.0 - caches.random.random()))
-        ):
+        if reuse(stored, PLAIN, now_ms) is not Use.FRESH or not caches.log.may_reuse(stored, started_s * 1000):
+            return False
+        runtime, plan = known.runtime, None
+        share = known.caching.hits_pay
+        if share and known.route.limits:
+            plan = runtime.planner.plan(known.route, known.identity, known.address, now_ms, 1, share)
+            if plan.leased:
+                return False
+        if known.caching.early and caches.is_due(stored, now_ms):
             return False
         if tracer is not None:
             tracer.left -= 1
-        share = known.caching.hits_pay
-        if not share or not known.route.limits:
+        if plan is None:
             connection.served += 1
             self._answer(connection, known, stored, now_ms, started_s, b"", 0.0)
             connection.idle_since = connection.loop.time()
             return True
-        runtime = known.runtime
-        plan = runtime.planner.plan(known.route, known.identity, known.address, now_ms, 1, share)
-        if plan.leased:
-            return False
         connection.hold()
         deciding = asyncio.ensure_future(runtime.shared.meters.admit(plan))
         deciding.add_done_callback(partial(self._decided, connection, known, stored, data, now_ms, started_s))

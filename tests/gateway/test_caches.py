@@ -132,6 +132,20 @@ def held_by(made, now_ms, *tags, lifetime_ms=60_000, **changes):
     return one
 
 
+async def test_a_hit_is_rolled_for_once_whichever_way_it_goes(made, monkeypatch):
+    """What is due when a hit is recalled is due when it then goes the ordinary way: two rolls halved the lead."""
+    rolls = iter([0.9, 0.0, 0.9])
+    monkeypatch.setattr(made.random, "random", lambda: next(rolls))
+    stored = Stored(200, b"OK", [], b"", Terms(NOW, 0, 100_000), b"key", fetch_ms=1_000)
+    assert not made.is_due(stored, NOW + 89_000)
+    assert not made.is_due(stored, NOW + 98_000)
+    assert made.is_due(stored, NOW + 98_000)
+    assert made.is_due(stored, NOW + 98_000)
+    stored.due = False
+    with pytest.raises(StopIteration):
+        made.is_due(stored, NOW + 98_000)
+
+
 @pytest.mark.parametrize(
     ("age_ms", "vary", "tags", "terms", "told"),
     [

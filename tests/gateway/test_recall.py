@@ -6,9 +6,13 @@ import os
 import random
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from proxy.cache.entry import Stored, Terms
+from proxy.gateway.recall import Recall
+from proxy.policy.caching import CacheScope, Caching
 from tests.e2e.gateway import Client, bearer, get, once, reached, running
 from tests.e2e.origin import Exchange, running_origin
 from tests.e2e.policies import policy
@@ -249,6 +253,39 @@ async def test_what_memory_has_let_go_of_is_not_held(origin):
             if number == 19:
                 before = _resident(pid)
         assert _resident(pid) - before < 25 * 2**20  # a hundred of them are 50 MB
+
+
+@pytest.mark.parametrize("leased", [False, True])
+def test_what_is_due_is_answered_by_the_ordinary_way_and_not_rolled_for_again(leased):
+    """Nor is it rolled for here where it cannot be answered here."""
+    now_ms, rolls = 1_800_000_000_000, []
+
+    def is_due(stored, _now_ms):
+        rolls.append(stored)
+        return True
+
+    resource, plan = SimpleNamespace(), SimpleNamespace(leased=leased)
+    caches = SimpleNamespace(
+        clock=SimpleNamespace(now_ms=lambda: now_ms),
+        memory=SimpleNamespace(get=lambda _key: resource),
+        log=SimpleNamespace(may_reuse=lambda _stored, _monotonic_ms: True),
+        is_due=is_due,
+    )
+    stored = Stored(200, b"OK", [], b"", Terms(now_ms, 0, 1_000), b"key")
+    recall = Recall(caches, None, "")
+    recall._known["peer", b"data"] = SimpleNamespace(
+        key=b"key",
+        stored=lambda: stored,
+        holds=lambda *_: True,
+        caching=Caching(CacheScope.PUBLIC),
+        route=SimpleNamespace(limits=("limit",)),
+        identity=None,
+        address="",
+        runtime=SimpleNamespace(planner=SimpleNamespace(plan=lambda *_: plan)),
+    )
+    assert not recall(SimpleNamespace(peer="peer"), b"data")
+    assert rolls == ([] if leased else [stored])
+    assert recall._known
 
 
 def _resident(pid):
