@@ -27,6 +27,7 @@ class Account:
 
 
 USUAL: Final = Account()
+_STANDARD: Final = frozenset({"default", "standard"})  # as answers name it, also those of kinds without a choice
 _SOUNDS: Final = ("input_audio_tokens", "output_audio_tokens")
 
 
@@ -47,8 +48,8 @@ def asked_for(call: AiCall, account: Account) -> Context:
 
 def unpriced(call: AiCall, prices: ModelPrices, at_ms: int, context: Context) -> Context:
     """What of ``context`` the model has no price for, nor is known to cost the standard one."""
-    priced = prices.prices_for(at_ms, context)
-    return tuple(pair for pair in context if pair not in call.as_usual and pair not in priced)
+    known = prices.prices_for(at_ms, context) | call.as_usual
+    return tuple(pair for pair in context if pair not in known and pair[1] not in _STANDARD)
 
 
 def geo_factor(geo: str | None) -> Fraction:

@@ -88,6 +88,8 @@ def test_sound_without_a_price_of_its_own_is_no_exact_cost(prices: ModelPrices, 
         ("anthropic", "anthropic", "claude-opus-4-6", "priority", Billed.EXACT),
         ("anthropic", "anthropic", "claude-opus-4-6", "standard", Billed.EXACT),
         ("groq", "groq", "llama-3.3-70b-versatile", "performance", Billed.EXACT),
+        ("mistral", "mistral", "mistral-large-latest", "default", Billed.EXACT),  # whose requests choose none
+        ("mistral", "mistral", "mistral-large-latest", "priority", Billed.UNKNOWN),
     ],
 )
 def test_an_answers_tier_without_a_price_is_no_exact_cost(

@@ -108,7 +108,7 @@ class Shape:
 
     def __post_init__(self) -> None:
         choices = [(name, one) for name, one in (("service_tier", self.tiers), ("speed", self.speeds)) if one]
-        usual = {(name, value) for name, one in choices for value in one.usual | {"default", "standard"}}
+        usual = {(name, value) for name, one in choices for value in one.usual}
         object.__setattr__(self, "as_usual", frozenset(usual))
         object.__setattr__(self, "cheaper", frozenset((name, value) for name, one in choices for value in one.cheaper))
 
