@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -39,6 +40,24 @@ async def in_flight(gateway: Gateway, count: int) -> None:
 def hears_purges(gateway: Gateway) -> bool:
     """Whether all its workers do: what one has fetched before it did is not reused."""
     return gateway.metric("sluicegate_cache_workers_current") == len(gateway.worker_pids())
+
+
+async def agreed(clients: Sequence[Client], unasked: Callable[[int], bytes], within_s: float = 20.0) -> None:
+    """Until each of their workers gives what another has fetched: it hears of purges, and reaches the cache's Redis.
+
+    One that has just been started, or got no CPU for a while, does not at first. ``unasked``: requests of fresh answers
+    that nobody has asked for yet.
+    """
+    left = set(clients)
+    async with asyncio.timeout(within_s):
+        for number in itertools.count():
+            for turn, client in enumerate(clients if number % 2 else reversed(clients)):
+                await client.send(unasked(number))
+                answer = await client.answer()
+                if turn and "; hit" in (answer.get("Cache-Status") or ""):
+                    left.discard(client)
+            if not left:
+                return
 
 
 async def timed(client: Client, within_s: float = 15.0) -> tuple[Answer, float]:

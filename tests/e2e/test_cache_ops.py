@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from proxy.cache.purgelog import CURRENT_MS
+from tests.e2e.crowds import agreed
 from tests.e2e.gateway import ROOT, Client, Gateway, bearer, get, once, reached, running
 from tests.e2e.origin import Exchange, Origin, running_origin
 from tests.e2e.policies import policy
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.full  # many seconds
 
 TOKEN = "a-token-of-ops-0123456789"
 ROUTES = """
+cache: {timeout: 2s}
 routes:
   - {name: reports, match: {path: "/reports/**"}, upstream: app, cache: {ttl: 1h, early_refresh: false}}
   - {name: public, match: {path: "/public/**"}, upstream: app, auth: none, cache: {scope: public, ttl: 1h}}
@@ -109,8 +111,11 @@ async def everywhere(stand: Stand, request: bytes) -> AsyncIterator[Everywhere]:
             async with asyncio.timeout(20):
                 while len(found.clients) < wanted:  # the kernel chooses the worker
                     client = await stack.enter_async_context(await Client.connect(gateway))
-                    await client.send(request)
+                    await client.send(get("/letter/whose"))
                     found.clients.setdefault(((await client.answer()).get("X-Request-ID") or "")[:12], client)
+        series = next(stand.numbers)
+        await agreed(list(found.clients.values()), lambda number: get(f"/letter/agreed/{series}/{number}"))
+        await found.bodies()
         yield found
 
 
