@@ -29,11 +29,12 @@ def freshen(
 ) -> Freshened | None:
     """``stored`` as a 304 to our own conditional request leaves it (§4.3.4). ``headers`` are the 304's, as they came.
 
-    None: the 304 speaks of another representation by a strong entity tag, and says nothing of ours: ask anew, without
-    a condition. A tag that is ours but for its weakness is ours: compressing servers weaken it in a 200 alone.
+    None: the 304 speaks of another representation by its entity tag, and says nothing of ours: ask anew, without a
+    condition. A tag that is ours but for its weakness is ours: compressing servers weaken it in a 200 alone. A weak one
+    where ours has none is no other's: what was asked was its date.
     """
     etag = _first(headers, b"etag")
-    if is_strong(etag) and not same_opaque(etag, stored.etag):
+    if (is_strong(etag) or (etag and stored.etag)) and not same_opaque(etag, stored.etag):
         return None
     return _updated(stored, asked, headers, requested_ms, received_ms, caching)
 
