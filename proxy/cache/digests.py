@@ -86,6 +86,7 @@ _CONTENT: Final = b"content"  # no partition's head: those begin with a length
 _SHELF: Final = b"shelf"
 _END: Final = 32 << 10  # bytes
 ANY_HOST: Final = ""  # no request has it
+_DEFAULT_PORTS: Final = frozenset({"80", "443"})
 
 
 def purge_of_all(partition: Partition) -> tuple[int, ...]:
@@ -95,12 +96,12 @@ def purge_of_all(partition: Partition) -> tuple[int, ...]:
 
 def purge_of_url(partition: Partition, host: str, target: str) -> tuple[int, ...]:
     """One URL in any scheme, of all its variants and users; ``target`` normalised as for the key. ANY_HOST: on all."""
-    return (_number(_head(partition), _URL, _encoded(host), _encoded(_unescaped(target))),)
+    return (_number(_head(partition), _URL, _place(host), _encoded(_unescaped(target))),)
 
 
 def purge_of_prefix(partition: Partition, host: str, path: str) -> tuple[int, ...]:
     """A path and all below it, by whole segments: ``/api`` names ``/api?x`` and ``/api/b``, not ``/apis``."""
-    return (_number(_head(partition), _PREFIX, _encoded(host), _prefixes(path)[-1]),)
+    return (_number(_head(partition), _PREFIX, _place(host), _prefixes(path)[-1]),)
 
 
 def purge_of_tag(partition: Partition, tag: bytes) -> tuple[int, ...]:
@@ -127,7 +128,7 @@ def purge_of_shelf(shelf: str) -> int:
 
 def tags_of(partition: Partition, host: str, target: str, app_tags: Iterable[bytes]) -> tuple[int, ...]:
     """The digests of all that a purge could name this answer by, within its partition and once everywhere."""
-    url, name = _encoded(_unescaped(target)), _encoded(host)
+    url, name = _encoded(_unescaped(target)), _place(host)
     prefixes, tags = _prefixes(target), dict.fromkeys(app_tags)
     found: list[int] = []
     for head in dict.fromkeys((_head(partition), _head(EVERYWHERE))):
@@ -165,6 +166,13 @@ def _prefixes(target: str) -> list[bytes]:
     # Without parameters, as routes are matched: /api;x/reports is below /api.
     steps = [name for step in path.split("/") if (name := step.partition(";")[0])][:MAX_PREFIXES]
     return [b"/", *(_encoded("/" + "/".join(steps[: count + 1])) for count in range(len(steps)))]
+
+
+def _place(host: str) -> bytes:
+    """With and without a scheme's own port a host is the same (RFC 3986 §6.2.3). That http's is not https' is nothing
+    to a purge, which is of both."""
+    name, _, port = host.rpartition(":")
+    return _encoded(name if name and port in _DEFAULT_PORTS else host)
 
 
 def _unescaped(target: str) -> str:

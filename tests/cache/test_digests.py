@@ -176,6 +176,25 @@ def test_one_url_is_not_another(host: str, target: str, other_host: str, other: 
     assert named == ((host, target) == (other_host, other))
 
 
+@pytest.mark.parametrize(
+    ("host", "other", "same"),
+    [
+        ("app.test", "app.test:80", True),
+        ("app.test:443", "app.test", True),
+        ("[::1]", "[::1]:443", True),
+        ("app.test", "app.test:8080", False),
+        ("app.test:80", "app.test:8080", False),
+        (ANY_HOST, ":80", False),
+        ("[::1:80]", "[::1]", False),
+    ],
+)
+def test_a_schemes_own_port_makes_no_other_host(host: str, other: str, same: bool) -> None:
+    """A write whose Host says it changes what others are told without it (RFC 3986 §6.2.3)."""
+    tags = tags_of(PUBLIC, host, "/a/b", ())
+    for (digest,) in (purge_of_url(PUBLIC, other, "/a/b"), purge_of_prefix(PUBLIC, other, "/a")):
+        assert (digest in tags) is same
+
+
 @pytest.mark.parametrize("cut", range(5))
 def test_a_url_cut_elsewhere_is_another(cut: int) -> None:
     parted = [purge_of_url(PUBLIC, "aaaaa"[:each], "aaaaa"[each:]) for each in range(6)]
