@@ -69,6 +69,8 @@ def told(place: Place, look: Look, now_ms: int) -> dict[str, Any]:
         "route": None if route is None else route.name,
         "caching": None if caching is None else _caching(caching),
     }
+    if not place.key and place.wish is not None and place.wish.only_if_cached:
+        return {**whole, "would": _would("504", f"the request is only-if-cached, and {place.passes}")}
     if not place.key:
         return {**whole, "would": _would("bypass", place.passes)}
     variants = look.listing.variants

@@ -13,7 +13,7 @@ from proxy.cache.reuse import Wish, read_wish
 from proxy.cache.shelf import shelf_of
 from proxy.core.errors import GatewayError
 from proxy.core.identity import Identity, IdentityKind
-from proxy.gateway.cachedrequest import may_bypass, owner_of
+from proxy.gateway.cachedrequest import is_steered, may_bypass, owner_of
 from proxy.policy.caching import CacheScope, Caching
 from proxy.policy.matching import Router
 from proxy.policy.model import AuthMode, Policy, Route
@@ -87,14 +87,16 @@ def place(policy: Policy, question: Question) -> Place:
         methods = ", ".join(sorted(caching.methods))
         return Place(question, route, caching, identity, passes=f"only {methods} are answered from the cache here")
     owner = owner_of(caching, shelf_of(route, caching), identity)
+    wish = read_wish(question.method, question.headers, caching, may_bypass=may_bypass(caching.bypass, identity))
     if owner is None:
         lacking = "a tenant" if identity.tenant is None else "a user"
         why = f"answers here belong to a {caching.scope.value}, and {lacking} is not known"
-        return Place(question, route, caching, identity, passes=why)
-    wish = read_wish(question.method, question.headers, caching, may_bypass=may_bypass(caching.bypass, identity))
-    if not wish.reads:
+        return Place(question, route, caching, identity, wish=wish, passes=why)
+    if not wish.reads or is_steered(question.headers):
         why = "the request has contents, or a condition that only the upstream can judge"
-        return Place(question, route, caching, identity, passes=why)
+        if wish.reads:
+            why = "it has fields by which the upstream may understand it otherwise than its key says"
+        return Place(question, route, caching, identity, wish=wish, passes=why)
     target = normalised_target(question.target, caching.ignore_query, caching.only_query)
     public = caching.scope is CacheScope.PUBLIC
     return Place(

@@ -53,6 +53,7 @@ class Wish:
 
 PLAIN: Final = Wish(reads=True)  # nearly every request
 NO_READ: Final = Wish(reads=False)
+NO_FETCH: Final = Wish(reads=False, only_if_cached=True)
 
 
 class Use(Enum):
@@ -87,21 +88,23 @@ STALE_IF_ERROR: Final = frozenset({500, 502, 503, 504})  # the statuses that RFC
 
 def read_wish(method: str, headers: Headers, caching: Caching, *, may_bypass: bool) -> Wish:
     """``may_bypass``: in the safe profile, whether this caller's no-cache counts. That profile takes no other word of
-    a client than that its answer must not be stored, and that nothing may be fetched.
+    a client than that its answer must not be stored, and that nothing may be fetched: that also counts where nothing
+    stored can answer it.
     """
-    if (
+    passes = (
         method not in _READS
         or _IF_MATCH in headers
         or _IF_UNMODIFIED_SINCE in headers
         or _TRANSFER_ENCODING in headers
         or headers.get(_CONTENT_LENGTH, "0") != "0"
-    ):
-        return NO_READ
+    )
     asked = PLAIN
     if _CACHE_CONTROL in headers:
         value = ",".join(headers.getall(_CACHE_CONTROL))
         read = _remembered if len(value) <= _REMEMBERED_CHARS else _directives
         asked = read(value, caching.profile, may_bypass)
+    if passes:
+        return NO_FETCH if asked.only_if_cached and method in _READS else NO_READ
     conditional = _IF_NONE_MATCH in headers or _IF_MODIFIED_SINCE in headers
     ranged = parse_range(headers[_RANGE]) if _RANGE in headers and method == "GET" else None
     if not conditional and ranged is None:

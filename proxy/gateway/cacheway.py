@@ -8,7 +8,7 @@ given back. Who leads a fetch is settled within the worker by ``Flights`` and be
 import asyncio
 from collections.abc import Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, NoReturn
 
 from proxy.cache import cachestatus
 from proxy.cache.answers import answer
@@ -33,6 +33,7 @@ from proxy.policy.caching import WHOLE
 from proxy.policy.model import Route
 
 NO_OWNER: Final = "no-owner"
+ONLY_IF_CACHED: Final = "only-if-cached"
 _PART: Final = b"\0r"  # before a range in a flight's key: no field that selects a variant is compared as such
 
 
@@ -47,12 +48,12 @@ async def answer_cached(exchange: Exchange, runtime: Runtime, route: Route, iden
         return _passes(exchange, Forwarded.METHOD.value)
     shelf = runtime.shelf(route)
     owner = owner_of(caching, shelf, identity)
-    if owner is None:
-        return _passes(exchange, NO_OWNER)
     headers = exchange.headers
     wish = read_wish(exchange.method, headers, caching, may_bypass=may_bypass(caching.bypass, identity))  # type: ignore[arg-type]
-    if not wish.reads or is_steered(headers):  # type: ignore[arg-type]
-        return _passes(exchange, Forwarded.REQUEST.value)
+    if owner is None or not wish.reads or is_steered(headers):  # type: ignore[arg-type]
+        if wish.only_if_cached:
+            _refuse_to_fetch(exchange)
+        return _passes(exchange, NO_OWNER if owner is None else Forwarded.REQUEST.value)
     await _Way(CachedRequest(exchange, caching, shelf, identity, owner, wish), runtime, route).go()
     return True
 
@@ -60,6 +61,12 @@ async def answer_cached(exchange: Exchange, runtime: Runtime, route: Route, iden
 def _passes(exchange: Exchange, why: str) -> bool:
     exchange.cache, exchange.cache_why = CacheResult.BYPASS, why
     return False
+
+
+def _refuse_to_fetch(exchange: Exchange) -> NoReturn:
+    """For a client that wants nothing fetched. Raises: GatewayError NOT_CACHED."""
+    exchange.cache, exchange.cache_why = CacheResult.MISS, ONLY_IF_CACHED
+    raise GatewayError(Reason.NOT_CACHED)
 
 
 class _Way:
@@ -278,7 +285,7 @@ class _Way:
         """Raises: GatewayError; NOT_CACHED where the client wants nothing fetched."""
         request = self._request
         if request.wish.only_if_cached:
-            raise GatewayError(Reason.NOT_CACHED)
+            _refuse_to_fetch(request.exchange)
         await self._pay(WHOLE)
         fetch = Fetch(request, self._runtime, self._route, self._best, self._why, leading)
         try:

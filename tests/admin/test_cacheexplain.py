@@ -14,6 +14,7 @@ from proxy.cache.digests import (
     of_tenant,
     purge_of_all,
     purge_of_prefix,
+    purge_of_shelf,
     purge_of_tag,
     purge_of_url,
     tags_of,
@@ -21,6 +22,7 @@ from proxy.cache.digests import (
 from proxy.cache.entry import Stored, Terms
 from proxy.cache.purges import EVERYTHING
 from proxy.cache.shared import Listed, Listing
+from proxy.cache.shelf import shelf_of
 from proxy.policy.compiler import load
 from tests.cache.stored import NOW_MS, answer
 from tests.e2e.policies import policy
@@ -74,6 +76,8 @@ def look(*variants: Stored, purged: tuple[int, ...] | None = None, **mark: Any) 
         ({"range": (0, 3, 10)}, (), "miss"),
         ({"range": (0, 3, 10)}, ("Range: bytes=0-1",), "hit"),
         ({"terms": Terms(NOW_MS, 0, 1_000)}, ("Cache-Control: only-if-cached",), "504"),
+        ({}, ("Cache-Control: only-if-cached", "If-Match: x"), "504"),
+        ({}, ("X-HTTP-Method-Override: DELETE",), "bypass"),
     ],
 )
 def test_what_a_request_would_get(asked: Any, changes: dict[str, Any], headers: tuple[str, ...], result: str) -> None:
@@ -105,6 +109,16 @@ def test_what_purged_it_is_named(asked: Any, digests: tuple[int, ...], by: str) 
     found = told(asked(), look(stored(), purged=digests), NOW_MS + 10_000)
     assert found["stored"][0]["purged"] == {"at": "2025-10-09T08:53:25.000Z", "by": by}
     assert found["would"] == {"result": "miss", "why": "what is stored was purged"}
+
+
+def test_what_the_gateway_itself_has_taken_out_is_named(asked: Any) -> None:
+    """What the app has said otherwise since, and what a reload has let go of."""
+    found = asked()
+    shelf = purge_of_shelf(shelf_of(found.route, found.caching))
+    one = stored(tags=(77, shelf, *stored().tags))
+    for digest, by in ((77, "the app itself"), (shelf, "a policy that did not cache this route")):
+        purged = told(found, look(one, purged=(digest,)), NOW_MS + 10_000)["stored"][0]["purged"]
+        assert purged["by"].startswith(by)
 
 
 def test_a_purge_of_another_or_of_before_its_fetch_is_none(asked: Any) -> None:

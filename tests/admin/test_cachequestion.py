@@ -67,6 +67,8 @@ def test_the_key_is_the_gateways(rules: Policy) -> None:
         ({"url": "http://app.test/mine/1", "tenant": "a"}, "mine", "answers here belong to a user, and a user is not"),
         ({"url": "http://app.test/static/1", "method": "POST"}, "static", "only GET, HEAD are answered from the cache"),
         ({"url": "http://app.test/static/1", "headers": ["If-Match: x"]}, "static", "the request has contents, or"),
+        ({"url": "http://app.test/static/1", "headers": ["X-HTTP-Method-Override: PUT"]}, "static", "it has fields by"),
+        ({"url": "http://app.test/static/1", "headers": ["Connection: Accept"]}, "static", "it has fields by which"),
     ],
 )
 def test_what_the_cache_is_not_asked_says_why(rules: Policy, words: dict[str, Any], route: str, why: str) -> None:

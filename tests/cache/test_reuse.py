@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from proxy.cache.entry import FOREVER_MS, Stored
 from proxy.cache.ranges import Range
-from proxy.cache.reuse import NO_READ, PLAIN, Failure, Use, Wish, early, outranked, read_wish, reuse, serves_on_error
+from proxy.cache.reuse import (
+    NO_FETCH,
+    NO_READ,
+    PLAIN,
+    Failure,
+    Use,
+    Wish,
+    early,
+    outranked,
+    read_wish,
+    reuse,
+    serves_on_error,
+)
 from proxy.policy.caching import Profile
 from tests.cache.standard import NOW_MS, RFC, SAFE, S, fields, request, stored
 
@@ -51,6 +63,14 @@ def test_a_plain_request(headers: Any) -> None:
     assert wish(*headers) is PLAIN
     assert wish(*headers, caching=SAFE) is PLAIN
     assert wish(*headers, method="HEAD") is PLAIN
+
+
+@pytest.mark.parametrize("field", [("If-Match", "*"), ("If-Unmodified-Since", "x"), ("Content-Length", "1")])
+def test_who_wants_nothing_fetched_wants_it_also_where_nothing_stored_answers(field: Any) -> None:
+    assert wish(field) is NO_READ
+    for caching in (RFC, SAFE):
+        assert wish(field, ("Cache-Control", "only-if-cached"), caching=caching) is NO_FETCH
+    assert wish(field, ("Cache-Control", "only-if-cached"), method="POST") is NO_READ
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "get", "M-SEARCH", "QUERY"])

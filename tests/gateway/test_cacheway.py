@@ -108,8 +108,24 @@ async def test_who_wants_nothing_fetched_is_told_that_nothing_is_stored(gateway,
     answer = await once(gateway, get("/whole/only", user, "Cache-Control: only-if-cached"))
     assert (answer.status, answer.json()["reason"]) == (504, "not_cached")
     assert seen(origin, "/whole/only") == 0
+    await reached(lambda: gateway.metric(r'sluicegate_cache_requests_total\{.*why="only-if-cached"'))
     await once(gateway, get("/whole/only", user))
     assert (await once(gateway, get("/whole/only", user, "Cache-Control: only-if-cached"))).status == 200
+
+
+@pytest.mark.parametrize("line", ['If-Match: "a"', "X-HTTP-Method-Override: DELETE", "If-Unmodified-Since: x"])
+async def test_who_wants_nothing_fetched_is_told_so_also_where_nothing_stored_could_answer(gateway, origin, line):
+    """And it is counted, like every request on a route that caches."""
+    path, user = f"/whole/only/{next(_numbers)}", fresh()
+    await once(gateway, get(path, user))
+    metric = r'sluicegate_cache_requests_total\{result="miss",.*why="only-if-cached"'
+    before = gateway.metric(metric)
+    answer = await once(gateway, get(path, user, "Cache-Control: only-if-cached", line))
+    assert (answer.status, answer.json()["reason"]) == (504, "not_cached")
+    assert seen(origin, path) == 1
+    await reached(lambda: gateway.metric(metric) == before + 1)
+    assert (await once(gateway, get(path, user, line))).status == 200
+    assert seen(origin, path) == 2
 
 
 async def test_a_method_that_is_not_listed_goes_by(gateway, origin):
