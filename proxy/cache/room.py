@@ -15,6 +15,7 @@ from proxy.core.storeurl import Topology
 from proxy.store.scripts import load
 
 LOOK_S: Final = 3.0
+AGAIN_S: Final = 0.25  # without an answer: a worker that has just started stores nothing before its first
 FULL: Final = 0.7  # of a node's maxmemory
 CHUNK: Final = 64 << 10  # bytes
 CHUNK_S: Final = 1.0  # after which what is left of one is given up
@@ -82,11 +83,11 @@ class Room:
 
     async def _watch(self) -> None:
         while True:
-            await self._look()
-            await asyncio.sleep(LOOK_S)
+            seen = await self._look()
+            await asyncio.sleep(AGAIN_S if seen is None else LOOK_S)
 
-    async def _look(self) -> int:
-        """Bytes that there is room for now; 0 without an answer, and all else as it was."""
+    async def _look(self) -> int | None:
+        """Bytes that there is room for now; None without an answer, and all else as it was."""
         if self._link.url.topology is Topology.CLUSTER:
             told = await self._link.call("INFO", "memory", target_nodes=_ALL_NODES)
             nodes: Iterable[Mapping[str, Any]] = told.values() if told is not AWAY else ()
@@ -94,7 +95,7 @@ class Room:
             told = await self._link.call("INFO", "memory")
             nodes = (told,) if told is not AWAY else ()
         if not nodes:
-            return 0
+            return None
         room = min(room_in(node, self._most) for node in nodes)
         self.left, self._boundless = room > 0, room == _BOUNDLESS
         return room

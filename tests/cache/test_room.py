@@ -70,6 +70,24 @@ async def test_a_redis_that_fills_up_is_left_alone_until_it_has_room(monkeypatch
         await link.close()
 
 
+async def test_who_starts_before_redis_answers_stores_there_soon_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at the next look of those that know already."""
+    monkeypatch.setattr(room_module, "LOOK_S", 3600)
+    with server(BINARY) as one:
+        one.kill()
+        link = Link(parse_store_url(one.url), SystemClock(), 2_000)
+        room = Room(link, 1 << 30)
+        await room.start()
+        async with asyncio.timeout(5):
+            while not link.unanswered:  # noqa: ASYNC110 - another task makes it so
+                await asyncio.sleep(0.005)
+        assert not room.left
+        await asyncio.to_thread(one.start)
+        await until(room, True)
+        await room.stop()
+        await link.close()
+
+
 async def test_a_redis_of_the_caches_own_that_never_evicts_keeps_room_for_purges() -> None:
     with server(BINARY) as one, one.client as client:
         link = Link(parse_store_url(one.url), SystemClock(), 2_000)
