@@ -18,28 +18,29 @@ def main(args: argparse.Namespace) -> int:
     if args.json_schema:
         print(json.dumps(json_schema(), indent=2))
         return 0
+    config = args.named or args.config
     try:
         loaded = load_rehearsed(
-            args.config, os.environ, overlays=args.overlay, allow_missing_secrets=args.allow_missing_secrets
+            config, os.environ, overlays=args.overlay, allow_missing_secrets=args.allow_missing_secrets
         )
     except PolicyError as exc:
         print(exc, file=sys.stderr)
         count = len(exc.problems)
-        print(f"{args.config}: {count} {'error' if count == 1 else 'errors'}", file=sys.stderr)
+        print(f"{config}: {count} {'error' if count == 1 else 'errors'}", file=sys.stderr)
         return 1
     except OSError as exc:
         print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
         return 1
     policy = loaded.policy
     if (flaw := _ledger_flaw(policy)) is not None:
-        print(f"{args.config}: {flaw}", file=sys.stderr)
+        print(f"{config}: {flaw}", file=sys.stderr)
         return 1
     never_fit = Affordability(policy, bundled(), SystemClock().now_ms()).warnings()
     beyond = [loaded.document.problem(path, message) for path, message in never_fit]
     for warning in (*loaded.warnings, *beyond):
         print(f"warning: {warning}", file=sys.stderr)
     print(
-        f"{args.config}: ok, policy {policy.version}: {len(policy.routes)} routes, {len(policy.limits)} limits, "
+        f"{config}: ok, policy {policy.version}: {len(policy.routes)} routes, {len(policy.limits)} limits, "
         f"{len(policy.upstreams)} upstreams, {len(policy.budgets)} budgets"
     )
     return 0

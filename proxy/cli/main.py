@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proxy import __version__
 from proxy.cli import cachearguments, check, demo, explain, foresightarguments, keys, moneyarguments, run
-from proxy.cli.policyarguments import CONFIG, add_allowance, add_config, add_overlay
+from proxy.cli.policyarguments import add_config, add_overlay
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,9 +31,8 @@ def parser() -> argparse.ArgumentParser:
     served.set_defaults(call=run.main)
 
     checked = commands.add_parser("check", help="tell every error and warning of a policy file")
-    checked.add_argument("config", type=Path, nargs="?", default=CONFIG)
-    add_overlay(checked)
-    add_allowance(checked)
+    checked.add_argument("named", type=Path, nargs="?", metavar="CONFIG", help="as --config")
+    add_config(checked)
     checked.add_argument("--json-schema", action="store_true", help="print the JSON Schema for editors instead")
     checked.set_defaults(call=check.main)
 

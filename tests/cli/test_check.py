@@ -19,9 +19,11 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "config.yaml"
 
 
-def test_a_good_file_is_said_to_be(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", [(), ("--config",)])
+def test_a_good_file_is_said_to_be(config: Path, option: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Named as every other command wants it, too."""
     config.write_text(GOOD)
-    assert main(["check", str(config)]) == 0
+    assert main(["check", *option, str(config)]) == 0
     said = capsys.readouterr()
     assert ": ok, policy " in said.out
     assert said.err == ""
