@@ -289,7 +289,7 @@ UPSTREAMS: Final = (
     Panel(
         "Upstreams' failures",
         "reqps",
-        ((rate("sluicegate_errors_total", JOB + ', fault="upstream"', "reason"), "{{reason}}"),),
+        ((rate("sluicegate_upstream_failures_total", JOB, "upstream, reason"), "{{upstream}}: {{reason}}"),),
     ),
     Panel(
         "Retries",

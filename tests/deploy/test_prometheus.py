@@ -32,6 +32,8 @@ HEALTHY: dict[str, str] = {
     f'sluicegate_errors_total{{{G}, fault="client", reason="quota_exceeded"}}': f"0+300x{MINUTES}",
     f'sluicegate_errors_total{{{G}, fault="gateway", reason="maintenance"}}': f"0+300x{MINUTES}",
     f'sluicegate_errors_total{{{G}, fault="upstream", reason="upstream_reset"}}': f"0+0.1x{MINUTES}",
+    f'sluicegate_upstream_duration_seconds_count{{{G}, upstream="app"}}': f"0+60x{MINUTES}",
+    f'sluicegate_upstream_failures_total{{{G}, upstream="app", reason="reset"}}': f"0+1x{MINUTES}",
     f'sluicegate_request_duration_seconds_sum{{{G}, route="app"}}': f"0+30x{MINUTES}",
     f'sluicegate_request_duration_seconds_count{{{G}, route="app"}}': f"0+600x{MINUTES}",
     f'sluicegate_request_duration_seconds_sum{{{G}, route="ai"}}': f"0+6000x{MINUTES}",  # a model writes for long
@@ -111,6 +113,10 @@ CASES: dict[str, dict[str, str]] = {
     "SluicegateOutboxDeep": {f"sluicegate_outbox_records{{{G}}}": late("0", "0+1000")},
     "SluicegateDeadLetters": {f"sluicegate_ledger_dead_letters_total{{{G}}}": late("1", "2", TURN)},
     "SluicegateAlertsWait": {f'sluicegate_alerts_oldest_seconds{{{G}, channel="ops"}}': late("0", "0+60")},
+    # One that nothing comes of has no durations.
+    "SluicegateUpstreamFails": {
+        f'sluicegate_upstream_failures_total{{{G}, upstream="mail", reason="connect"}}': f"0+1x{MINUTES}"
+    },
     "SluicegateRedisAway": {f"sluicegate_redis_breaker_open{{{G}}}": late("0", "2", TURN)},
     "SluicegateRedisMemory": {f'sluicegate_redis_memory_bytes{{{G}, store="meters"}}': f"0+2x{MINUTES}"},
     "SluicegateReloadFailed": {f"sluicegate_policy_last_reload_successful{{{G}}}": late("1", "0", TURN)},
