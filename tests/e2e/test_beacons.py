@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.gateway import Gateway, bearer, eventually, get, once, running
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
-from tests.sentry.sentry_receiver import PUBLIC_KEY, Receiver, heard, receiving
+from tests.sentry.sentry_receiver import PUBLIC_KEY, Receiver, heard
 
 pytestmark = pytest.mark.full  # many seconds
 
@@ -29,7 +29,7 @@ class Stand(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
-    with running_origin() as origin, receiving() as receiver:
+    with running_origin() as origin, Receiver.receiving() as receiver:
         origin.answers["/reports/7"] = TIMED
         text = policy(
             origin.port,

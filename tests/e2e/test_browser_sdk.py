@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.gateway import Gateway, eventually, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
-from tests.sentry.sentry_receiver import Receiver, heard, receiving
+from tests.sentry.sentry_receiver import Receiver, heard
 
 pytestmark = pytest.mark.full
 
@@ -87,7 +87,7 @@ def visiting(url: str, profile: Path) -> Iterator[None]:
 
 @contextmanager
 def app() -> Iterator[tuple[Gateway, Origin, Receiver]]:
-    with running_origin() as origin, receiving() as receiver:
+    with running_origin() as origin, Receiver.receiving() as receiver:
         imports = serve_packages(origin, Path(os.environ[PACKAGES]))
         page = PAGE % (json.dumps(imports), json.dumps(receiver.dsn))
         # The login's cookie is what tells the tunnel whose errors these are.

@@ -17,8 +17,8 @@ from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post
 from tests.e2e.test_sentry import BODY, PRIVATE, QUERY, SECRETS
-from tests.otlp.collector import Collector, Series, Span, collecting
-from tests.sentry.sentry_receiver import heard, receiving
+from tests.otlp.collector import Collector, Series, Span
+from tests.sentry.sentry_receiver import Receiver, heard
 
 pytestmark = pytest.mark.full  # many seconds
 
@@ -57,7 +57,7 @@ def otlp_policy(origin: Origin, otlp: str, more: str = "") -> str:
 
 @contextmanager
 def stand(rate: float, more: str = "", rest: str = "") -> Iterator[Stand]:
-    with running_origin() as origin, collecting() as collector:
+    with running_origin() as origin, Collector.receiving() as collector:
         Provider().attach(origin)
         otlp = (
             f'endpoint: "{collector.url}", headers: {{api-key: {API_KEY}}}, '
@@ -184,7 +184,7 @@ async def test_nothing_private_is_told() -> None:
 
 async def test_both_hear_of_the_same_trace() -> None:
     """Sentry and the collector: one id, one span to go on from."""
-    with receiving() as receiver, stand(0, rest=f'sentry: {{dsn: "{receiver.dsn}", report: []}}') as on:
+    with Receiver.receiving() as receiver, stand(0, rest=f'sentry: {{dsn: "{receiver.dsn}", report: []}}') as on:
         await once(on.gateway, get("/a", parent_is()))
         payload = heard(receiver, "transaction", lambda one: True)
         whole, *phases = on.collector.trace(TRACE)
@@ -277,7 +277,7 @@ def as_exposed(point: Any) -> Any:
 
 async def test_a_collector_comes_and_goes_with_a_reload() -> None:
     """Without one its messages are not imported; with one by the parent alone."""
-    with running_origin() as origin, collecting() as collector:
+    with running_origin() as origin, Collector.receiving() as collector:
         without = otlp_policy(origin, 'endpoint: ""')
         with running(without) as gateway:
             await once(gateway, get("/a", parent_is()))

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.gateway import ROOT, Gateway, bearer, eventually, get, once, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
-from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver, heard, receiving
+from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver, heard
 
 pytestmark = pytest.mark.full  # many seconds
 
@@ -83,7 +83,7 @@ def spool(gateway: Gateway) -> Path:
 
 async def test_each_fault_is_one_event_with_tags_and_nothing_private() -> None:
     """A request's, a chain's, a task's, a worker's end; an upstream's 5xx and timeout."""
-    with running_origin() as origin, receiving() as receiver:
+    with running_origin() as origin, Receiver.receiving() as receiver:
         origin.answers["/bad"] = b"HTTP/1.1 503 No\r\nContent-Length: 6\r\n\r\ngeheim"
         origin.answers["/slow"] = lambda exchange: exchange.pause_then_ok(3)
         with running(sentry_policy(origin, receiver, workers=1), FAULTS) as gateway:
@@ -135,7 +135,7 @@ async def test_each_fault_is_one_event_with_tags_and_nothing_private() -> None:
 
 async def test_none_is_lost_while_sentry_is_away_nor_over_a_restart() -> None:
     """What happened meanwhile is sent when it is back, once each; what the gateway ended with, by its successor."""
-    with running_origin() as origin, receiving() as receiver:
+    with running_origin() as origin, Receiver.receiving() as receiver:
         text = sentry_policy(origin, receiver, workers=1)
         with running(text, FAULTS) as gateway:
             receiver.stop()
@@ -161,7 +161,7 @@ async def test_none_is_lost_while_sentry_is_away_nor_over_a_restart() -> None:
 def test_a_process_that_ends_by_a_fault_is_told_of(process: str, tmp_path: Path) -> None:
     """Of the parent, too, which sends what it ends by before it is gone."""
     ledger = f"ledger: {{url: 'sqlite:///{tmp_path}/ledger.db'}}\n"
-    with running_origin() as origin, receiving() as receiver:
+    with running_origin() as origin, Receiver.receiving() as receiver:
         text = ledger + sentry_policy(origin, receiver, workers=1)
         try:
             with running(text, {**FAULTS, "SLUICEGATE_FAULT": process}):
@@ -179,7 +179,7 @@ async def test_the_same_fault_over_and_over_is_counted() -> None:
     """The first is never held back, and of a flood each process sends a few."""
     with (
         running_origin() as origin,
-        receiving() as receiver,
+        Receiver.receiving() as receiver,
         running(sentry_policy(origin, receiver, workers=1), FAULTS) as gateway,
     ):
         for _ in range(50):
@@ -191,7 +191,7 @@ async def test_the_same_fault_over_and_over_is_counted() -> None:
 
 
 async def test_a_killed_worker_is_told_of_and_what_the_policy_leaves_out_is_not() -> None:
-    with running_origin() as origin, receiving() as receiver:
+    with running_origin() as origin, Receiver.receiving() as receiver:
         origin.answers["/bad"] = b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"
         with running(sentry_policy(origin, receiver, "report: []", workers=1)) as gateway:
             await once(gateway, get("/bad", bearer()))

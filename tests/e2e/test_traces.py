@@ -10,7 +10,7 @@ from tests.e2e.gateway import Gateway, bearer, eventually, get, once, running, v
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post
-from tests.sentry.sentry_receiver import PUBLIC_KEY, Receiver, heard, receiving
+from tests.sentry.sentry_receiver import PUBLIC_KEY, Receiver, heard
 
 pytestmark = pytest.mark.full  # many seconds
 
@@ -21,7 +21,7 @@ Stand = tuple[Gateway, Origin, Receiver]
 
 @contextmanager
 def stand(rate: float) -> Iterator[Stand]:
-    with running_origin() as origin, receiving() as receiver:
+    with running_origin() as origin, Receiver.receiving() as receiver:
         provider = Provider()
         provider.attach(origin)
         origin.answers["/cached"] = CACHED

@@ -1,16 +1,14 @@
 """A collector on a loopback socket, which takes apart what it is sent as OpenTelemetry publishes its messages."""
 
-import contextlib
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+from tests.spooling.post_receiver import PostReceiver
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -40,45 +38,18 @@ class Span:
 
 
 @dataclass
-class Collector:
-    """``answers``: (status, fields, body), given in turn, the last for ever."""
+class Collector(PostReceiver):
+    """``resources``: of all that came, in order."""
 
-    port: int = 0
     spans: list[Span] = field(default_factory=list)
     pushes: list[ExportMetricsServiceRequest] = field(default_factory=list)
     resources: list[dict[str, Any]] = field(default_factory=list)
-    raw: list[bytes] = field(default_factory=list)
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and fields
-    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=lambda: [(200, {}, b"")])
-    _server: ThreadingHTTPServer | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Again on the same port, if it was there before."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
-        self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-    def take(self, path: str, fields: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        self.asked.append((path, fields))
-        if answer[0] == 200:
-            self.raw.append(body)
-            if path.endswith("/v1/traces"):
-                self._take_spans(ExportTraceServiceRequest.FromString(body))
-            else:
-                self._take_metrics(ExportMetricsServiceRequest.FromString(body))
-        return answer
+    def accept(self, path: str, body: bytes) -> None:
+        if path.endswith("/v1/traces"):
+            self._take_spans(ExportTraceServiceRequest.FromString(body))
+        else:
+            self._take_metrics(ExportMetricsServiceRequest.FromString(body))
 
     def _take_metrics(self, push: ExportMetricsServiceRequest) -> None:
         self.resources += [named(one.resource.attributes) for one in push.resource_metrics]
@@ -108,38 +79,3 @@ class Collector:
             for point in getattr(metric, metric.WhichOneof("data") or "").data_points:
                 found[metric.name, tuple(sorted(named(point.attributes).items()))] = point
         return found
-
-
-def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 5
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if collector._server is not self.server:  # it is away: a connection from before is none either
-                self.close_connection = True
-                return
-            fields = {name.lower(): value for name, value in self.headers.items()}
-            status, more, told = collector.take(self.path, fields, body)
-            self.send_response(status)
-            for name, value in more.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(told)))
-            self.end_headers()
-            self.wfile.write(told)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
-
-
-@contextlib.contextmanager
-def collecting() -> Iterator[Collector]:
-    collector = Collector()
-    collector.start()
-    try:
-        yield collector
-    finally:
-        collector.stop()

@@ -23,8 +23,9 @@ from proxy.telemetry.metrics import SENTRY_EVENTS, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from proxy.tracing.trace import Trace
 from tests.e2e.gateway import reached
-from tests.otlp.collector import Collector, collecting
+from tests.otlp.collector import Collector
 from tests.otlp.test_traced import traced
+from tests.spooling.post_receiver import Answer
 
 HOUR_MS = 3_600_000
 
@@ -65,7 +66,7 @@ def made(folder: Path, collector: Collector, **changes: object) -> Stand:
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    with collecting() as collector:
+    with Collector.receiving() as collector:
         yield made(tmp_path, collector)
 
 
@@ -108,14 +109,14 @@ async def test_a_restart_sends_what_waited(stand: Stand, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 401, 403, 404, 408])
 async def test_what_may_be_mended_is_tried_again(stand: Stand, status: int) -> None:
-    stand.collector.answers = [(status, {}, b""), (200, {}, b"")]
+    stand.collector.answers = [Answer(status), Answer(200)]
     await stand.write(1)
     async with stand.courier.working():
         await reached(lambda: stand.heard() == [1])
 
 
 async def test_a_collector_may_ask_to_wait(stand: Stand) -> None:
-    stand.collector.answers = [(503, {"Retry-After": "2"}, b""), (200, {}, b"")]
+    stand.collector.answers = [Answer(503, {"Retry-After": "2"}), Answer(200)]
     await stand.write(1)
     async with ClientSession() as session:
         started = time.monotonic()
@@ -127,7 +128,7 @@ async def test_a_collector_may_ask_to_wait(stand: Stand) -> None:
 
 
 async def test_what_is_refused_for_good_is_counted_and_holds_nobody_up(stand: Stand) -> None:
-    stand.collector.answers = [(400, {}, b""), (413, {}, b""), (200, {}, b"")]
+    stand.collector.answers = [Answer(400), Answer(413), Answer(200)]
     for number in (1, 2, 3):
         await stand.write(number)
     async with stand.courier.working():
@@ -137,7 +138,7 @@ async def test_what_is_refused_for_good_is_counted_and_holds_nobody_up(stand: St
 
 async def test_what_a_collector_leaves_out_is_told(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
     told = ExportTraceServiceResponse(partial_success=ExportTracePartialSuccess(rejected_spans=3))
-    stand.collector.answers = [(200, {}, told.SerializeToString())]
+    stand.collector.answers = [Answer(200, {}, told.SerializeToString())]
     await stand.write(1)
     async with ClientSession() as session:
         await stand.courier.round(session)
@@ -190,7 +191,7 @@ async def test_without_a_collector_or_without_traces_it_all_stays(stand: Stand) 
 
 
 async def test_metrics_are_told_every_so_often_with_all_that_is_counted(tmp_path: Path) -> None:
-    with collecting() as collector:
+    with Collector.receiving() as collector:
         stand = made(tmp_path, collector, every_ms=50, resource=(("service.name", "edge"),))
         stand.metrics.inc(SENTRY_EVENTS, "sent", by=7)
         async with stand.courier.working():
@@ -207,8 +208,8 @@ async def test_metrics_are_told_every_so_often_with_all_that_is_counted(tmp_path
 
 async def test_metrics_that_were_not_heard_are_in_the_next(tmp_path: Path) -> None:
     """They do not wait: what is counted is all there again."""
-    with collecting() as collector:
-        collector.answers = [(503, {}, b""), (200, {}, b"")]
+    with Collector.receiving() as collector:
+        collector.answers = [Answer(503), Answer(200)]
         stand = made(tmp_path, collector, every_ms=50)
         async with stand.courier.working():
             await reached(lambda: len(collector.pushes) >= 1)

@@ -16,7 +16,8 @@ from proxy.spooling.spool import Spool
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.e2e.gateway import reached
-from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver, receiving
+from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver
+from tests.spooling.post_receiver import Answer
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Stand:
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    with receiving() as receiver:
+    with Receiver.receiving() as receiver:
         files = SheetFiles.make()
         courier = Courier(str(tmp_path), Metrics(Sheet(files)))
         courier.follow(Sentry(receiver.dsn, "test", "1", 0.0, frozenset()))
@@ -75,14 +76,14 @@ async def test_over_an_outage_nothing_is_lost_nor_sent_twice(stand: Stand) -> No
 
 @pytest.mark.parametrize("status", [500, 502, 503, 401, 403, 404])
 async def test_what_may_be_mended_is_tried_again(stand: Stand, status: int) -> None:
-    stand.receiver.answers = [(status, {}), (status, {}), (200, {})]
+    stand.receiver.answers = [Answer(status), Answer(status), Answer(200)]
     await stand.write(Kind.ERROR, "a")
     async with stand.courier.working():
         await reached(lambda: stand.ids() == ["a"])
 
 
 async def test_what_is_refused_for_good_is_counted_and_holds_nobody_up(stand: Stand) -> None:
-    stand.receiver.answers = [(400, {}), (413, {}), (200, {})]
+    stand.receiver.answers = [Answer(400), Answer(413), Answer(200)]
     for one in "abc":
         await stand.write(Kind.ERROR, one)
     async with stand.courier.working():
@@ -91,7 +92,7 @@ async def test_what_is_refused_for_good_is_counted_and_holds_nobody_up(stand: St
 
 
 async def test_sentry_may_ask_to_wait_with_one_kind_alone(stand: Stand) -> None:
-    stand.receiver.answers = [(429, {"X-Sentry-Rate-Limits": "3600:transaction;span:organization"}), (200, {})]
+    stand.receiver.answers = [Answer(429, {"X-Sentry-Rate-Limits": "3600:transaction;span:organization"}), Answer(200)]
     await stand.write(Kind.TRACE, "t")
     async with ClientSession() as session:
         await stand.courier.round(session)
@@ -102,7 +103,7 @@ async def test_sentry_may_ask_to_wait_with_one_kind_alone(stand: Stand) -> None:
 
 
 async def test_sentry_may_ask_to_wait_with_all(stand: Stand) -> None:
-    stand.receiver.answers = [(429, {"Retry-After": "1"}), (200, {})]
+    stand.receiver.answers = [Answer(429, {"Retry-After": "1"}), Answer(200)]
     await stand.write(Kind.ERROR, "e")
     async with ClientSession() as session:
         await stand.courier.round(session)
