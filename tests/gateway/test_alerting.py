@@ -5,11 +5,8 @@ import asyncio
 import hashlib
 import hmac
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,53 +15,33 @@ from tests.e2e.gateway import Gateway, bearer, eventually, get, once, running, t
 from tests.e2e.origin import running_origin
 from tests.e2e.policies import policy
 from tests.e2e.provider import Provider, call, post
+from tests.spooling.post_receiver import PostReceiver
 
 SECRET = "a-secret-of-sixteen"
 HELD = 24_000_000  # nano-dollars that the calls below hold at most
 
 
-class Receiver(BaseHTTPRequestHandler):
-    """A webhook's other end."""
-
-    heard: list[dict[str, Any]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        fields = dict(part.split("=", 1) for part in self.headers["Sluicegate-Signature"].split(","))
-        signed = hmac.new(SECRET.encode(), f"{fields['t']}.".encode() + body, hashlib.sha256).hexdigest()
-        assert hmac.compare_digest(signed, fields["v1"])
-        self.heard.append(json.loads(body) | {"key": self.headers["Idempotency-Key"]})
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def receiving() -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    heard: list[dict[str, Any]] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Hears", (Receiver,), {"heard": heard}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1], heard
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+def heard_by(receiver: PostReceiver) -> list[dict[str, Any]]:
+    """What the webhook's other end was told, each with its key; that it was signed is checked."""
+    heard = []
+    for (_, fields), body in zip(receiver.asked, receiver.raw, strict=False):
+        signature = dict(part.split("=", 1) for part in fields["sluicegate-signature"].split(","))
+        signed = hmac.new(SECRET.encode(), f"{signature['t']}.".encode() + body, hashlib.sha256).hexdigest()
+        assert hmac.compare_digest(signed, signature["v1"])
+        heard.append(json.loads(body) | {"key": fields["idempotency-key"]})
+    return heard
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[tuple[Gateway, list[dict[str, Any]]]]:
-    with running_origin() as origin, receiving() as (port, heard):
+def stand() -> Iterator[tuple[Gateway, PostReceiver]]:
+    with running_origin() as origin, PostReceiver.receiving() as receiver:
         Provider().attach(origin)
         origin.answers["/reports/other"] = b"HTTP/1.1 200 OK\r\nX-Tenant: other\r\nContent-Length: 6\r\n\r\nsecret"
         rest = f"""
             budgets:
               user: {{scope: user, daily: "$0.05"}}
             alerts:
-              to: [{{webhook: "http://127.0.0.1:{port}/hook", secret: {SECRET}}}]
+              to: [{{webhook: "{receiver.url}/hook", secret: {SECRET}}}]
             routes:
               - {{name: ai, match: {{path: "/v1/**"}}, upstream: openai, limits: [], budgets: [user]}}
               - name: reports
@@ -74,7 +51,7 @@ def stand() -> Iterator[tuple[Gateway, list[dict[str, Any]]]]:
         """
         upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
         with running(policy(origin.port, rest, upstreams=upstreams)) as gateway:
-            yield gateway, heard
+            yield gateway, receiver
 
 
 async def spend(gateway: Gateway, user: str, times: int, output: int) -> list[int]:
@@ -84,10 +61,10 @@ async def spend(gateway: Gateway, user: str, times: int, output: int) -> list[in
     return [(await once(gateway, request)).status for _ in range(times)]
 
 
-async def test_each_level_is_told_once_and_the_end_too(stand: tuple[Gateway, list[dict[str, Any]]]) -> None:
-    gateway, heard = stand
+async def test_each_level_is_told_once_and_the_end_too(stand: tuple[Gateway, PostReceiver]) -> None:
+    gateway, receiver = stand
     assert await spend(gateway, "ann", 9, 8_000) == [200] * 9  # $0.0432 of $0.05: over 80 percent
-    mine = [lambda: [one for one in heard if one["user"] == "ann"]][0]
+    mine = [lambda: [one for one in heard_by(receiver) if one["user"] == "ann"]][0]
     await asyncio.to_thread(eventually, lambda: len(mine()) >= 1)
     assert set(await spend(gateway, "ann", 3, 8_000)) == {200, 429}  # then nothing fits any more
     await asyncio.to_thread(eventually, lambda: len(mine()) >= 3, 15)
@@ -99,14 +76,14 @@ async def test_each_level_is_told_once_and_the_end_too(stand: tuple[Gateway, lis
 
 
 async def test_an_answer_of_another_tenant_is_told_once_and_logged_each_time(
-    stand: tuple[Gateway, list[dict[str, Any]]],
+    stand: tuple[Gateway, PostReceiver],
 ) -> None:
     """With route and tenant, and nothing of what the answer said."""
-    gateway, heard = stand
+    gateway, receiver = stand
     request = get("/reports/other?secret=1", bearer())
     assert [(await once(gateway, request)).status for _ in range(6)] == [502] * 6
-    await asyncio.to_thread(eventually, lambda: any(one["type"] == "isolation_alert" for one in heard))
-    (told,) = (one for one in heard if one["type"] == "isolation_alert")
+    await asyncio.to_thread(eventually, lambda: any(one["type"] == "isolation_alert" for one in heard_by(receiver)))
+    (told,) = (one for one in heard_by(receiver) if one["type"] == "isolation_alert")
     assert (told["level"], told["route"], told["tenant"], told["current"]) == ("critical", "reports", "acme", None)
     lines: list[dict[str, Any]] = []
 
