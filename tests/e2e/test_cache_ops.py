@@ -230,7 +230,8 @@ async def test_workers_that_lost_redis_obey_what_was_purged_meanwhile(stand: Sta
 
 @pytest.mark.parametrize("holds", [True, False], ids=["holds it", "does not"])
 async def test_a_worker_that_brings_something_newer_tells_all_others(stand: Stand, holds: bool) -> None:
-    """Or they would go on with what they have, for as long as it is fresh; the new one serves them all."""
+    """Or they would go on with what they have, for as long as it is fresh. The new one serves them all, or what came
+    after it: who hears of it before it is in Redis asks the app."""
     path = f"/letter/newer/{holds}"
     stand.answers(path)
     of_first = Stand(stand.gateways[:1], stand.origin, stand.redis, stand.numbers)
@@ -239,7 +240,7 @@ async def test_a_worker_that_brings_something_newer_tells_all_others(stand: Stan
         new = (await once(stand.gateways[1], get(path, "Cache-Control: no-cache"))).body
         assert new != old
         await workers.never_after(old, time.monotonic())
-        assert set(await workers.bodies()) == {new}
+        assert all(int(now) >= int(new) for now in await workers.bodies())
 
 
 @pytest.mark.parametrize("how", ["HEAD", "304"])
