@@ -6,8 +6,10 @@ one with a ``gate`` waits until that is open.
 """
 
 import asyncio
+import contextlib
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,8 +17,9 @@ from typing import Any
 from genai_prices import Usage as OracleUsage
 from genai_prices import calc_price
 
-from tests.e2e.gateway import get, reached
-from tests.e2e.origin import Exchange, Origin, read_body
+from tests.e2e.gateway import Gateway, get, reached, running
+from tests.e2e.origin import Exchange, Origin, read_body, running_origin
+from tests.e2e.policies import policy
 
 MODEL = "gpt-4o-mini"
 CHAT = "/v1/chat/completions"
@@ -85,8 +88,7 @@ class Provider:
         if how.get("pause") and not asked.get("stream"):
             await asyncio.sleep(how["pause"])
         if fail == "status":
-            answer = b'{"error": {"message": "overloaded"}}'
-            await exchange.send(_framed(answer, b"503 Service Unavailable"))
+            await exchange.send(_framed(b'{"error": {"message": "overloaded"}}', b"503 Service Unavailable"))
             return
         output = min(how.get("output", 10), asked.get("max_tokens", 1 << 30)) * asked.get("n", 1)
         prompt = how.get("prompt", 20)
@@ -133,3 +135,23 @@ class Provider:
 def _framed(body: bytes, status: bytes) -> bytes:
     head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
     return head + body
+
+
+@dataclass
+class Stand:
+    """A gateway, the origin behind it, and the provider that is the upstream ``openai`` there."""
+
+    gateway: Gateway
+    origin: Origin
+    provider: Provider
+
+
+@contextlib.contextmanager
+def standing(rest: str, *, openai: str = "", **more: Any) -> Iterator[Stand]:
+    """``rest`` and ``more``: of the policy; ``openai``: more of that upstream's map."""
+    with running_origin() as origin:
+        provider = Provider()
+        provider.attach(origin)
+        upstream = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai, {openai}}}'
+        with running(policy(origin.port, rest, upstreams=upstream, **more)) as gateway:
+            yield Stand(gateway, origin, provider)

@@ -5,7 +5,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,10 +13,8 @@ from proxy.ai.dialects.call import AiCall
 from proxy.gateway.pricing import Pricing, bound, edited, read_call
 from proxy.policy.spending import OnDisconnect, Prices, Spending
 from tests.e2e.books import disagreements, rows
-from tests.e2e.gateway import Answer, Client, Gateway, eventually, once, reached, running, token, volley
-from tests.e2e.origin import Origin, running_origin
-from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call, post, price
+from tests.e2e.gateway import Answer, Client, eventually, once, reached, token, volley
+from tests.e2e.provider import Stand, call, post, price, standing
 
 WORKERS = 4
 FITS = 37
@@ -53,21 +50,10 @@ routes:
 """
 
 
-@dataclass
-class Stand:
-    gateway: Gateway
-    origin: Origin
-    provider: Provider
-
-
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
-    with running_origin() as origin:
-        provider = Provider()
-        provider.attach(origin)
-        upstream = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai, max_connections: 1000}}'
-        with running(policy(origin.port, ROUTES, workers=WORKERS, upstreams=upstream)) as gateway:
-            yield Stand(gateway, origin, provider)
+    with standing(ROUTES, openai="max_connections: 1000", workers=WORKERS) as stand:
+        yield stand
 
 
 async def race(stand: Stand, user: str) -> Counter[int]:

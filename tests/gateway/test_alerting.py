@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.gateway import Gateway, bearer, eventually, get, once, running, token
-from tests.e2e.origin import running_origin
-from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call, post
+from tests.e2e.gateway import Gateway, bearer, eventually, get, once, token
+from tests.e2e.provider import call, post, standing
 from tests.spooling.post_receiver import PostReceiver
 
 SECRET = "a-secret-of-sixteen"
@@ -34,9 +32,7 @@ def heard_by(receiver: PostReceiver) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def stand() -> Iterator[tuple[Gateway, PostReceiver]]:
-    with running_origin() as origin, PostReceiver.receiving() as receiver:
-        Provider().attach(origin)
-        origin.answers["/reports/other"] = b"HTTP/1.1 200 OK\r\nX-Tenant: other\r\nContent-Length: 6\r\n\r\nsecret"
+    with PostReceiver.receiving() as receiver:
         rest = f"""
             budgets:
               user: {{scope: user, daily: "$0.05"}}
@@ -49,9 +45,11 @@ def stand() -> Iterator[tuple[Gateway, PostReceiver]]:
                 upstream: app
                 cache: {{ttl: 1h, assert_tenant: {{header: X-Tenant}}}}
         """
-        upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
-        with running(policy(origin.port, rest, upstreams=upstreams)) as gateway:
-            yield gateway, receiver
+        with standing(rest) as paid:
+            paid.origin.answers["/reports/other"] = (
+                b"HTTP/1.1 200 OK\r\nX-Tenant: other\r\nContent-Length: 6\r\n\r\nsecret"
+            )
+            yield paid.gateway, receiver
 
 
 async def spend(gateway: Gateway, user: str, times: int, output: int) -> list[int]:

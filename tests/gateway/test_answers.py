@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ import pytest
 from proxy.ai.dialects.call import Kind
 from proxy.gateway.answers import _unfit
 from tests.e2e.crowds import in_flight
-from tests.e2e.gateway import Answer, Client, Gateway, get, once, reached, running, token
-from tests.e2e.origin import Exchange, Origin, read_body, running_origin
-from tests.e2e.policies import policy
-from tests.e2e.provider import CHAT, Provider, call, post, price
+from tests.e2e.gateway import Answer, Client, get, once, reached, token
+from tests.e2e.origin import Exchange, read_body
+from tests.e2e.provider import CHAT, Stand, call, post, price, standing
 
 ROUTES = """
 limits: {three: {scope: user, rate: 3/1h}}
@@ -33,21 +31,10 @@ routes:
 """
 
 
-@dataclass
-class Stand:
-    gateway: Gateway
-    origin: Origin
-    provider: Provider
-
-
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
-    with running_origin() as origin:
-        provider = Provider()
-        provider.attach(origin)
-        upstream = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
-        with running(policy(origin.port, ROUTES, workers=1, upstreams=upstream)) as gateway:
-            yield Stand(gateway, origin, provider)
+    with standing(ROUTES, workers=1) as stand:
+        yield stand
 
 
 async def ask(stand: Stand, route: str, body: dict[str, Any] | bytes, **who: str) -> Answer:

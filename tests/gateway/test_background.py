@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.books import disagreements, rows
-from tests.e2e.gateway import Gateway, eventually, once, reached, running, token
-from tests.e2e.origin import running_origin
-from tests.e2e.policies import policy
-from tests.e2e.provider import Provider, call, post
+from tests.e2e.gateway import Gateway, eventually, once, reached, token
+from tests.e2e.provider import Provider, call, post, standing
 
 ROUTES = """
 budgets:
@@ -45,12 +43,8 @@ def command_of(pid: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
-    with running_origin() as origin:
-        provider = Provider()
-        provider.attach(origin)
-        upstreams = f'openai: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: openai}}'
-        with running(policy(origin.port, ROUTES, upstreams=upstreams)) as gateway:
-            yield Stand(gateway, provider)
+    with standing(ROUTES) as paid:
+        yield Stand(paid.gateway, paid.provider)
 
 
 @pytest.mark.full  # many seconds
