@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -346,3 +347,12 @@ def get(path: str, *headers: str, method: str = "GET", body: bytes = b"") -> byt
 
 def bearer(**claims: Any) -> str:
     return f"Authorization: Bearer {token(**claims)}"
+
+
+_strangers = itertools.count(1)
+
+
+def stranger(**claims: Any) -> str:
+    """The Authorization field of somebody who has not been here before, of a tenant of their own."""
+    number = next(_strangers)
+    return bearer(**{"user": f"user-{number}", "tenant": f"tenant-{number}", **claims})

@@ -114,6 +114,10 @@ class Origin:
     def last(self) -> Seen:
         return self.seen[-1]
 
+    def asked(self, path: str) -> list[Seen]:
+        """The requests for exactly this path and query."""
+        return [seen for seen in self.seen if seen.request_line.split()[1] == path]
+
 
 async def read_body(seen: Seen, reader: asyncio.StreamReader) -> bytes:
     if seen.get("Transfer-Encoding") == "chunked":

@@ -1,7 +1,6 @@
 """Limits as clients meet them: exact under concurrency, over four workers and one Redis."""
 
 import asyncio
-import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.e2e.gateway import Answer, Client, Gateway, bearer, get, once, reached, running, statuses, volley
+from tests.e2e.gateway import Answer, Client, Gateway, bearer, get, once, reached, running, statuses, stranger, volley
 from tests.e2e.origin import OK, Exchange, Origin, running_origin
 from tests.e2e.policies import policy
 
@@ -50,14 +49,6 @@ routes:
   - {name: one, match: {path: "/one/**"}, upstream: app, limits: [one-at-once]}
 """
 
-_users = itertools.count(1)
-
-
-def fresh(**claims: object) -> str:
-    """The Authorization field of somebody who has not been here before."""
-    number = next(_users)
-    return bearer(**{"user": f"user-{number}", "tenant": f"tenant-{number}", **claims})
-
 
 @pytest.fixture(scope="module")
 def setup() -> Iterator[SimpleNamespace]:
@@ -84,13 +75,13 @@ def remaining(answer: Answer) -> dict[str, int]:
 @pytest.mark.parametrize("run", [1, 2, 3])
 async def test_of_a_limit_of_a_thousand_exactly_a_thousand_are_let_through(gateway: Gateway, run: int) -> None:
     """64 clients at four workers, again and again with another user."""
-    answers = await volley(gateway, get("/thousand", fresh()), 1200, connections=64)
+    answers = await volley(gateway, get("/thousand", stranger()), 1200, connections=64)
     assert statuses(answers) == {200: 1000, 429: 200}
 
 
 @pytest.mark.parametrize("path", ["/big-small", "/small-big"])
 async def test_the_refused_have_taken_nothing_from_either_of_two_limits(gateway: Gateway, path: str) -> None:
-    who = fresh()
+    who = stranger()
     answers = await volley(gateway, get(path, who), 200, connections=32)
     assert statuses(answers) == {200: 30, 429: 170}
     assert remaining(await once(gateway, get("/hundred", who))) == {"hundred": 100 - 30 - 1}
@@ -99,14 +90,14 @@ async def test_the_refused_have_taken_nothing_from_either_of_two_limits(gateway:
 
 async def test_what_the_larger_limit_refuses_takes_nothing_from_the_smaller(gateway: Gateway) -> None:
     """The larger one is used up elsewhere; then the smaller one stays as it was."""
-    who = fresh()
+    who = stranger()
     assert statuses(await volley(gateway, get("/hundred", who), 100)) == {200: 100}
     assert statuses(await volley(gateway, get("/big-small", who), 50)) == {429: 50}
     assert remaining(await once(gateway, get("/thirty", who))) == {"thirty": 29}
 
 
 async def test_a_refusal_says_what_when_and_whether_to_try_again(gateway: Gateway) -> None:
-    who = fresh()
+    who = stranger()
     answers = await volley(gateway, get("/ten", who), 11, connections=1)
     refusal = answers[-1]
     assert refusal.status == 429
@@ -122,14 +113,14 @@ async def test_a_refusal_says_what_when_and_whether_to_try_again(gateway: Gatewa
 
 
 async def test_a_take_larger_than_the_limit_is_told_never_to_come_again(gateway: Gateway) -> None:
-    answer = await once(gateway, get("/trpc/a,b,c,d,e,f,g,h,i,j,k?batch=1", fresh()))
+    answer = await once(gateway, get("/trpc/a,b,c,d,e,f,g,h,i,j,k?batch=1", stranger()))
     assert (answer.status, answer.get("x-should-retry"), answer.get("Retry-After")) == (429, "false", None)
 
 
 @pytest.mark.parametrize("field", ["Retry-After", "retry-after-ms"])
 async def test_after_retry_after_the_next_request_is_admitted(gateway: Gateway, field: str) -> None:
     """Neither in seconds nor in milliseconds does it promise too early a time."""
-    who = fresh()
+    who = stranger()
     answers = await volley(gateway, get("/brief", who), 3, connections=1)
     assert [answer.status for answer in answers] == [200, 200, 429]
     told = int(answers[-1].get(field))
@@ -138,7 +129,7 @@ async def test_after_retry_after_the_next_request_is_admitted(gateway: Gateway, 
 
 
 async def test_a_calendar_limit_counts_the_day(gateway: Gateway) -> None:
-    answers = await volley(gateway, get("/daily", fresh()), 10)
+    answers = await volley(gateway, get("/daily", stranger()), 10)
     assert statuses(answers) == {200: 7, 429: 3}
     until_midnight_s = 86_400 - time.time() % 86_400
     refused = next(answer for answer in answers if answer.status == 429)
@@ -147,7 +138,7 @@ async def test_a_calendar_limit_counts_the_day(gateway: Gateway) -> None:
 
 
 async def test_a_smooth_limit_admits_its_burst_and_then_paces(gateway: Gateway) -> None:
-    answers = await volley(gateway, get("/paced", fresh()), 6, connections=1)
+    answers = await volley(gateway, get("/paced", stranger()), 6, connections=1)
     assert [answer.status for answer in answers] == [200] * 3 + [429] * 3
     assert 600 < int(answers[-1].get("Retry-After")) <= 720
 
@@ -155,7 +146,7 @@ async def test_a_smooth_limit_admits_its_burst_and_then_paces(gateway: Gateway) 
 @pytest.mark.parametrize(("tier", "admitted"), [("enterprise", 8), ("growth_team", 4), ("trial", 2), ("unheard", 2)])
 async def test_a_tier_has_its_own_rate(gateway: Gateway, tier: str, admitted: int) -> None:
     """A tier that the policy does not know counts as the least but anonymous."""
-    answers = await volley(gateway, get("/tiered", fresh(tier=tier)), 10)
+    answers = await volley(gateway, get("/tiered", stranger(tier=tier)), 10)
     assert statuses(answers) == {200: admitted, 429: 10 - admitted}
 
 
@@ -167,7 +158,7 @@ async def test_a_tenants_exception_counts_for_all_its_users(gateway: Gateway, te
 
 
 async def test_a_batch_of_trpc_weighs_what_it_holds(gateway: Gateway) -> None:
-    who = fresh()
+    who = stranger()
     assert remaining(await once(gateway, get("/trpc/a.list,b.get,c.get?batch=1", who))) == {"ten": 7}
     assert remaining(await once(gateway, get("/trpc/a.list", who))) == {"ten": 6}
     refused = await once(gateway, get("/trpc/a,b,c,d,e,f,g?batch=1", who))
@@ -175,7 +166,7 @@ async def test_a_batch_of_trpc_weighs_what_it_holds(gateway: Gateway) -> None:
 
 
 async def test_a_batch_of_graphql_weighs_what_its_body_holds(gateway: Gateway, origin: Origin) -> None:
-    who = fresh()
+    who = stranger()
     body = b'[{"query":"{a}"},{"query":"{b}"},{"query":"{c}"}]'
     assert remaining(await once(gateway, get("/graphql", who, method="POST", body=body))) == {"ten": 4}
     assert origin.last().body == body
@@ -184,13 +175,13 @@ async def test_a_batch_of_graphql_weighs_what_its_body_holds(gateway: Gateway, o
 
 
 async def test_a_light_route_takes_a_part_of_a_request(gateway: Gateway) -> None:
-    who = fresh()
+    who = stranger()
     assert statuses(await volley(gateway, get("/light", who), 22)) == {200: 20, 429: 2}
 
 
 async def test_a_limit_in_shadow_refuses_nothing_and_counts(gateway: Gateway) -> None:
     before = gateway.metric(r'sluicegate_limit_decisions_total{decision="shadow_refused",limit="shadowed"')
-    answers = await volley(gateway, get("/shadowed", fresh()), 6)
+    answers = await volley(gateway, get("/shadowed", stranger()), 6)
     assert statuses(answers) == {200: 6}
     assert all("shadowed" not in answer.get("RateLimit-Policy") for answer in answers)
     after = gateway.metric(r'sluicegate_limit_decisions_total{decision="shadow_refused",limit="shadowed"')
@@ -199,7 +190,7 @@ async def test_a_limit_in_shadow_refuses_nothing_and_counts(gateway: Gateway) ->
 
 async def test_a_route_in_shadow_refuses_nothing_and_counts(gateway: Gateway) -> None:
     before = gateway.metric(r'sluicegate_limit_decisions_total{decision="shadow_refused",limit="brief"')
-    answers = await volley(gateway, get("/shadow", fresh()), 5, connections=1)
+    answers = await volley(gateway, get("/shadow", stranger()), 5, connections=1)
     assert statuses(answers) == {200: 5}
     assert all(answer.get("RateLimit") is None for answer in answers)
     after = gateway.metric(r'sluicegate_limit_decisions_total{decision="shadow_refused",limit="brief"')
@@ -250,7 +241,7 @@ async def admitted_again(gateway: Gateway, request: bytes) -> Answer:
 
 async def test_never_more_are_under_way_than_allowed_and_the_rest_is_refused(gateway: Gateway, origin: Origin) -> None:
     held = Held(origin, "/five/held")
-    who = fresh()
+    who = stranger()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(once(gateway, get("/five/held", who))) for _ in range(20)]
         await reached(lambda: held.now == 5 and sum(task.done() for task in tasks) == 15)
@@ -276,7 +267,7 @@ async def test_under_load_a_concurrency_limit_is_never_exceeded(gateway: Gateway
         await exchange.send(OK)
 
     origin.answers["/five/busy"] = counted
-    answers = await volley(gateway, get("/five/busy", fresh()), 400, connections=24)
+    answers = await volley(gateway, get("/five/busy", stranger()), 400, connections=24)
     assert 1 < most <= 5
     assert statuses(answers)[200] > 20
     assert set(statuses(answers)) == {200, 429}
@@ -284,7 +275,7 @@ async def test_under_load_a_concurrency_limit_is_never_exceeded(gateway: Gateway
 
 async def test_a_client_that_leaves_gives_its_place_back(gateway: Gateway, origin: Origin) -> None:
     held = Held(origin, "/one/held")
-    who = fresh()
+    who = stranger()
     async with await Client.connect(gateway) as client:
         await client.send(get("/one/held", who))
         await reached(lambda: held.now == 1)
@@ -298,6 +289,6 @@ async def test_an_upstream_that_fails_gives_the_place_back(gateway: Gateway, ori
         exchange.reset()
 
     origin.answers["/one/broken"] = broken
-    who = fresh()
+    who = stranger()
     assert (await once(gateway, get("/one/broken", who, method="POST"))).status == 502
     assert (await admitted_again(gateway, get("/one/other", who))).status == 200

@@ -1,6 +1,7 @@
 """Exchanges for tests of single decisions: parsed by the real parser, on a connection that only remembers."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from blockbuster import BlockBuster
 from proxy.gateway.exchange import Exchange
 from proxy.policy.compiler import compile_text
 from proxy.policy.model import Policy
+from tests.e2e.origin import Origin, running_origin
 
 
 @dataclass
@@ -67,6 +69,12 @@ routes:
   - {name: get, match: {path: /only-get, methods: [GET]}, upstream: app, auth: optional, max_body: 10B}
   - {name: app, match: {path: /api/**}, upstream: app, auth: optional, limits: [per-user, in-flight]}
 """
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    with running_origin() as origin:
+        yield origin
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.crowds import hears_purges
 from tests.e2e.gateway import bearer, eventually, get, once, reached, running
-from tests.e2e.origin import Exchange, running_origin
+from tests.e2e.origin import Exchange
 from tests.e2e.policies import policy
 
 ROUTES = """
@@ -17,12 +17,6 @@ routes:
 STALE = "Age: 10\r\nCache-Control: public, max-age=1, stale-while-revalidate=600"  # from when it comes
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def origin():
-    with running_origin() as origin:
-        yield origin
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +43,6 @@ def is_stale(answer):
     return "hit; ttl=-" in answer.get("Cache-Status")
 
 
-def asked(origin, path):
-    return [each for each in origin.seen if each.request_line.split()[1] == path]
-
-
 async def test_a_stale_answer_serves_while_one_fetch_brings_the_next(gateway, origin):
     path = f"/{next(_numbers)}"
     origin.answers[path] = said(b"old", STALE)
@@ -62,7 +52,7 @@ async def test_a_stale_answer_serves_while_one_fetch_brings_the_next(gateway, or
     stale = await answer_that(gateway, request, is_stale)
     assert stale.body == b"old"
     await answer_that(gateway, request, lambda answer: answer.body == b"new")
-    assert len(asked(origin, path)) == 2
+    assert len(origin.asked(path)) == 2
 
 
 async def test_it_asks_on_a_condition_and_a_304_renews_what_is_stored(gateway, origin):
@@ -74,7 +64,7 @@ async def test_it_asks_on_a_condition_and_a_304_renews_what_is_stored(gateway, o
     await answer_that(gateway, request, is_stale)
     renewed = await answer_that(gateway, request, lambda answer: not is_stale(answer))
     assert (renewed.status, renewed.body) == (200, b"same")
-    assert asked(origin, path)[-1].all("If-None-Match") == ['"v1"']
+    assert origin.asked(path)[-1].all("If-None-Match") == ['"v1"']
 
 
 @pytest.mark.parametrize("failure", [said(b"no", status="503 Service Unavailable"), said(b"", status="404 Not Found")])
@@ -87,7 +77,7 @@ async def test_a_failure_behind_is_not_seen_and_a_late_end_is(gateway, origin, f
     origin.answers[path] = failure
     await answer_that(gateway, request, is_stale)
     async with asyncio.timeout(10):
-        while len(asked(origin, path)) < 3:
+        while len(origin.asked(path)) < 3:
             answer = await once(gateway, request)
             assert (answer.status, answer.body) == (200, b"old")
             await asyncio.sleep(0.02)

@@ -17,8 +17,8 @@ from proxy.gateway import cacheway
 from proxy.gateway.cachedrequest import CachedRequest
 from proxy.policy.caching import CacheScope, Caching
 from tests.e2e.crowds import in_flight
-from tests.e2e.gateway import Client, bearer, get, once, reached, running
-from tests.e2e.origin import Exchange, running_origin
+from tests.e2e.gateway import Client, bearer, get, once, reached, running, stranger
+from tests.e2e.origin import Exchange
 from tests.e2e.policies import policy
 from tests.gateway.conftest import exchange_of
 
@@ -41,35 +41,20 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def origin():
-    with running_origin() as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
 def gateway(origin):
     with running(policy(origin.port, ROUTES, workers=1)) as gateway:
         yield gateway
 
 
-def fresh(**claims):
-    number = next(_numbers)
-    return bearer(**{"user": f"user-{number}", "tenant": f"tenant-{number}", **claims})
-
-
-def seen(origin, path):
-    return sum(1 for each in origin.seen if each.request_line.split()[1] == path)
-
-
 async def test_a_hit_pays_the_part_that_the_route_says(gateway):
     """One for the fetch, a tenth for each hit: ninety hits and no more."""
-    request = get("/tenth/a", fresh())
+    request = get("/tenth/a", stranger())
     statuses = [(await once(gateway, request)).status for _ in range(92)]
     assert statuses == [200] * 91 + [429]
 
 
 async def test_a_hit_that_pays_wholly_is_refused_like_any_request(gateway):
-    request = get("/whole/a", fresh())
+    request = get("/whole/a", stranger())
     assert [(await once(gateway, request)).status for _ in range(11)] == [200] * 10 + [429]
 
 
@@ -77,17 +62,17 @@ async def test_users_do_not_share_where_the_scope_is_the_user(gateway, origin):
     for _ in range(2):
         for user in ("a", "b"):
             await once(gateway, get("/user/x", bearer(user=user, tenant="users")))
-    assert seen(origin, "/user/x") == 2
+    assert len(origin.asked("/user/x")) == 2
 
 
 async def test_nobody_knows_whose_an_anonymous_answer_is(gateway, origin):
     """Where the scope is the tenant it is neither stored nor answered from what is."""
-    await once(gateway, get("/opt/a", fresh()))
+    await once(gateway, get("/opt/a", stranger()))
     for _ in range(2):
         answer = await once(gateway, get("/opt/a"))
         assert answer.status == 200
         assert answer.get("Cache-Control") == "private"
-    assert seen(origin, "/opt/a") == 3
+    assert len(origin.asked("/opt/a")) == 3
     await reached(lambda: any(line.get("cache_why") == "no-owner" for line in gateway.requests), 5)
 
 
@@ -95,19 +80,19 @@ async def test_nobody_knows_whose_an_anonymous_answer_is(gateway, origin):
     ("claims", "bypasses"), [({}, False), ({"tier": "enterprise"}, True), ({"role": "admin"}, True)]
 )
 async def test_who_may_gets_the_upstreams_own_answer_when_it_asks(gateway, origin, claims, bypasses):
-    path, user = f"/bypass/{next(_numbers)}", fresh(**claims)
+    path, user = f"/bypass/{next(_numbers)}", stranger(**claims)
     await once(gateway, get(path, user))
     await once(gateway, get(path, user, "Cache-Control: no-cache"))
-    assert seen(origin, path) == (2 if bypasses else 1)
+    assert len(origin.asked(path)) == (2 if bypasses else 1)
     await once(gateway, get(path, user))
-    assert seen(origin, path) == (2 if bypasses else 1)
+    assert len(origin.asked(path)) == (2 if bypasses else 1)
 
 
 async def test_who_wants_nothing_fetched_is_told_that_nothing_is_stored(gateway, origin):
-    user = fresh()
+    user = stranger()
     answer = await once(gateway, get("/whole/only", user, "Cache-Control: only-if-cached"))
     assert (answer.status, answer.json()["reason"]) == (504, "not_cached")
-    assert seen(origin, "/whole/only") == 0
+    assert len(origin.asked("/whole/only")) == 0
     await reached(lambda: gateway.metric(r'sluicegate_cache_requests_total\{.*why="only-if-cached"'))
     await once(gateway, get("/whole/only", user))
     assert (await once(gateway, get("/whole/only", user, "Cache-Control: only-if-cached"))).status == 200
@@ -116,20 +101,20 @@ async def test_who_wants_nothing_fetched_is_told_that_nothing_is_stored(gateway,
 @pytest.mark.parametrize("line", ['If-Match: "a"', "X-HTTP-Method-Override: DELETE", "If-Unmodified-Since: x"])
 async def test_who_wants_nothing_fetched_is_told_so_also_where_nothing_stored_could_answer(gateway, origin, line):
     """And it is counted, like every request on a route that caches."""
-    path, user = f"/whole/only/{next(_numbers)}", fresh()
+    path, user = f"/whole/only/{next(_numbers)}", stranger()
     await once(gateway, get(path, user))
     metric = r'sluicegate_cache_requests_total\{result="miss",.*why="only-if-cached"'
     before = gateway.metric(metric)
     answer = await once(gateway, get(path, user, "Cache-Control: only-if-cached", line))
     assert (answer.status, answer.json()["reason"]) == (504, "not_cached")
-    assert seen(origin, path) == 1
+    assert len(origin.asked(path)) == 1
     await reached(lambda: gateway.metric(metric) == before + 1)
     assert (await once(gateway, get(path, user, line))).status == 200
-    assert seen(origin, path) == 2
+    assert len(origin.asked(path)) == 2
 
 
 async def test_a_method_that_is_not_listed_goes_by(gateway, origin):
-    user = fresh()
+    user = stranger()
     await once(gateway, get("/get/a", user))
     await once(gateway, get("/get/a", user, method="HEAD"), head=True)
     assert [each.request_line.split()[0] for each in origin.seen if "/get/a" in each.request_line] == ["GET", "HEAD"]
@@ -146,9 +131,9 @@ async def test_many_wait_for_one_and_none_longer_than_the_route_says(gateway, or
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     origin.answers["/wait/a"] = hang_once
-    request = get("/wait/a", fresh())
+    request = get("/wait/a", stranger())
     first = asyncio.create_task(once(gateway, request))
-    await reached(lambda: seen(origin, "/wait/a") == 1)
+    await reached(lambda: len(origin.asked("/wait/a")) == 1)
     begun = time.monotonic()
     others = await asyncio.gather(*(once(gateway, request) for _ in range(5)))
     assert time.monotonic() - begun >= 0.19
@@ -165,13 +150,13 @@ async def test_those_who_waited_say_that_they_did(gateway, origin):
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     origin.answers["/user/slow"] = slow
-    request = get("/user/slow", fresh())
+    request = get("/user/slow", stranger())
     tasks = [asyncio.create_task(once(gateway, request)) for _ in range(10)]
     await in_flight(gateway, 10)  # all of them have come before the first is answered
     release.set()
     answers = await asyncio.gather(*tasks)
     assert {each.body for each in answers} == {b"ok"}
-    assert seen(origin, "/user/slow") == 1
+    assert len(origin.asked("/user/slow")) == 1
     told = [each.get("Cache-Status") for each in answers]
     assert told.count("sluicegate; fwd=uri-miss; stored") == 1
     assert sum(re.fullmatch(r"sluicegate; fwd=uri-miss; ttl=\d+; collapsed", each) is not None for each in told) == 9
@@ -184,11 +169,11 @@ async def test_those_who_select_other_variants_do_not_wait_for_one_another(gatew
 
     async def vary(exchange: Exchange) -> None:
         if exchange.seen.get("X-Kind") in kinds:
-            await reached(lambda: seen(origin, "/user/vary") == 1 + len(kinds), 3)
+            await reached(lambda: len(origin.asked("/user/vary")) == 1 + len(kinds), 3)
         await exchange.send(b"HTTP/1.1 200 OK\r\nVary: X-Kind\r\nContent-Length: 2\r\n\r\nok")
 
     origin.answers["/user/vary"] = vary
-    user = fresh()
+    user = stranger()
     await once(gateway, get("/user/vary", user, "X-Kind: known"))
     answers = await asyncio.gather(*(once(gateway, get("/user/vary", user, f"X-Kind: {kind}")) for kind in kinds))
     assert [answer.status for answer in answers] == [200] * len(kinds)
@@ -204,13 +189,13 @@ async def test_a_crowd_on_a_cold_key_is_one_fetch_for_each_variant(gateway, orig
         await exchange.send(b"HTTP/1.1 200 OK\r\nVary: X-Kind\r\nContent-Length: %d\r\n\r\n" % len(kind) + kind)
 
     origin.answers["/user/crowd"] = vary
-    user = fresh()
+    user = stranger()
     asked = kinds * 15
     tasks = [asyncio.create_task(once(gateway, get("/user/crowd", user, f"X-Kind: {kind}"))) for kind in asked]
     await in_flight(gateway, len(asked))
     release.set()
     assert [answer.body.decode() for answer in await asyncio.gather(*tasks)] == asked
-    assert seen(origin, "/user/crowd") == len(kinds)
+    assert len(origin.asked("/user/crowd")) == len(kinds)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "part"])
@@ -230,10 +215,10 @@ async def test_those_who_want_the_same_part_wait_for_one_fetch(gateway, origin, 
         await exchange.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     origin.answers[path] = part
-    user = fresh()
+    user = stranger()
     tasks = [asyncio.create_task(once(gateway, get(path, user, "Range: bytes=0-3"))) for _ in range(20)]
     await in_flight(gateway, 20)
-    await reached(lambda: seen(origin, path) == 1)
+    await reached(lambda: len(origin.asked(path)) == 1)
     assert (await once(gateway, get(path, user, "Range: bytes=4-6"))).body == (b"0123456789" if whole else b"456")
     release.set()
     assert {(answer.status, answer.body) for answer in await asyncio.gather(*tasks)} <= {
@@ -241,7 +226,7 @@ async def test_those_who_want_the_same_part_wait_for_one_fetch(gateway, origin, 
         (200, b"0123456789"),  # as the app has answered the one that asked it
     }
     # Two; but a worker that got no CPU for a second no longer trusts what it holds, and those who come then ask anew.
-    assert 2 <= seen(origin, path) < 10
+    assert 2 <= len(origin.asked(path)) < 10
 
 
 async def test_a_part_that_is_not_stored_says_nothing_of_the_whole(gateway, origin):
@@ -257,13 +242,13 @@ async def test_a_part_that_is_not_stored_says_nothing_of_the_whole(gateway, orig
             await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     origin.answers[path] = part
-    user = fresh()
+    user = stranger()
     assert (await once(gateway, get(path, user, "Range: bytes=0-1"))).status == 206
     tasks = [asyncio.create_task(once(gateway, get(path, user))) for _ in range(5)]
     await in_flight(gateway, 5)
     release.set()
     assert {answer.status for answer in await asyncio.gather(*tasks)} == {200}
-    assert seen(origin, path) == 2
+    assert len(origin.asked(path)) == 2
 
 
 async def test_those_who_waited_too_long_look_once_more_before_they_go_alone(gateway, origin):
@@ -276,14 +261,14 @@ async def test_those_who_waited_too_long_look_once_more_before_they_go_alone(gat
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     origin.answers["/wait/again"] = hang_once
-    request = get("/wait/again", fresh())
+    request = get("/wait/again", stranger())
     first = asyncio.create_task(once(gateway, request))
-    await reached(lambda: seen(origin, "/wait/again") == 1)
+    await reached(lambda: len(origin.asked("/wait/again")) == 1)
     second = asyncio.create_task(once(gateway, request))
     await asyncio.sleep(0.1)  # the third's wait ends that much later
     assert (await once(gateway, request)).body == b"ok"
     assert (await second).body == b"ok"
-    assert seen(origin, "/wait/again") == 2
+    assert len(origin.asked("/wait/again")) == 2
     release.set()
     await first
 
@@ -292,16 +277,16 @@ async def test_a_client_that_does_not_read_keeps_nobody_waiting(gateway, origin)
     """What others want is read on: they wait for the app, which is asked once."""
     body = bytes(7_000_000)
     origin.answers["/user/unread"] = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    request = get("/user/unread", fresh())
+    request = get("/user/unread", stranger())
     async with await Client.connect(gateway) as slow:
         slow.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.writer.transport.pause_reading()
         await slow.send(request)
-        await reached(lambda: seen(origin, "/user/unread") == 1)
+        await reached(lambda: len(origin.asked("/user/unread")) == 1)
         begun = time.monotonic()
         assert (await once(gateway, request)).body == body
         assert time.monotonic() - begun < 3  # the route's wait is five seconds
-        assert seen(origin, "/user/unread") == 1
+        assert len(origin.asked("/user/unread")) == 1
 
 
 class Purged:

@@ -1,7 +1,6 @@
 """A hit that comes again byte for byte is answered without being parsed, and nobody can tell by its answer."""
 
 import asyncio
-import itertools
 import os
 import random
 import time
@@ -13,8 +12,8 @@ import pytest
 from proxy.cache.entry import Stored, Terms
 from proxy.gateway.recall import Recall
 from proxy.policy.caching import CacheScope, Caching
-from tests.e2e.gateway import Client, bearer, get, once, reached, running
-from tests.e2e.origin import Exchange, running_origin
+from tests.e2e.gateway import Client, bearer, get, once, reached, running, stranger
+from tests.e2e.origin import Exchange
 from tests.e2e.policies import policy
 
 ROUTES = """
@@ -28,25 +27,11 @@ routes:
 """
 VOLATILE = {"age", "x-request-id", "ratelimit", "date", "cache-status"}
 
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def origin():
-    with running_origin() as origin:
-        yield origin
-
 
 @pytest.fixture(scope="module")
 def gateway(origin):
     with running(policy(origin.port, ROUTES, workers=1)) as gateway:
         yield gateway
-
-
-def fresh():
-    """The Authorization field of somebody who has not been here before."""
-    number = next(_numbers)
-    return bearer(user=f"user-{number}", tenant=f"tenant-{number}")
 
 
 def recalled(answer):
@@ -74,7 +59,7 @@ async def answers(gateway, request, count):
 @pytest.mark.parametrize("route", ["free", "pays"])
 async def test_the_third_is_recalled_and_says_the_same(gateway, route):
     """The first fetches, the second is parsed and learnt. Its line in the log is the same, too."""
-    first, second, third, fourth = await answers(gateway, get(f"/{route}/a?b=1", fresh()), 4)
+    first, second, third, fourth = await answers(gateway, get(f"/{route}/a?b=1", stranger()), 4)
     assert first.get("Cache-Status") == "sluicegate; fwd=uri-miss; stored"
     assert [recalled(each) for each in (first, second, third, fourth)] == [False, False, True, True]
     assert lasting(second) == lasting(third) == lasting(fourth)
@@ -88,14 +73,14 @@ async def test_the_third_is_recalled_and_says_the_same(gateway, route):
 
 
 async def test_another_connection_knows_it_too(gateway):
-    request = get("/free/shared", fresh())
+    request = get("/free/shared", stranger())
     await answers(gateway, request, 2)
     assert recalled((await answers(gateway, request, 1))[0])
 
 
 async def test_what_a_hit_pays_is_paid(gateway):
     """Five in an hour: the sixth is refused, however it is answered."""
-    out = await answers(gateway, get("/few/a", fresh()), 8)
+    out = await answers(gateway, get("/few/a", stranger()), 8)
     assert [each.status for each in out] == [200] * 5 + [429] * 3
     assert any(map(recalled, out))
     remaining = [int(each.get("RateLimit").partition("r=")[2].partition(";")[0]) for each in out[:5]]
@@ -105,7 +90,7 @@ async def test_what_a_hit_pays_is_paid(gateway):
 
 async def test_what_pays_nothing_is_not_counted(gateway):
     """The fetch alone was."""
-    user = fresh()
+    user = stranger()
     out = await answers(gateway, get("/free/a", user), 20)
     assert {each.status for each in out} == {200}
     assert [each.status for each in await answers(gateway, get("/few/b", user), 5)] == [200] * 4 + [429]
@@ -127,7 +112,7 @@ async def test_what_pays_nothing_is_not_counted(gateway):
     ],
 )
 async def test_whatever_is_not_the_same_to_the_byte_is_parsed(gateway, change):
-    request = get("/free/mutated", fresh())
+    request = get("/free/mutated", stranger())
     assert recalled((await answers(gateway, request, 3))[-1])
     changed = change(request)
     assert changed != request
@@ -142,7 +127,7 @@ async def test_whatever_is_not_the_same_to_the_byte_is_parsed(gateway, change):
 
 async def test_two_at_once_and_one_in_two_reads_are_answered_in_order(gateway):
     """No read that is not one whole request is known, and certainty comes back after a head in two parts."""
-    user = fresh()
+    user = stranger()
     request, other = get("/pays/order", user), get("/any", user)
     await answers(gateway, request, 3)
     async with await Client.connect(gateway) as client:
@@ -160,7 +145,7 @@ async def test_two_at_once_and_one_in_two_reads_are_answered_in_order(gateway):
 
 async def test_what_comes_while_a_recalled_request_is_decided_waits_its_turn(gateway):
     """Two requests in two writes, the second before the first is answered; hundreds of times."""
-    user = fresh()
+    user = stranger()
     mine, others = get("/pays/turn", user), get("/other/turn", user)
     await answers(gateway, mine, 3)
     async with await Client.connect(gateway) as client:
@@ -174,7 +159,7 @@ async def test_what_comes_while_a_recalled_request_is_decided_waits_its_turn(gat
 
 async def test_it_ends_with_the_answers_lifetime(gateway, origin):
     origin.answers["/short/a"] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold"
-    request = get("/short/a", fresh())
+    request = get("/short/a", stranger())
     assert recalled((await answers(gateway, request, 3))[-1])
     origin.answers["/short/a"] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew"
     begun = time.monotonic()
@@ -195,7 +180,7 @@ async def test_it_ends_with_the_token(gateway):
 
 async def test_it_ends_with_a_write(gateway, origin):
     """An unsafe request to the same target: what was stored is not reused, recalled or not."""
-    user = fresh()
+    user = stranger()
     request = get("/free/written", user)
     assert recalled((await answers(gateway, request, 3))[-1])
     count = len(origin.seen)
@@ -205,7 +190,7 @@ async def test_it_ends_with_a_write(gateway, origin):
 
 
 async def test_a_client_that_leaves_meanwhile_disturbs_nobody(gateway):
-    user = fresh()
+    user = stranger()
     request = get("/pays/leaves", user)
     await answers(gateway, request, 3)
     random.seed(7)
@@ -225,7 +210,7 @@ async def test_a_slow_reader_gets_all_of_it(gateway, origin):
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     origin.answers["/free/large"] = large
-    request = get("/free/large", fresh())
+    request = get("/free/large", stranger())
     await answers(gateway, request, 2)
     async with await Client.connect(gateway) as client:
         for _ in range(40):
@@ -244,7 +229,7 @@ async def test_what_memory_has_let_go_of_is_not_held(origin):
     routes = f"cache: {{memory: 4MiB}}\n{ROUTES}"
     with running(policy(origin.port, routes, workers=1)) as small:
         (pid,) = small.worker_pids()
-        user, before = fresh(), 0
+        user, before = stranger(), 0
         for number in range(120):
             origin.answers[f"/pays/big/{number}"] = large
             request = get(f"/pays/big/{number}", user)
