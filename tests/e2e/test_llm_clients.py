@@ -4,7 +4,6 @@ Each client gets the gateway's URL and a gateway key as its api_key: that is all
 ``headers`` bring the provider's key; the gateway's never goes on.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -14,12 +13,17 @@ import anthropic
 import openai
 import pytest
 
+from tests.e2e.dialects import Providers
 from tests.e2e.gateway import Gateway, running
-from tests.e2e.origin import Exchange, Origin, read_body, running_origin
+from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
 
 KEY = "sg_the-key-of-the-app's-own-server"
 PROVIDER_KEY = "sk-the-provider's-key"
+USAGE = {
+    "openai": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    "anthropic": {"input_tokens": 3, "output_tokens": 2},
+}
 
 
 def upstreams(port: int) -> str:
@@ -45,75 +49,10 @@ routes:
 """
 
 
-def framed(body: bytes, content_type: str = "application/json") -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
-        content_type.encode(),
-        len(body),
-        body,
-    )
-
-
-def chunk(event: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(event), event)
-
-
-STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-async def chat_completions(exchange: Exchange) -> None:
-    asked = json.loads(await read_body(exchange.seen, exchange.reader))
-    common = {"id": "chatcmpl-1", "created": 1, "model": asked["model"]}
-    if not asked.get("stream"):
-        message = {"role": "assistant", "content": "Hello there"}
-        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-        answer = common | {"object": "chat.completion", "choices": choices, "usage": usage}
-        await exchange.send(framed(json.dumps(answer).encode()))
-        return
-    await exchange.send(STREAM_HEAD)
-    for word in ("Hello", " there"):
-        choices = [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}]
-        event = common | {"object": "chat.completion.chunk", "choices": choices}
-        await exchange.send(chunk(b"data: " + json.dumps(event).encode() + b"\n\n"))
-    await exchange.send(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-
-
-async def messages(exchange: Exchange) -> None:
-    asked = json.loads(await read_body(exchange.seen, exchange.reader))
-    message = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": asked["model"],
-        "content": [{"type": "text", "text": "Hello there"}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 3, "output_tokens": 2},
-    }
-    if not asked.get("stream"):
-        await exchange.send(framed(json.dumps(message).encode()))
-        return
-    started = message | {"content": [], "stop_reason": None}
-    events = [
-        {"type": "message_start", "message": started},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " there"}},
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
-        {"type": "message_stop"},
-    ]
-    await exchange.send(STREAM_HEAD)
-    for event in events:
-        await exchange.send(chunk(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()))
-    await exchange.send(b"0\r\n\r\n")
-
-
 @pytest.fixture(scope="module")
 def setup() -> Iterator[SimpleNamespace]:
     with running_origin() as origin:
-        origin.answers["/v1/chat/completions"] = chat_completions
-        origin.answers["/v1/messages"] = messages
+        Providers(USAGE).attach(origin)
         digest = sha256(KEY.encode()).hexdigest()
         identity = f'keys: {{app-server: {{sha256: "{digest}", tenant: acme, user: server}}}}'
         with running(policy(origin.port, ROUTES, identity=identity, upstreams=upstreams(origin.port))) as gateway:

@@ -17,15 +17,16 @@ from genai_prices import calc_price
 from google import genai
 
 from tests.e2e.books import disagreements, rows
+from tests.e2e.dialects import GEMINI, Providers
 from tests.e2e.gateway import Client, Gateway, eventually, running
-from tests.e2e.origin import Exchange, read_body, running_origin
+from tests.e2e.origin import running_origin
 from tests.e2e.policies import policy
 
 KEY = "sg_the-key-of-the-app's-own-server"
-OPENAI, CLAUDE, GEMINI = "gpt-4o-mini", "claude-sonnet-5", "gemini-2.5-flash"
+OPENAI, CLAUDE = "gpt-4o-mini", "claude-sonnet-5"
 ASKED = "Hi. " * 1000  # long enough for all that the provider says it has read
 QUESTION: Any = [{"role": "user", "content": ASKED}]
-USAGE = {
+USAGE: dict[str, dict[str, Any]] = {
     "openai": {"prompt_tokens": 1200, "completion_tokens": 30, "total_tokens": 1230}
     | {"prompt_tokens_details": {"cached_tokens": 1024}},
     "anthropic": {
@@ -42,7 +43,6 @@ USAGE = {
         "totalTokenCount": 580,
     },
 }
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 ROUTES = """
 budgets:
@@ -57,101 +57,11 @@ routes:
 """
 
 
-def framed(value: Any) -> bytes:
-    body = json.dumps(value).encode()
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-    return head + body
-
-
-class Providers:
-    """All three, on one socket. ``streamed``: the last stream's bytes, without framing."""
-
-    def __init__(self) -> None:
-        self.streamed = b""
-
-    async def stream(self, exchange: Exchange, events: list[Any], *, named: bool = False, done: bool = False) -> None:
-        await exchange.send(HEAD)
-        self.streamed = b""
-        for event in events:
-            head = b"event: %b\n" % event["type"].encode() if named else b""
-            await self.event(exchange, head + b"data: " + json.dumps(event).encode() + b"\n\n")
-        if done:
-            await self.event(exchange, b"data: [DONE]\n\n")
-        await exchange.send(b"0\r\n\r\n")
-
-    async def event(self, exchange: Exchange, data: bytes) -> None:
-        self.streamed += data
-        await exchange.send(b"%x\r\n%b\r\n" % (len(data), data))
-
-    async def chat(self, exchange: Exchange) -> None:
-        asked = json.loads(await read_body(exchange.seen, exchange.reader))
-        common = {"id": "chatcmpl-1", "created": 1, "model": asked["model"]}
-        if not asked.get("stream"):
-            message = {"role": "assistant", "content": "Hello there"}
-            choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-            answer = {"object": "chat.completion", "choices": choices, "usage": USAGE["openai"]}
-            await exchange.send(framed(common | answer))
-            return
-        chunk = common | {"object": "chat.completion.chunk"}
-        events = [
-            chunk | {"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]}
-            for word in ("Hello", " there")
-        ]
-        if (asked.get("stream_options") or {}).get("include_usage"):
-            events.append(chunk | {"choices": [], "usage": USAGE["openai"]})
-        await self.stream(exchange, events, done=True)
-
-    async def messages(self, exchange: Exchange) -> None:
-        asked = json.loads(await read_body(exchange.seen, exchange.reader))
-        message = {
-            "id": "msg_1",
-            "type": "message",
-            "role": "assistant",
-            "model": asked["model"],
-            "content": [{"type": "text", "text": "Hello there"}],
-            "stop_reason": "end_turn",
-            "stop_sequence": None,
-            "usage": USAGE["anthropic"],
-        }
-        if not asked.get("stream"):
-            await exchange.send(framed(message))
-            return
-        first = message | {"content": [], "stop_reason": None, "usage": USAGE["anthropic"] | {"output_tokens": 1}}
-        events: list[Any] = [
-            {"type": "message_start", "message": first},
-            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " there"}},
-            {"type": "content_block_stop", "index": 0},
-            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 40}},
-            {"type": "message_stop"},
-        ]
-        await self.stream(exchange, events, named=True)
-
-    async def generate(self, exchange: Exchange) -> None:
-        await read_body(exchange.seen, exchange.reader)
-        content = {"parts": [{"text": "Hello there"}], "role": "model"}
-        answer = {"candidates": [{"content": content, "finishReason": "STOP"}], "modelVersion": GEMINI}
-        answer |= {"usageMetadata": USAGE["gemini"], "responseId": "r1"}
-        if "streamGenerateContent" not in exchange.seen.request_line:
-            await exchange.send(framed(answer))
-            return
-        first = {"candidates": [{"content": {"parts": [{"text": "Hello"}], "role": "model"}}], "modelVersion": GEMINI}
-        partial = USAGE["gemini"] | {"candidatesTokenCount": 5, "thoughtsTokenCount": 60}
-        rest = {"candidates": [{"content": {"parts": [{"text": " there"}], "role": "model"}, "finishReason": "STOP"}]}
-        last = rest | {"modelVersion": GEMINI, "usageMetadata": USAGE["gemini"]}
-        await self.stream(exchange, [first | {"usageMetadata": partial}, last])
-
-
 @pytest.fixture(scope="module")
 def stand() -> Iterator[SimpleNamespace]:
     with running_origin() as origin:
-        providers = Providers()
-        origin.answers["/v1/chat/completions"] = providers.chat
-        origin.answers["/v1/messages"] = providers.messages
-        for version in ("v1", "v1beta"):
-            for method in ("generateContent", "streamGenerateContent"):
-                origin.answers[f"/{version}/models/{GEMINI}:{method}"] = providers.generate
+        providers = Providers(USAGE)
+        providers.attach(origin)
         upstreams = "\n".join(
             f'{name}: {{primary: ["http://127.0.0.1:{origin.port}"], dialect: {name}}}'
             for name in ("openai", "anthropic", "gemini")
