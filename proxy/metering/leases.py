@@ -19,6 +19,7 @@ from proxy.policy.model import MeterKind
 from proxy.store.client import Store
 from proxy.store.errors import Away, StoreAway
 from proxy.store.scripts import load
+from proxy.store.waiting import until
 
 RENEW_MS: Final = LEASE_MS / 3  # two renewals may be lost before a lease is
 MAX_OPERATIONS: Final = 500  # a call: under a millisecond of the store's time
@@ -88,12 +89,7 @@ class Leases:
     async def _run(self) -> None:
         renew_at_ms = self._monotonic_ms() + RENEW_MS
         while True:
-            try:
-                # Not wait_for: on 3.11 it swallows a cancellation that comes as it is woken.
-                async with asyncio.timeout(max(0.0, renew_at_ms - self._monotonic_ms()) / 1000):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await until(self._wake, (renew_at_ms - self._monotonic_ms()) / 1000)
             self._wake.clear()
             try:
                 await self._give_back()

@@ -34,6 +34,7 @@ from proxy.metering.takes import ReplyFlag
 from proxy.store.client import Store
 from proxy.store.errors import StoreAway
 from proxy.store.scripts import load
+from proxy.store.waiting import until
 
 RENEW_MS: Final = HOLD_LEASE_MS / 3  # two renewals may be lost before a lease is
 ENTRY_SLACK_MS: Final = 5_000  # the clock of outbox entries may have been ahead by this
@@ -121,12 +122,7 @@ class Settler:
     async def _run(self) -> None:
         renew_at_ms = self._monotonic_ms() + RENEW_MS
         while True:
-            try:
-                # Not wait_for: on 3.11 it swallows a cancellation that comes as it is woken.
-                async with asyncio.timeout(max(0.0, renew_at_ms - self._monotonic_ms()) / 1000):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await until(self._wake, (renew_at_ms - self._monotonic_ms()) / 1000)
             self._wake.clear()
             try:
                 await self._tell_again()

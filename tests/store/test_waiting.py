@@ -29,3 +29,9 @@ async def test_a_cancellation_that_comes_as_it_is_woken_is_heard() -> None:
     resting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await resting
+
+
+async def test_what_has_happened_already_is_not_waited_for() -> None:
+    event = asyncio.Event()
+    event.set()
+    await asyncio.wait_for(until(event, 60), 5)
