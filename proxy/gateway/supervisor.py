@@ -45,6 +45,7 @@ from proxy.policy.model import Maintenance, Policy
 from proxy.policy.problems import PolicyError
 from proxy.sentry.courier import Courier
 from proxy.sentry.witness import Witness
+from proxy.store.waiting import until
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import (
     BACKGROUND_RESTARTS,
@@ -266,9 +267,7 @@ class Supervisor:
 
     async def _watch_until_stopped(self) -> None:
         while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WATCH_S):
-                    await self._stop.wait()
+            await until(self._stop, WATCH_S)
             self._count_workers()
             if self._files.changed():
                 await self.reload()

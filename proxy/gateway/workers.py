@@ -18,6 +18,7 @@ from proxy.gateway.watchdog import PING_S, START_S, Watchdog
 from proxy.policy.model import Policy
 from proxy.sentry.event import About
 from proxy.sentry.witness import ABOUT, REPORT
+from proxy.store.waiting import until
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.sheet import SheetFiles, SheetReader
 
@@ -132,17 +133,10 @@ class Workers:
                 log.error("worker died, starting another", extra=told)
             short_lived = loop.time() - started < STABLE_S
             backoff_s = min(max(backoff_s * 2, FIRST_BACKOFF_S), LAST_BACKOFF_S) if short_lived else 0.0
-            await self._pause(backoff_s)
+            await until(self._stopping, backoff_s)
 
     def _about(self, reason: Restart, status: int) -> About:
         return About({"reason": reason.value, "status": str(status), "died": self._module.rpartition(".")[2]})
-
-    async def _pause(self, pause_s: float) -> None:
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
 
     def _end(self, worker: Worker) -> None:
         del self._live[worker.index]
@@ -202,7 +196,7 @@ class Workers:
         """Ends it when it hangs. One that drains has a deadline instead, which ``stop`` keeps."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._pause(PING_S)
+            await until(self._stopping, PING_S)
             if self._stopping.is_set():
                 return
             if watchdog.tick(loop.time()):

@@ -22,6 +22,7 @@ from proxy.admin.dashboard.history import History
 from proxy.admin.dashboard.state import Parent, in_flight, state
 from proxy.admin.errands import About, Answer, Errand
 from proxy.core.clock import Clock
+from proxy.store.waiting import until
 
 log = logging.getLogger("sluicegate.admin")
 
@@ -136,9 +137,7 @@ class Observatory:
             if self._watching:
                 await asyncio.sleep(TICK_S)
             else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(UNWATCHED_S):
-                        await self._watched.wait()
+                await until(self._watched, UNWATCHED_S)
 
     async def _ask_again(self) -> None:
         while True:
