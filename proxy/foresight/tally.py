@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from proxy.metering.reference import RETRY_MS
+from proxy.metering.reference import RETRY_MS, regrouped
 from proxy.metering.takes import Answer, Outcome, Take, Verdict
 from proxy.policy.model import MeterKind
 
@@ -40,15 +40,7 @@ class Window:
         """Itself, or for other numbers than it was last counted by a new one: a refusal must leave the old."""
         if take.b == self.width and take.a == self.window_ms:
             return self
-        current = now_ms // take.b
-        merged: dict[int, int] = {}
-        for index, amount in self.subs:
-            if take.b > self.width:
-                index = index * self.width // take.b
-            elif take.b < self.width:
-                index = (index + 1) * (self.width // take.b) - 1
-            index = min(index, current)
-            merged[index] = merged.get(index, 0) + amount
+        merged = regrouped(self.subs, self.width, take.b, now_ms // take.b)
         return Window(take.b, take.a, deque(map(list, merged.items())), self.total)
 
     def _leaves(self, index: int, now_ms: int) -> int:

@@ -23,7 +23,7 @@ latest.
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
 
@@ -34,6 +34,22 @@ AHEAD_MS: Final = 5_000
 TOMBSTONE_MS: Final = 60_000
 RETRY_MS: Final = 1_000  # nobody can know when a request in flight will end
 KEEP_MS: Final = 35 * 86_400_000  # a budget's counter outlives its period by this
+
+
+def regrouped(subs: Iterable[Sequence[int]], width: int, to: int, current: int) -> dict[int, int]:
+    """Amounts by sub-window of ``to`` ms, of those (index, amount) that are by sub-windows of ``width`` ms.
+
+    Each counts in the last of its time, so that none leaves a window too early; what is after ``current`` counts there.
+    """
+    merged: dict[int, int] = {}
+    for index, amount in subs:
+        if to > width:
+            index = index * width // to
+        elif to < width:
+            index = (index + 1) * (width // to) - 1
+        index = min(index, current)
+        merged[index] = merged.get(index, 0) + amount
+    return merged
 
 
 @dataclass(slots=True)
@@ -60,14 +76,7 @@ class WindowState:
         current = now_ms // take.b
         if self.subs[-1][0] * self.width > now_ms:
             self.healed, self.keep_until_ms = True, (current + 1) * take.b - 1 + take.a
-        merged: dict[int, int] = {}
-        for index, amount in self.subs:
-            if take.b > self.width:
-                index = index * self.width // take.b
-            elif take.b < self.width:
-                index = (index + 1) * (self.width // take.b) - 1
-            index = min(index, current)
-            merged[index] = merged.get(index, 0) + amount
+        merged = regrouped(self.subs, self.width, take.b, current)
         self.width = take.b
         merged.setdefault(current, 0)
         self.subs = [
