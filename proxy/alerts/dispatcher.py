@@ -12,26 +12,10 @@ from typing import Final, Protocol
 
 from proxy.alerts.answers import Answer, Verdict, later, next_ms
 from proxy.core.clock import Clock
+from proxy.core.delivery import Delivery
 from proxy.store.waiting import until
 
 ATTEMPT_S: Final = 10.0
-
-
-class Delivery(Protocol):
-    """One alert on its way to one recipient. ``payload``: its JSON; ``attempts``: this one included."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def channel(self) -> str: ...
-    @property
-    def recipient(self) -> str: ...
-    @property
-    def payload(self) -> str: ...
-    @property
-    def attempts(self) -> int: ...
-    @property
-    def created_ms(self) -> int: ...
 
 
 class Queue(Protocol):

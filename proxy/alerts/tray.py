@@ -6,29 +6,21 @@ they read that it has begun.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.alerts.dispatcher import Delivery
+from proxy.core.delivery import Delivery, Key
 
 MOST_WAITING: Final = 1_000
 """Beyond it the oldest go: of a channel that was away for so long, nobody reads more."""
 
-Key = tuple[str, str, str]
-
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One message to one recipient; as ``dispatcher.Delivery``. Instants in epoch milliseconds."""
+class Letter(Delivery):
+    """A delivery of what is told of one incident. ``next_ms``: when it may be taken (again), epoch milliseconds."""
 
-    id: str
-    incident: str
-    channel: str
-    recipient: str
-    payload: str
-    created_ms: int
-    attempts: int = 0
-    next_ms: int = 0
+    incident: str = field(kw_only=True)
+    next_ms: int = field(default=0, kw_only=True)
 
     @property
     def thread(self) -> tuple[str, str, str]:
@@ -39,7 +31,7 @@ class Tray:
     """``changed`` is called after each change that a restart should find again."""
 
     def __init__(self, letters: Iterable[Letter] = (), changed: Callable[[], None] = lambda: None) -> None:
-        self._letters = {_key(letter): letter for letter in letters}  # in the order in which they were put here
+        self._letters = {letter.key: letter for letter in letters}  # in the order in which they were put here
         self._changed = changed
 
     @property
@@ -49,7 +41,7 @@ class Tray:
     def put(self, letters: Iterable[Letter]) -> list[Letter]:
         """Those that had to go for want of room."""
         for letter in letters:
-            self._letters.setdefault(_key(letter), letter)
+            self._letters.setdefault(letter.key, letter)
         gone = list(self._letters)[: max(0, len(self._letters) - MOST_WAITING)]
         dropped = [self._letters.pop(key) for key in gone]
         self._changed()
@@ -73,15 +65,15 @@ class Tray:
             if letter.next_ms <= now_ms and len(found) < count:
                 found.append(replace(letter, attempts=letter.attempts + 1, next_ms=now_ms + lease_ms))
         for letter in found:
-            self._letters[_key(letter)] = letter
+            self._letters[letter.key] = letter
         return found
 
     async def delivered(self, delivery: Delivery, now_ms: int) -> None:
-        self._forget(_key(delivery))
+        self._forget(delivery.key)
 
     async def failed(self, delivery: Delivery, next_ms: int | None, error: str) -> None:
         """To be tried again at ``next_ms``; None: never."""
-        key = _key(delivery)
+        key = delivery.key
         if next_ms is None:
             self._forget(key)
         elif (letter := self._letters.get(key)) is not None:
@@ -97,7 +89,3 @@ class Tray:
     def _forget(self, key: Key) -> None:
         if self._letters.pop(key, None) is not None:
             self._changed()
-
-
-def _key(delivery: Delivery) -> Key:
-    return delivery.id, delivery.channel, delivery.recipient

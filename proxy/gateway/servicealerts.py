@@ -147,7 +147,8 @@ class ServiceAlerts:
         log.log(logging.INFO if alert.news is News.RESOLVED else logging.WARNING, "alert", extra={"fields": fields})
         payload = alert.payload()
         dropped = self._tray.put(
-            Letter(alert.id, alert.incident, channel, recipient, payload, alert.at_ms) for channel, recipient in posts
+            Letter(alert.id, channel, recipient, payload, 0, alert.at_ms, incident=alert.incident)
+            for channel, recipient in posts
         )
         for letter in dropped:
             self._metrics.inc(ALERTS, letter.channel, Verdict.NEVER.value)

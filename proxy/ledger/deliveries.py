@@ -5,12 +5,12 @@ same one in normal running, and one that dies holds nothing up for long.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import case, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from proxy.core.delivery import Delivery
 from proxy.ledger.database import Database
 from proxy.ledger.markers import mark_once, marked
 from proxy.ledger.schema import deliveries
@@ -37,18 +37,6 @@ class Firing(Protocol):
     def posts(self) -> Sequence[tuple[str, str]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """``attempts`` counts this one; ``payload`` is the alert's JSON."""
-
-    id: str
-    channel: str
-    recipient: str
-    payload: str
-    attempts: int
-    created_ms: int
-
-
 class Told(NamedTuple):
     """An alert and how many of its posts were delivered or still wait; the others were given up."""
 
@@ -57,17 +45,6 @@ class Told(NamedTuple):
     posts: int
     delivered: int
     waiting: int
-
-
-class Known(Protocol):
-    """A delivery by its key."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def channel(self) -> str: ...
-    @property
-    def recipient(self) -> str: ...
 
 
 class Deliveries:
@@ -112,10 +89,10 @@ class Deliveries:
             Delivery(row.id, row.channel, row.recipient, row.payload, row.attempts, row.created_at) for row in taken
         ]
 
-    async def delivered(self, delivery: Known, now_ms: int) -> None:
+    async def delivered(self, delivery: Delivery, now_ms: int) -> None:
         await self._change(delivery, delivered_at=now_ms, next_at=None)
 
-    async def failed(self, delivery: Known, next_ms: int | None, error: str) -> None:
+    async def failed(self, delivery: Delivery, next_ms: int | None, error: str) -> None:
         """To be tried again at ``next_ms``; None: never."""
         await self._change(delivery, next_at=next_ms, last_error=error)
 
@@ -153,7 +130,7 @@ class Deliveries:
         if rows:
             await connection.execute(self._database.insert(deliveries).on_conflict_do_nothing(), rows)
 
-    async def _change(self, delivery: Known, **values: Any) -> None:
+    async def _change(self, delivery: Delivery, **values: Any) -> None:
         """Not of one that has been delivered meanwhile, by whoever took it when this lease had ended."""
         query = update(deliveries).where(
             deliveries.c.id == delivery.id,

@@ -9,8 +9,9 @@ from aiohttp import ClientSession
 
 from proxy.alerts.answers import DELIVERED, Answer, Verdict
 from proxy.alerts.channels.webhook import Webhook
-from proxy.alerts.dispatcher import Channel, Delivery, Dispatcher, Pace
+from proxy.alerts.dispatcher import Channel, Dispatcher, Pace
 from proxy.core.clock import SystemClock
+from proxy.core.delivery import Delivery
 from proxy.ledger.database import Database, connect
 from proxy.ledger.deliveries import Deliveries
 from proxy.ledger.errors import Fault, LedgerAway

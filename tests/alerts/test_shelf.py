@@ -12,7 +12,7 @@ from proxy.alerts.tray import Letter
 from proxy.policy.service import Kind
 from proxy.policy.spending import Level
 
-LETTER = Letter("a-1", "inc-a", "mail", "ann@a.test", '{"message": "…"}', 1_000, 3, 9_000)
+LETTER = Letter("a-1", "mail", "ann@a.test", '{"message": "…"}', 3, 1_000, incident="inc-a", next_ms=9_000)
 TOLD = Incident(1_000, Level.CRITICAL, 2_000)
 SHOP, REDIS = Subject(Kind.ERROR_RATE, "shop"), Subject(Kind.REDIS)
 

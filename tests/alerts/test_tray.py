@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from proxy.alerts.answers import DELIVERED, Answer, later, never
-from proxy.alerts.dispatcher import Delivery, Dispatcher, Pace
+from proxy.alerts.dispatcher import Dispatcher, Pace
 from proxy.alerts.tray import MOST_WAITING, Letter, Tray
 from proxy.core.clock import SystemClock
+from proxy.core.delivery import Delivery
 from tests.alerts.receivers import Notes, running, until
 
 LEASE_MS = 60_000
-FIRST = Letter("a-1", "inc-a", "ops", "", "{}", 1_000)
+FIRST = Letter("a-1", "ops", "", "{}", 0, 1_000, incident="inc-a")
 END = replace(FIRST, id="a-2", created_ms=2_000)
 OTHER = replace(FIRST, id="b-1", incident="inc-b", created_ms=3_000)
 

@@ -394,7 +394,7 @@ async def test_a_policy_without_it_tells_nothing_and_keeps_nothing(
 ) -> None:
     """What was left over from before is let go."""
     shelf = Shelf(str(tmp_path), "8080")
-    letter = Letter("x", "i", "ops", "", "{}", 1_000)
+    letter = Letter("x", "ops", "", "{}", 0, 1_000, incident="i")
     before = Shelved({Subject(Kind.REDIS): Incident(1_000, Level.CRITICAL, 1_000)}, [letter])
     await asyncio.to_thread(shelf.write, before)
     counting.alerts.follow(policy_of())

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from proxy.core.delivery import Delivery
 from proxy.ledger.database import Database, connect
-from proxy.ledger.deliveries import Deliveries, Delivery
+from proxy.ledger.deliveries import Deliveries
 from proxy.ledger.errors import LedgerRefused
 from proxy.ledger.schema import alert_markers, deliveries
 from tests.ledger.samples import NOW_MS, a_firing

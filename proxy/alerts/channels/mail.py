@@ -19,7 +19,8 @@ import aiosmtplib
 import orjson
 
 from proxy.alerts.answers import DELIVERED, Answer, later, never
-from proxy.alerts.dispatcher import ATTEMPT_S, Delivery
+from proxy.alerts.dispatcher import ATTEMPT_S
+from proxy.core.delivery import Delivery
 
 PORTS: Final = {"smtps": 465, "smtp": 587}  # RFC 8314 §7.3, RFC 6409 §3.1
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})

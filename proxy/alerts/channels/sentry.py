@@ -16,9 +16,9 @@ from sentry_sdk.utils import Dsn
 
 from proxy.alerts.answers import Answer
 from proxy.alerts.channels.http import post
-from proxy.alerts.dispatcher import Delivery
 from proxy.alerts.scopes import impersonal, readable
 from proxy.core.clock import Clock
+from proxy.core.delivery import Delivery
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event

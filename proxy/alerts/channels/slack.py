@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from proxy.alerts.answers import Answer
 from proxy.alerts.channels.http import post
-from proxy.alerts.dispatcher import Delivery
+from proxy.core.delivery import Delivery
 
 _SIGNS: Final = {"warning": ":warning:", "critical": ":rotating_light:", "resolved": ":white_check_mark:"}
 _BELOW: Final = (("gateway", "gateway"), ("alert", "id"), ("at", "at"))

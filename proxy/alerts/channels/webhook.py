@@ -13,8 +13,8 @@ from aiohttp import ClientSession
 
 from proxy.alerts.answers import Answer
 from proxy.alerts.channels.http import post
-from proxy.alerts.dispatcher import Delivery
 from proxy.core.clock import Clock
+from proxy.core.delivery import Delivery
 
 SIGNATURE: Final = "Sluicegate-Signature"
 

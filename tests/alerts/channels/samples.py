@@ -8,8 +8,8 @@ from proxy.alerts.incident import News
 from proxy.alerts.samples import Subject
 from proxy.alerts.servicealert import ServiceAlert
 from proxy.alerts.watch import Watch
+from proxy.core.delivery import Delivery
 from proxy.core.usage import Charge
-from proxy.ledger.deliveries import Delivery
 from proxy.policy.model import Scope, ScopeKind
 from proxy.policy.service import Kind
 from proxy.policy.spending import Level
