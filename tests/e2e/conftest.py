@@ -1,7 +1,18 @@
 """These tests look at a gateway from outside: what they block is their own loop."""
 
+from collections.abc import Iterator
+
 import pytest
 from blockbuster import BlockBuster
+
+from tests.e2e.origin import Origin, running_origin
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """Each test has its own, but where one gateway serves a whole file or room: these say so themselves."""
+    with running_origin() as origin:
+        yield origin
 
 
 @pytest.fixture(autouse=True)

@@ -10,25 +10,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.gateway import ROOT, Client, Gateway, bearer, eventually, get, is_alive, once, reached, running
-from tests.e2e.origin import OK, Exchange, Origin, Script, running_origin
+from tests.e2e.origin import OK, Exchange, Origin, Script
 from tests.e2e.policies import policy
 
 ROUTES = """
 limits: {open-limit: {scope: user, rate: 1000000/1m}}
 routes: [{name: app, match: {path: "/**"}, upstream: app, auth: optional, limits: [open-limit]}]
 """
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with running_origin() as origin:
-        yield origin
 
 
 def taking(seconds: float) -> Script:

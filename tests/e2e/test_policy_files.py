@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.gateway import Client, Gateway, bearer, eventually, get, once, reached, running_command
-from tests.e2e.origin import Origin, running_origin
+from tests.e2e.origin import Origin
 from tests.e2e.policies import policy
 
 pytestmark = pytest.mark.full  # processes, and seconds of load
@@ -24,12 +24,6 @@ ROUTE = (
     "routes:\n- {{name: {0}, match: {{path: /{0}}}, upstream: app, auth: none, limits: [], rewrite: {{strip: /{0}}}}}\n"
 )
 LAST = 'routes: [{name: app, match: {path: "/"}, upstream: app, limits: [per-user]}]\n'
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with running_origin() as origin:
-        yield origin
 
 
 def replace(path: Path, text: str) -> None:

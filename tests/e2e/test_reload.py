@@ -29,12 +29,6 @@ from tests.e2e.policies import policy
 pytestmark = pytest.mark.full  # many seconds
 
 
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with running_origin() as origin:
-        yield origin
-
-
 @pytest.fixture(scope="module")
 def shared() -> Iterator[tuple[Origin, Gateway]]:
     with running_origin() as origin, running(limited(origin, "10000/1m")) as gateway:
