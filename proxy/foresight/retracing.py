@@ -53,9 +53,7 @@ def facts(line: Mapping[str, Any]) -> list[Fact]:
     if "cache" in line:
         found.append(("cache", str(line["cache"]) + (f": {line['cache_why']}" if "cache_why" in line else "")))
     if "upstream" in line:
-        retries = get("retries", 0)
-        again = f", after {retries} that failed" if retries else ", at the first attempt"
-        found.append(("upstream", f"{line['upstream']}, {get('upstream_ms', 0):g} ms{again}"))
+        found.append(("upstream", f"{line['upstream']}, {get('upstream_ms', 0):g} ms{_attempts(line)}"))
     if "redis_ms" in line:
         found.append(("redis", f"{line['redis_ms']:g} ms"))
     if "cost_usd" in line:
@@ -74,6 +72,12 @@ def _identity(line: Mapping[str, Any]) -> str:
     return ", ".join(
         [*(parts or ["nobody in particular"]), f"tier {line.get('tier', 'none')}", f"from {line.get('ip')}"]
     )
+
+
+def _attempts(line: Mapping[str, Any]) -> str:
+    """What failed on the way to the origin that is named, or with it."""
+    failed = [f"{one['upstream']} ({one['why']})" for one in line.get("failed", ())]
+    return f"; failed: {', '.join(failed)}" if failed else ", at the first attempt"
 
 
 def _call(line: Mapping[str, Any]) -> str:
@@ -101,8 +105,6 @@ def unsaid(line: Mapping[str, Any], *, replayed: bool) -> list[str]:
         found.append("a decision of the cache: the route has none, or the request did not come so far")
     if "upstream" not in line:
         found.append("an upstream: the request reached none")
-    elif line.get("retries"):
-        found.append("which origins failed before: a line has their number alone")
     found.append("query, fields, claims and bodies: they are in no line")
     return found
 

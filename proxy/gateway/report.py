@@ -260,7 +260,11 @@ class Reporter:
                 exchange.upstream_s * 1000,
             )
             if attempt.retried or attempt.failed_connects:
-                line = b'%b,"retries":%d' % (line, attempt.failed_connects + attempt.retried)
+                line = b'%b,"retries":%d,"failed":%b' % (
+                    line,
+                    attempt.failed_connects + attempt.retried,
+                    orjson.dumps([{"upstream": origin.authority, "why": why} for origin, why in attempt.failures]),
+                )
         if exchange.redis_s:
             line = b'%b,"redis_ms":%.2f' % (line, exchange.redis_s * 1000)
         if exchange.saved_nanousd:

@@ -39,6 +39,7 @@ class Attempt:
     reused: bool = False
     retried: bool = False  # a stale connection was replaced
     failed_connects: int = 0  # origins that were passed over
+    failures: tuple[tuple[Origin, Reason], ...] = ()  # those, and the origin of a stale connection, in their order
     sent: bool = False  # something of the request went out, so that the upstream may have acted on it
 
 
@@ -200,6 +201,7 @@ class Upstreams:
                 stale = attempt.reused and not connection.heard and error.reason is Reason.UPSTREAM_RESET
                 if not (stale and replayable) or attempt.retried:
                     raise
+                attempt.failures += ((pool.origin, error.reason),)
             attempt.retried = True
             connection = None
 
@@ -232,6 +234,7 @@ class Upstreams:
                 failed.append(pool)
                 attempt.origin = pool.origin
                 attempt.failed_connects = len(failed)
+                attempt.failures += ((pool.origin, error.reason),)
                 attempt.connect_ms = (self._loop.time() - started_s) * 1000
                 other = group.pick(self._loop.time(), failed) if error.reason in _NEXT_ORIGIN else None
                 if other is None:

@@ -59,7 +59,9 @@ USER: dict[str, Any] = {"kind": IdentityKind.USER, "tier": "gold", "tenant": "ac
 
 
 def test_a_line_says_who_what_and_how(told: Told, policy: Policy) -> None:
-    attempt = SimpleNamespace(origin=Origin("http", "10.0.0.1", 3000), retried=True, failed_connects=1)
+    origin, other = Origin("http", "10.0.0.1", 3000), Origin("http", "10.0.0.2", 3000)
+    failures = ((other, Reason.UPSTREAM_REFUSED), (origin, Reason.UPSTREAM_RESET))
+    attempt = SimpleNamespace(origin=origin, retried=True, failed_connects=1, failures=failures)
     exchange = ended(b"GET /api/x HTTP/1.1\r\nHost: a.test\r\n\r\n", policy, identity=Identity(**USER), attempt=attempt,
                      redis_s=0.0005, upstream_s=0.01, bytes_out=7)  # fmt: skip
     line = told.end(exchange, policy)
@@ -69,6 +71,8 @@ def test_a_line_says_who_what_and_how(told: Told, policy: Policy) -> None:
         "host": "a.test", "route": "app", "outcome": "forwarded", "tier": "gold", "ip": "192.0.2.1",
         "policy": policy.version, "tenant": "acme", "user": "u1", "upstream": "10.0.0.1:3000", "upstream_ms": 10.0,
         "retries": 2, "redis_ms": 0.5,
+        "failed": [{"upstream": "10.0.0.2:3000", "why": "upstream_refused"},
+                   {"upstream": "10.0.0.1:3000", "why": "upstream_reset"}],
     }  # fmt: skip
 
 

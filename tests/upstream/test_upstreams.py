@@ -61,6 +61,7 @@ async def test_36_an_idempotent_request_survives_the_keep_alive_race(
     await eventually(lambda: response.body_complete)
     assert response.status == 200
     assert (gate.attempt.reused, gate.attempt.retried) == (False, True)
+    assert gate.attempt.failures == ((started.model, Reason.UPSTREAM_RESET),)
     assert len(started.peers) == 2
 
 
@@ -217,11 +218,15 @@ async def test_an_origin_that_refused_is_left_alone_for_a_while(gate: Gate, orig
 
 
 async def test_61_when_all_refuse_the_last_refusal_is_told(gate: Gate, origin: StartOrigin) -> None:
-    await gate.use(*[(await stopped(origin)).model for _ in range(3)])
+    """And the attempt names each, for the log."""
+    origins = [(await stopped(origin)).model for _ in range(3)]
+    await gate.use(*origins)
     with pytest.raises(GatewayError) as caught:
         await gate.send()
     assert caught.value.reason is Reason.UPSTREAM_REFUSED
     assert gate.attempt.failed_connects == 3
+    assert gate.attempt.origin == gate.attempt.failures[-1][0]
+    assert dict(gate.attempt.failures) == dict.fromkeys(origins, Reason.UPSTREAM_REFUSED)
 
 
 async def test_the_attempt_tells_what_happened(gate: Gate, origin: StartOrigin) -> None:
