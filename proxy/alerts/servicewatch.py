@@ -37,8 +37,10 @@ class ServiceWatch:
 
     def look(self, samples: Mapping[Subject, Sample], monotonic_ms: float, now_ms: int) -> list[ServiceAlert]:
         """``samples`` of everything that is watched, at two clocks: that of look-backs, which never steps, and that of
-        the world. Those that are not in here count as calm."""
+        the world. Those that are not in here count as calm, and have no past when they come back: what was counted
+        while nobody looked (the 503s of maintenance) is nobody's failure."""
         assert self._watched is not None
+        self._histories = {subject: history for subject, history in self._histories.items() if subject in samples}
         found = [*self._unwatched(self._watched.rules, now_ms)]
         for kind in Kind:  # what explains others comes first
             rule = self._watched.rules.get(kind)
@@ -83,7 +85,6 @@ class ServiceWatch:
         self, subject: Subject, rule: Rule, sample: Sample | None, monotonic_ms: float
     ) -> tuple[Reading, Tally | None, Bound | None]:
         if sample is None:
-            self._histories.pop(subject, None)
             return Reading(None, calm=True, limit=rule.bounds[0].limit), None, None
         if not isinstance(sample, Tally):
             return judge_value(rule, sample), None, None

@@ -47,6 +47,7 @@ class Service:
         self.failed = dict.fromkeys(self.routes, 0)
         self.unreached = dict.fromkeys(self.routes, 0)
         self.away = 0.0
+        self.maintenance = False
         self.told: list[tuple[int, ServiceAlert]] = []
         self._look()
 
@@ -86,6 +87,8 @@ class Service:
             samples[Subject(Kind.UPSTREAM, upstream)] = Tally(
                 sum(self.asked[name] for name in mine), bad, bad, {"upstream_refused": bad}
             )
+        if self.maintenance:
+            samples = {subject: one for subject, one in samples.items() if subject.kind is not Kind.ERROR_RATE}
         alerts = self.watch.look(samples, self.seconds * 1000.0, T0_MS + self.seconds * 1000)
         self.told += [(self.seconds, alert) for alert in alerts]
 
@@ -143,6 +146,19 @@ def test_availability_speaks_of_what_the_rate_of_errors_does_not_see() -> None:
             service.failed[route] += 20
         service.live(1, rate=50)
     assert [kind for kind, *_ in service.news()] == [Kind.AVAILABILITY]
+
+
+def test_what_was_counted_in_maintenance_is_no_failure_afterwards() -> None:
+    """However long it was: the time before it is as far as nobody looked back."""
+    service = Service()
+    service.live(600)
+    service.maintenance = True
+    service.live(1800, lambda _: 1.0)
+    service.maintenance = False
+    service.live(1800)
+    assert not service.told
+    service.live(60, lambda _: 1.0)
+    assert service.news() == [(Kind.ERROR_RATE, "", News.FIRED, CRITICAL)]
 
 
 def test_what_is_now_has_to_last() -> None:
