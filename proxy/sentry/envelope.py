@@ -42,6 +42,8 @@ def tagged(data: bytes, tags: Mapping[str, str]) -> bytes:
             return b"\n".join(out) + b"\n"
         line, _, rest = rest.partition(b"\n")
         item = _object(line, "item's header")
+        if not isinstance(item.get("type"), str):
+            raise EnvelopeError("an item's type is no text")
         length = item.get("length")
         if length is None:
             payload, _, rest = rest.partition(b"\n")
@@ -52,18 +54,18 @@ def tagged(data: bytes, tags: Mapping[str, str]) -> bytes:
         else:
             raise EnvelopeError("an item is shorter than it says")
         if tags:
-            payload = _told_whose(item.get("type"), payload, tags)
+            payload = _told_whose(item["type"], payload, tags)
         item["length"] = len(payload)
-        out += (orjson.dumps(item), payload)
+        out += (_written(item, "item's header"), payload)
     raise EnvelopeError(f"more than {MOST_ITEMS} items")
 
 
-def _told_whose(kind: object, payload: bytes, tags: Mapping[str, str]) -> bytes:
+def _told_whose(kind: str, payload: bytes, tags: Mapping[str, str]) -> bytes:
     if kind in _TAGGED:
         told = _object(payload, "event")
         own = told.get("tags")
         told["tags"] = {**(own if isinstance(own, dict) else {}), **tags}
-        return orjson.dumps(told)
+        return _written(told, "event")
     if kind in _ATTRIBUTED:
         told = _object(payload, "event")
         typed = {name: {"value": value, "type": "string"} for name, value in tags.items()}
@@ -72,7 +74,7 @@ def _told_whose(kind: object, payload: bytes, tags: Mapping[str, str]) -> bytes:
             if isinstance(one, dict):
                 own = one.get("attributes")
                 one["attributes"] = {**(own if isinstance(own, dict) else {}), **typed}
-        return orjson.dumps(told)
+        return _written(told, "event")
     return payload
 
 
@@ -84,3 +86,11 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise EnvelopeError(f"the {what} is no object")
     return found
+
+
+def _written(value: Mapping[str, Any], what: str) -> bytes:
+    """What was read may be nested deeper than what can be written."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise EnvelopeError(f"the {what} is nested too deeply") from None

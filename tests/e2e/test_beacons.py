@@ -116,6 +116,11 @@ async def test_what_is_no_envelope_or_too_large_is_refused(stand: Stand) -> None
     assert (await once(stand.gateway, tunnelled(b"not an envelope"))).status == 400
     cut = envelope(stand.receiver.dsn, ({"type": "event", "length": 999}, b"{}"))
     assert (await once(stand.gateway, tunnelled(cut))).status == 400
+    nested = json.loads("[" * 400 + "]" * 400)  # which can be read, and not be written again
+    deep = envelope(stand.receiver.dsn, ({"type": "event", "x": nested}, b"{}"))
+    assert (await once(stand.gateway, tunnelled(deep))).status == 400
+    listed = envelope(stand.receiver.dsn, ({"type": ["event"]}, b"{}"))
+    assert (await once(stand.gateway, tunnelled(listed, bearer()))).status == 400
     coded = tunnelled(envelope(stand.receiver.dsn, error("x")), "Content-Encoding: gzip")
     assert (await once(stand.gateway, coded)).status == 400
     refused = await once(stand.gateway, get("/_gateway/sentry"))

@@ -8,6 +8,8 @@ import pytest
 from proxy.sentry.envelope import MOST_ITEMS, EnvelopeError, envelope, read_header, tagged
 from tests.sentry.sentry_receiver import parsed
 
+DEEP = b"[" * 400 + b"]" * 400  # which orjson reads, and does not write
+
 
 def test_one_item_is_one_envelope() -> None:
     (item,) = parsed(envelope("transaction", {"event_id": "ab", "a": "ü\n"}, {"trace": {"x": "y"}}))
@@ -74,6 +76,12 @@ def test_without_a_tag_nothing_is_read_into() -> None:
         (b'{"dsn":"x"}\nnope\n', "the item's header is no JSON"),
         (of(({"type": "event"}, b"nope")), "the event is no JSON"),
         (of(*[({"type": "x"}, b"{}")] * (MOST_ITEMS + 1)), "more than 100 items"),
+        (of(({"type": ["event"]}, b"{}")), "an item's type is no text"),
+        (of(({}, b"{}")), "an item's type is no text"),
+        (b'{"dsn":"x"}\n{"type":"event","x":%b}\n{}\n' % DEEP, "the item's header is nested too deeply"),
+        (of(({"type": "event"}, b'{"x":%b}' % DEEP)), "the event is nested too deeply"),
+        (of(({"type": "span"}, b'{"items":[%b]}' % DEEP)), "the event is nested too deeply"),
+        (of(({"type": "event"}, b'{"x":%b}' % (b"[" * 2_000 + b"]" * 2_000))), "the event is no JSON"),
     ],
 )
 def test_what_is_not_framed_is_refused(data: bytes, why: str) -> None:
