@@ -54,16 +54,55 @@ def test_spans_that_come_many_at_once_are_attributed_each() -> None:
     assert spans.header["item_count"] == 3
 
 
-def test_without_a_tag_nothing_is_read_into() -> None:
-    (item,) = parsed(
-        tagged(
-            of(
-                ({"type": "event"}, b"not json"),
-            ),
-            {},
-        )
+FORGED = {"tenant": "victim", "tier": "enterprise", " tenant": "victim", "Tenant": "victim", "own": "1"}
+TYPED = {name: {"value": value, "type": "string"} for name, value in FORGED.items()}
+IN_TRACE = {"trace": {"trace_id": "a", "tags": FORGED, "data": FORGED}}
+
+
+@pytest.mark.parametrize("tags", [{}, {"tenant": "acme", "tier": "gold"}])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        *(
+            (kind, told)
+            for kind in ("event", "transaction", "replay_event", "feedback")
+            for told in (
+                {"tags": FORGED},
+                {"tags": [list(pair) for pair in FORGED.items()]},
+                {"contexts": IN_TRACE},
+                {"sentry.interfaces.Contexts": IN_TRACE},
+                {"spans": [{"tags": FORGED, "data": FORGED}, {"data": FORGED}, 7]},
+            )
+        ),
+        *((kind, {"items": [{"attributes": TYPED}, 7]}) for kind in ("span", "log", "metric", "trace_metric")),
+        ("span", {"tags": FORGED, "data": FORGED, "attributes": TYPED}),
+        ("profile", {"transaction_tags": FORGED}),
+    ],
+)
+def test_nobody_says_whose_it_is_but_a_credential(kind: str, told: dict[str, Any], tags: dict[str, str]) -> None:
+    (item,) = parsed(tagged(of(({"type": kind}, orjson.dumps(told))), tags))
+    assert b"victim" not in item.payload
+    assert b"enterprise" not in item.payload
+    assert b'"own"' in item.payload
+
+
+def test_what_says_nothing_of_it_gains_nothing() -> None:
+    (item,) = parsed(tagged(of(({"type": "event"}, b'{"message":"m","tags":7}')), {}))
+    assert item.json() == {"message": "m", "tags": {}}
+
+
+def test_what_might_become_an_event_unread_is_left_out() -> None:
+    """Kinds that no browser sends, and attachments that are whole events in another form."""
+    data = of(
+        ({"type": "unreal_report"}, b"x"),
+        ({"type": "attachment", "attachment_type": "event.payload"}, b"x"),
+        ({"type": "attachment", "attachment_type": ["event.payload"]}, b"x"),
+        ({"type": "form_data"}, b'[["sentry[tags][tenant]","victim"]]'),
+        ({"type": "attachment"}, b"a screenshot"),
+        ({"type": "session"}, b"not json"),
     )
-    assert item.payload == b"not json"
+    kept, session = parsed(tagged(data, {"tenant": "acme"}))
+    assert (kept.payload, session.payload) == (b"a screenshot", b"not json")
 
 
 @pytest.mark.parametrize(
