@@ -95,7 +95,7 @@ class Beacons:
             written = tagged(body, tags)
         except EnvelopeError as error:
             raise GatewayError(Reason.MALFORMED, str(error)) from error
-        if not self._witness.put(Kind.BROWSER, lambda: (written,), len(written)):
+        if not self._witness.put(Kind.BROWSER, (lambda: written,), len(written)):
             raise GatewayError(Reason.OVERLOADED, retry_after_ms=1_000)
         runtime.shared.metrics.inc(SENTRY_TUNNEL, "taken")
         return Answer(200, [_JSON, *exchange.fields], b"{}")

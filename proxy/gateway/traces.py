@@ -6,6 +6,7 @@ Each trace goes to those that hear of it: to Sentry as a transaction, to OpenTel
 import asyncio
 import logging
 import time
+from functools import partial
 from random import Random
 from secrets import token_hex
 from time import monotonic
@@ -23,7 +24,7 @@ from proxy.sentry.envelope import envelope
 from proxy.sentry.transaction import transaction
 from proxy.sentry.waiting import Kind
 from proxy.sentry.witness import Witness
-from proxy.spooling.writer import Writer
+from proxy.spooling.writer import Writer, said_of
 from proxy.telemetry.metrics import OTLP_TRACES, SENTRY_TRACES, Metrics
 from proxy.telemetry.private import query_names
 from proxy.tracing.sampling import Sampling
@@ -102,11 +103,11 @@ class Traces:
         transactions, self._for_sentry = self._for_sentry, []
         tracer = self.tracer
         if transactions and tracer is not None:
-            taken = self._witness.put(Kind.TRACE, lambda: [_transaction(tracer, *one) for one in transactions])
+            taken = self._witness.put(Kind.TRACE, [partial(_transaction, tracer, *one) for one in transactions])
             self._metrics.inc(SENTRY_TRACES, "captured" if taken else "dropped", by=len(transactions))
         traced, self._for_otlp = self._for_otlp, []
         if traced:
-            taken = self._writer.put(waiting.Kind.TRACE, lambda: [written(one) for one in traced])
+            taken = self._writer.put(waiting.Kind.TRACE, [partial(written, one) for one in traced])
             self._metrics.inc(OTLP_TRACES, "captured" if taken else "dropped", by=len(traced))
 
     def close(self) -> None:
@@ -117,8 +118,8 @@ class Traces:
         self._metrics.values[self._dropped] += count
 
 
-def _cannot_write(error: OSError) -> None:
-    log.error("what the collector should hear cannot be kept", extra={"fields": {"error": error.strerror}})
+def _cannot_write(error: Exception) -> None:
+    log.error("what the collector should hear cannot be kept", extra={"fields": {"error": said_of(error)}})
 
 
 def _transaction(

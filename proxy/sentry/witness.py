@@ -8,7 +8,7 @@ more of it (the handler: the request) puts an ``About`` into the record.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from proxy.policy.model import Policy
@@ -18,7 +18,7 @@ from proxy.sentry.event import NOWHERE, About, Event, fingerprint, of_exception,
 from proxy.sentry.private import known_words, plain, sealed
 from proxy.sentry.quota import Quota
 from proxy.sentry.waiting import Kind, spool_in
-from proxy.spooling.writer import CLOSE_S, Writer
+from proxy.spooling.writer import CLOSE_S, Made, Writer, said_of
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Metrics
 
 log = logging.getLogger("sluicegate.sentry")
@@ -83,8 +83,8 @@ class Witness:
         finally:
             self.close()
 
-    def put(self, kind: Kind, envelopes: Callable[[], Sequence[bytes]], size: int = 0) -> bool:
-        """Writes envelopes, which are made in the thread; ``size``: their bytes, where they are large.
+    def put(self, kind: Kind, envelopes: Sequence[Made], size: int = 0) -> bool:
+        """Writes envelopes, each of which is made in the thread; ``size``: their bytes, where they are large.
 
         False: the disk is too far behind.
         """
@@ -96,7 +96,7 @@ class Witness:
             self._metrics.inc(SENTRY_EVENTS, "repeated")
             return
         written = envelope("event", self._finished(event, untold))
-        taken = self.put(Kind.ERROR, lambda: (written,))
+        taken = self.put(Kind.ERROR, (lambda: written,))
         self._metrics.inc(SENTRY_EVENTS, "captured" if taken else "dropped")
 
     def _finished(self, event: Event, untold: int) -> dict[str, Any]:
@@ -116,8 +116,8 @@ class Witness:
         self._writer.close(timeout_s)
 
 
-def _cannot_write(error: OSError) -> None:
-    log.error("what Sentry should hear cannot be kept", extra={"fields": {"error": error.strerror}})
+def _cannot_write(error: Exception) -> None:
+    log.error("what Sentry should hear cannot be kept", extra={"fields": {"error": said_of(error)}})
 
 
 class Listener(logging.Handler):

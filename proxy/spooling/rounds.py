@@ -87,5 +87,4 @@ class Rounds:
         except BlockingIOError:
             os.close(fd)
             return None
-        self._spool.sweep()
         return fd

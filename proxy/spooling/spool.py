@@ -5,6 +5,7 @@ of one; the name says of which kind it is and when it was written. Each kind has
 go: none takes another's room. All of this blocks: it is called from threads.
 """
 
+import contextlib
 import itertools
 import os
 import struct
@@ -43,15 +44,18 @@ class Spool(Generic[K]):
         self._numbers = itertools.count()
 
     def write(self, kind: K, envelopes: Iterable[bytes]) -> None:
-        """Raises: OSError."""
+        """All of them, or nothing. Raises: OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{kind}-{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
         half = self.folder / f"{_HALF}{name}"
         data = b"".join(_LENGTH.pack(len(one)) + one for one in envelopes)
         fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-        half.rename(self.folder / name)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+            half.rename(self.folder / name)
+        finally:  # a full disk would fill with halves, which no bound counts
+            half.unlink(missing_ok=True)
 
     def waiting(self) -> list[Waiting[K]]:
         """Oldest first, by the order of their kinds."""
@@ -69,7 +73,8 @@ class Spool(Generic[K]):
         return sorted(found, key=lambda one: (self._order[one.kind], one.name))
 
     def trim(self) -> dict[K, int]:
-        """Lets the oldest go where there are too many; how many envelopes that were, by kind."""
+        """Lets the oldest go where there are too many; how many envelopes that were, by kind. Raises: OSError."""
+        self._sweep()
         dropped = dict.fromkeys(self._bounds, 0)
         kept = {kind: [0, 0] for kind in self._bounds}
         for one in reversed(self.waiting()):
@@ -83,15 +88,13 @@ class Spool(Generic[K]):
                 count[1] += one.size
         return dropped
 
-    def sweep(self) -> None:
+    def _sweep(self) -> None:
         """Takes away halves of files whose writers died."""
         oldest = time.time() - STALE_S
         for half in self.folder.glob(f"{_HALF}*-*"):
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 if half.stat().st_mtime < oldest:
                     half.unlink()
-            except FileNotFoundError:
-                continue
 
     def read(self, name: str) -> list[bytes] | None:
         """Its envelopes; None: it has gone. What is cut short ends before the cut."""

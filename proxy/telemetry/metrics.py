@@ -262,7 +262,8 @@ LOG_DROPPED: Final = Family(
 SENTRY_EVENTS: Final = Family(
     "sluicegate_sentry_events",
     _COUNTER,
-    "Errors for Sentry: captured, repeated (counted instead of sent), sent, refused by it, dropped (too many waited).",
+    "Errors for Sentry: captured, repeated (counted instead of sent), sent, refused by it, dropped (too many waited, "
+    "or the disk takes nothing).",
     ("result",),
 )
 SENTRY_TRACES: Final = Family(
@@ -274,14 +275,14 @@ SENTRY_TRACES: Final = Family(
 SENTRY_TUNNEL: Final = Family(
     "sluicegate_sentry_tunnel",
     _COUNTER,
-    "Browsers' envelopes for Sentry: taken, sent, refused by it, dropped (too many waited).",
+    "Browsers' envelopes for Sentry: taken, sent, refused by it, dropped (too many waited, or the disk takes nothing).",
     ("result",),
 )
 OTLP_TRACES: Final = Family(
     "sluicegate_otlp_traces",
     _COUNTER,
     "Traced requests for the collector: captured, over (more than a worker makes in a second), sent, partly (it left "
-    "out some of a message), refused, dropped (too many waited).",
+    "out some of a message), refused, dropped (too many waited, or the disk takes nothing).",
     ("result",),
 )
 OTLP_PUSHES: Final = Family(

@@ -45,9 +45,9 @@ class Heard:
         found = [self.spool.read(one.name) or [] for one in self.spool.waiting()]
         return [item for bodies in found for body in bodies for item in parsed(body)]
 
-    def count(self, result: str) -> float:
+    def count(self, result: str, of: str = "events") -> float:
         counts = dict(SheetReader(self._files).series())
-        return counts.get(("sluicegate_sentry_events", (result,)), 0)
+        return counts.get((f"sluicegate_sentry_{of}", (result,)), 0)
 
 
 def test_an_exception_that_is_logged_is_an_event(tmp_path: Path) -> None:
@@ -131,12 +131,13 @@ def test_without_a_project_nothing_is_heard(tmp_path: Path) -> None:
     assert not heard.spool.folder.exists()
 
 
-def test_a_disk_that_takes_nothing_costs_nothing_but_the_event(
+def test_a_disk_that_takes_nothing_costs_nothing_but_the_event_which_is_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "sentry").write_text("a file where the folder should be")
     heard = Heard(tmp_path)
     heard.witness.exception(ValueError("a"), "here")
-    heard.witness.put(Kind.TRACE, lambda: [b"x"])
+    heard.witness.put(Kind.TRACE, [bytes, bytes])
     heard.witness.close()
     assert [record.message for record in caplog.records] == ["what Sentry should hear cannot be kept"]
+    assert (heard.count("captured"), heard.count("dropped"), heard.count("dropped", of="traces")) == (1, 1, 2)

@@ -1,8 +1,14 @@
 """What is written is there, whole, in order and bounded."""
 
+import contextlib
 import os
+import resource
+import signal
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
+
+import pytest
 
 from proxy.spooling.spool import STALE_S, Spool
 
@@ -14,6 +20,19 @@ class Kind(StrEnum):
 
 
 WIDE = dict.fromkeys(Kind, (100, 1 << 20))
+
+
+@contextlib.contextmanager
+def a_full_disk() -> Iterator[None]:
+    """Of a file no more than 4 KiB is taken in this process, as the rest has no room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_what_is_written_is_read_again_in_the_order_of_kinds_and_oldest_first(tmp_path: Path) -> None:
@@ -56,8 +75,22 @@ def test_half_a_file_is_never_read(tmp_path: Path) -> None:
     half = spool.folder / ".error-1"
     half.write_bytes(b"x")
     assert len(spool.waiting()) == 1
-    spool.sweep()
+
+
+def test_halves_of_those_who_died_go_with_what_is_too_much(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, WIDE)
+    half = tmp_path / ".error-1"
+    half.write_bytes(b"x")
+    spool.trim()
     assert half.exists()
     os.utime(half, (0, half.stat().st_mtime - 2 * STALE_S))
-    spool.sweep()
+    spool.trim()
     assert not half.exists()
+
+
+def test_a_write_that_fails_leaves_nothing_on_a_full_disk(tmp_path: Path) -> None:
+    """Found in review: each left a half that neither a bound nor anybody's sweep saw."""
+    spool = Spool(tmp_path, WIDE)
+    with a_full_disk(), pytest.raises(OSError, match="File too large"):
+        spool.write(Kind.ERROR, [b"x" * 10_000])
+    assert list(tmp_path.iterdir()) == []
