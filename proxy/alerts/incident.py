@@ -13,6 +13,8 @@ from typing import Final
 from proxy.policy.service import Rule
 from proxy.policy.spending import Level
 
+Post = tuple[str, str]  # a channel, and a recipient of it
+
 _RANK: Final = {level: rank for rank, level in enumerate((Level.WARNING, Level.CRITICAL))}
 
 
@@ -38,13 +40,14 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Incident:
     """Instants in epoch milliseconds. ``level``: as told, None: nobody was told yet. ``broken``: since when each level
-    has been; ``calm_ms``: since when all has been calm."""
+    has been; ``calm_ms``: since when all has been calm. ``heard``: everyone who was told of it."""
 
     since_ms: int
     level: Level | None = None
     told_ms: int = 0
     calm_ms: int | None = None
     broken: Mapping[Level, int] = field(default_factory=dict)
+    heard: tuple[Post, ...] = ()
 
 
 def step(

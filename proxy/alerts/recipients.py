@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from proxy.alerts.incident import Post
 from proxy.core.usage import Spender
 from proxy.policy.model import ScopeKind
 from proxy.policy.spending import Alerts, Channel, ChannelKind
@@ -19,9 +20,9 @@ _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _ADDRESS: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
-def posts(alerts: Alerts, kinds: Collection[ScopeKind], spender: Spender) -> tuple[tuple[str, str], ...]:
-    """(channel, recipient), each once. ``kinds``: the scopes of the budget that it is about."""
-    found: dict[tuple[str, str], None] = {}
+def posts(alerts: Alerts, kinds: Collection[ScopeKind], spender: Spender) -> tuple[Post, ...]:
+    """Each once. ``kinds``: the scopes of the budget that it is about."""
+    found: dict[Post, None] = {}
     for channel in alerts.channels:
         if channel.scopes and channel.scopes.isdisjoint(kinds):
             continue
@@ -30,7 +31,7 @@ def posts(alerts: Alerts, kinds: Collection[ScopeKind], spender: Spender) -> tup
     return tuple(found)
 
 
-def service_posts(alerts: Alerts) -> tuple[tuple[str, str], ...]:
+def service_posts(alerts: Alerts) -> tuple[Post, ...]:
     """As ``posts``, of what is told of the service: to the channels that it names, and to nobody whom a budget would
     name."""
     named = alerts.service.to if alerts.service is not None else ()

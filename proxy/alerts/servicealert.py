@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 
 from proxy.alerts.alert import timestamp
-from proxy.alerts.incident import News
+from proxy.alerts.incident import News, Post
 from proxy.alerts.samples import WHOLE, Subject
 from proxy.policy.service import Kind
 from proxy.policy.spending import Level
@@ -65,7 +65,8 @@ _OF_ROUTES: Final = frozenset({Kind.ERROR_RATE, Kind.LATENCY, Kind.ISOLATION})
 @dataclass(frozen=True, slots=True)
 class ServiceAlert:
     """Instants in epoch milliseconds. ``requests``: those within the last ``window_ms``, 0 of what is no count;
-    ``lately``: the value within the last part of it. ``parts``: what it is made of, the most first."""
+    ``lately``: the value within the last part of it. ``parts``: what it is made of, the most first. ``posts``: who is
+    to hear."""
 
     subject: Subject
     news: News
@@ -80,6 +81,7 @@ class ServiceAlert:
     requests: int = 0
     window_ms: int = 0
     parts: tuple[tuple[str, float], ...] = ()
+    posts: tuple[Post, ...] = ()
 
     @property
     def incident(self) -> str:

@@ -5,9 +5,10 @@ told if it is still there.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
-from proxy.alerts.incident import Incident, News, Reading, step
+from proxy.alerts.incident import Incident, News, Post, Reading, step
 from proxy.alerts.judging import judge_history, judge_value
 from proxy.alerts.samples import WHOLE, Sample, Subject, Watched
 from proxy.alerts.servicealert import ServiceAlert
@@ -27,13 +28,16 @@ class ServiceWatch:
         self._histories: dict[Subject, History] = {}
         self._watched: Watched | None = None
         self._repeat_ms: int | None = None
+        self._posts: tuple[Post, ...] = ()
 
-    def follow(self, watched: Watched, repeat_ms: int | None) -> None:
-        """From now on by these rules. What was counted of other routes or for other rules says nothing any more."""
+    def follow(self, watched: Watched, repeat_ms: int | None, posts: tuple[Post, ...]) -> None:
+        """From now on by these rules, and to these. What was counted of other routes or for other rules says nothing
+        any more. Of what was told before, the end is told to those who heard of it."""
         if self._watched is None or (watched.rules, watched.routes) != (self._watched.rules, self._watched.routes):
             self._histories.clear()
         self._watched = watched
         self._repeat_ms = repeat_ms
+        self._posts = posts
 
     def look(self, samples: Mapping[Subject, Sample], monotonic_ms: float, now_ms: int) -> list[ServiceAlert]:
         """``samples`` of everything that is watched, at two clocks: that of look-backs, which never steps, and that of
@@ -55,6 +59,10 @@ class ServiceWatch:
             counts[subject.kind] += incident.level is not None
         return counts
 
+    def heard(self) -> set[Post]:
+        """Everyone who was told of something that is not over."""
+        return {post for incident in self.incidents.values() for post in incident.heard}
+
     def _unwatched(self, rules: Mapping[Kind, Rule], now_ms: int) -> Iterator[ServiceAlert]:
         """What the policy does not watch any more is over for those who were told."""
         for subject in [one for one in self.incidents if one.kind not in rules]:
@@ -75,8 +83,11 @@ class ServiceWatch:
             after, news = step(before, reading, rule, self._repeat_ms, now_ms, muted=muted, patience_ms=patience_ms)
             if after is None:
                 self.incidents.pop(subject, None)
-            else:
+            elif news is None:
                 self.incidents[subject] = after
+            else:
+                heard = tuple(dict.fromkeys((*after.heard, *self._posts)))
+                self.incidents[subject] = after = replace(after, heard=heard)
             incident = after or before
             if news is not None and incident is not None:
                 yield self._alert(subject, news, incident, reading, tally, bound, now_ms)
@@ -138,4 +149,5 @@ class ServiceWatch:
             requests=round(tally.total) if tally is not None else 0,
             window_ms=bound.over_ms if bound is not None else 0,
             parts=worst,
+            posts=incident.heard if news is News.RESOLVED else self._posts,
         )

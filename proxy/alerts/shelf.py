@@ -51,7 +51,7 @@ class Shelf:
             "version": _VERSION,
             "incidents": [
                 {"kind": subject.kind, "name": subject.name, "since_ms": one.since_ms, "level": one.level,
-                 "told_ms": one.told_ms}
+                 "told_ms": one.told_ms, "heard": one.heard}
                 for subject, one in shelved.incidents.items()
                 if one.level is not None
             ],
@@ -69,5 +69,6 @@ class Shelf:
 
 def _incident(found: dict[str, Any]) -> tuple[Subject, Incident]:
     """As it was told; whether it is calm by now is seen anew."""
-    incident = Incident(int(found["since_ms"]), Level(found["level"]), int(found["told_ms"]))
+    heard = tuple((str(channel), str(recipient)) for channel, recipient in found["heard"])
+    incident = Incident(int(found["since_ms"]), Level(found["level"]), int(found["told_ms"]), heard=heard)
     return Subject(Kind(found["kind"]), str(found["name"])), incident

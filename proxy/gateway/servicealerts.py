@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final
 
 from aiohttp import ClientSession
@@ -46,6 +46,7 @@ class ServiceAlerts:
         self._metrics = metrics
         self._clock = clock
         self._policy: Policy | None = None
+        self._watch: ServiceWatch | None = None
         self._session: ClientSession | None = None
         self._sender: Dispatcher | None = None
         self._tls: ssl.SSLContext | None = None
@@ -58,8 +59,8 @@ class ServiceAlerts:
     def follow(self, policy: Policy) -> None:
         self._policy = policy
         self._followed.set()
-        if self._sender is not None:
-            self._sender.use(self._channels(policy))
+        if self._watch is not None:
+            self._turn(self._watch, policy)
 
     @contextlib.asynccontextmanager
     async def working(self, gateway: str, shelf: Shelf) -> AsyncIterator[None]:
@@ -69,13 +70,15 @@ class ServiceAlerts:
         watch = ServiceWatch(gateway, shelved.incidents)
         async with ClientSession() as session:
             self._session = session
-            channels = self._channels(self._policy) if self._policy is not None else ()
             # The tray is always there: no error of it passes.
             notes = AlertNotes(self._metrics, lambda reason: None)
-            sender = self._sender = Dispatcher(self._tray, channels, self._clock, notes, passing=OSError)
+            sender = self._sender = Dispatcher(self._tray, (), self._clock, notes, passing=OSError)
+            self._watch = watch
+            if self._policy is not None:
+                self._turn(watch, self._policy)
             tasks = {
                 asyncio.create_task(sender.run(), name="service-alerts-sender"),
-                asyncio.create_task(self._look(watch), name="service-alerts-look"),
+                asyncio.create_task(self._look_on(watch), name="service-alerts-look"),
                 asyncio.create_task(self._save(watch, shelf), name="service-alerts-save"),
             }
             try:
@@ -89,12 +92,22 @@ class ServiceAlerts:
                 for task in late:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                self._sender = self._session = None
+                self._sender = self._session = self._watch = None
                 await self._write(watch, shelf)
 
-    def _channels(self, policy: Policy) -> Sequence[Channel]:
+    def _turn(self, watch: ServiceWatch, policy: Policy) -> None:
+        """What is not watched any more is over at once, for those who were told."""
+        assert self._sender is not None
+        service, posts = policy.alerts.service, service_posts(policy.alerts)
+        watch.follow(watched_of(policy), service.repeat_ms if service else None, posts)
+        self._tray.keep_only({channel.name for channel in policy.alerts.channels})
+        self._look(watch, policy)
+        waiting = {letter.channel for letter in self._tray.letters}
+        names = {channel for channel, _ in (*posts, *watch.heard())} | waiting
+        self._sender.use(self._channels([channel for channel in policy.alerts.channels if channel.name in names]))
+
+    def _channels(self, wanted: Sequence[spending.Channel]) -> Sequence[Channel]:
         assert self._session is not None
-        wanted = _told(policy)
         if wanted and self._tls is None:  # it takes a while, and most gateways need none
             self._tls = ssl.create_default_context()
         try:
@@ -103,52 +116,36 @@ class ServiceAlerts:
             log.error("alerts of the service cannot be sent", extra={"fields": {"error": str(error)}})
             return ()
 
-    # --- the tasks ---
-
-    async def _look(self, watch: ServiceWatch) -> None:
-        known: Policy | None = None
-        while not self._ending.is_set():
-            self._followed.clear()
-            policy = self._policy
-            if policy is None or policy.alerts.service is None:
-                known = None
-                self._forget(watch)
-                await self._followed.wait()
-                continue
-            service = policy.alerts.service
-            watched = watched_of(policy)
-            if policy is not known:
-                watch.follow(watched, service.repeat_ms)
-                self._tray.keep_only({channel.name for channel in _told(policy)})
-                known = policy
-            try:
-                self._look_once(watch, watched, service_posts(policy.alerts))
-            except Exception as error:  # noqa: BLE001 - a mistake of ours must not silence all alerts for good
-                report = {"message": "looking at the service failed", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(report)
-            shortest_s = min(rule.shortest_ms for rule in service.rules.values()) / 1000
-            await until(self._ending, max(SOONEST_S, min(LOOK_S, shortest_s / LOOKS)))
-
-    def _look_once(self, watch: ServiceWatch, watched: Watched, posts: Sequence[tuple[str, str]]) -> None:
-        now_ms = self._clock.now_ms()
-        samples = sampled(self._exposition.totals(), watched, now_ms / 1000)
-        alerts = watch.look(samples, self._clock.monotonic_ms(), now_ms)
+    def _look(self, watch: ServiceWatch, policy: Policy) -> None:
+        try:
+            alerts = self._found(watch, watched_of(policy))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not silence all alerts for good
+            report = {"message": "looking at the service failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(report)
+            return
+        reachable = {channel.name for channel in policy.alerts.channels}
         for alert in alerts:
-            self._tell(alert, posts)
+            self._tell(alert, reachable)
         self._count(watch)
         if alerts:
             self._changed.set()
             if self._sender is not None:
                 self._sender.wake()
 
-    def _tell(self, alert: ServiceAlert, posts: Sequence[tuple[str, str]]) -> None:
+    def _found(self, watch: ServiceWatch, watched: Watched) -> Sequence[ServiceAlert]:
+        now_ms = self._clock.now_ms()
+        samples = sampled(self._exposition.totals(), watched, now_ms / 1000)
+        return watch.look(samples, self._clock.monotonic_ms(), now_ms)
+
+    def _tell(self, alert: ServiceAlert, reachable: Collection[str]) -> None:
         self._metrics.inc(SERVICE_ALERTS, alert.subject.kind.value, alert.word)
         fields = {"id": alert.id, "cause": alert.subject.kind.value, "level": alert.word, "about": alert.message}
         log.log(logging.INFO if alert.news is News.RESOLVED else logging.WARNING, "alert", extra={"fields": fields})
         payload = alert.payload()
         dropped = self._tray.put(
             Letter(alert.id, channel, recipient, payload, 0, alert.at_ms, incident=alert.incident)
-            for channel, recipient in posts
+            for channel, recipient in alert.posts
+            if channel in reachable
         )
         for letter in dropped:
             self._metrics.inc(ALERTS, letter.channel, Verdict.NEVER.value)
@@ -158,13 +155,18 @@ class ServiceAlerts:
         for kind, count in watch.told().items():
             self._metrics.set(SERVICE_INCIDENTS, count, kind.value)
 
-    def _forget(self, watch: ServiceWatch) -> None:
-        """Nothing is watched: what was told is of no interest to anybody any more."""
-        if watch.incidents:
-            watch.incidents.clear()
-            self._count(watch)
-            self._changed.set()
-        self._tray.keep_only(())
+    # --- the tasks ---
+
+    async def _look_on(self, watch: ServiceWatch) -> None:
+        while not self._ending.is_set():
+            self._followed.clear()
+            policy = self._policy
+            if policy is None or policy.alerts.service is None:
+                await self._followed.wait()
+                continue
+            self._look(watch, policy)
+            shortest_s = min(rule.shortest_ms for rule in policy.alerts.service.rules.values()) / 1000
+            await until(self._ending, max(SOONEST_S, min(LOOK_S, shortest_s / LOOKS)))
 
     async def _save(self, watch: ServiceWatch, shelf: Shelf) -> None:
         """After each change."""
@@ -193,15 +195,10 @@ class ServiceAlerts:
             return Shelved()
 
 
-def _told(policy: Policy) -> list[spending.Channel]:
-    """The channels that are told of the service: none where it is not watched."""
-    named = policy.alerts.service.to if policy.alerts.service is not None else ()
-    return [channel for channel in policy.alerts.channels if channel.name in named]
-
-
 def watched_of(policy: Policy) -> Watched:
-    """What is watched by this policy, which says that something is. Pure."""
-    assert policy.alerts.service is not None
+    """What is watched by this policy, if anything. Pure."""
+    if policy.alerts.service is None:
+        return Watched({}, {})
     return Watched(
         rules=policy.alerts.service.rules,
         routes={route.name: route.upstream for route in policy.routes},

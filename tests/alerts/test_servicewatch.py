@@ -17,6 +17,7 @@ from proxy.policy.spending import Level
 WARNING, CRITICAL = Level.WARNING, Level.CRITICAL
 TICK_S, OVER_S, LATELY_S = 5, 300, 60
 T0_MS = 1_795_003_200_000
+OPS = (("ops", ""),)
 
 
 def rule(warning: float, critical: float, at_least: int = 50, over_s: int = OVER_S) -> Rule:
@@ -41,7 +42,7 @@ class Service:
     def __init__(self, rules: dict[Kind, Rule] | None = None, routes: dict[str, str] | None = None) -> None:
         self.watch = ServiceWatch("gate:8080")
         self.routes = routes or ROUTES
-        self.watch.follow(Watched(rules or RULES, self.routes), None)
+        self.watch.follow(Watched(rules or RULES, self.routes), None, OPS)
         self.seconds = 0
         self.asked = dict.fromkeys(self.routes, 0)
         self.failed = dict.fromkeys(self.routes, 0)
@@ -180,11 +181,31 @@ def test_rules_that_change_forget_what_was_counted_and_end_what_nobody_watches()
     """Who was told hears of it."""
     service = Service()
     service.live(100, lambda route: 0.5)
-    service.watch.follow(Watched({Kind.REDIS: RULES[Kind.REDIS]}, ROUTES), None)
+    service.watch.follow(Watched({Kind.REDIS: RULES[Kind.REDIS]}, ROUTES), None, OPS)
     service.live(5)
     assert [news for _, _, news, _ in service.news()] == [News.FIRED, News.RESOLVED]
     assert "Error rate is not watched any more" in service.told[-1][1].message
     assert not service.watch.incidents
+
+
+def test_whoever_heard_of_a_beginning_hears_of_its_end_and_nobody_else_does() -> None:
+    """Whoever is named by then, and if nothing is watched by then. Who is named later hears of what comes later."""
+    service, mail = Service(), (("mail", "ann@a.test"),)
+    service.live(100, lambda _: 0.03, rate=100)
+    service.watch.follow(Watched(RULES, ROUTES), None, mail)
+    service.live(60)
+    service.live(100, lambda _: 0.5)
+    service.watch.follow(Watched(RULES, ROUTES), None, (("pager", ""),))
+    service.live(10, lambda _: 0.5)
+    assert service.watch.heard() == {*OPS, *mail}
+    service.watch.follow(Watched({}, {}), None, ())
+    service.live(5)
+    assert [(alert.news, alert.posts) for _, alert in service.told] == [
+        (News.FIRED, OPS),
+        (News.RAISED, mail),
+        (News.RESOLVED, (*OPS, *mail)),
+    ]
+    assert not service.watch.heard()
 
 
 def test_what_is_gone_is_over_after_a_while() -> None:
@@ -193,7 +214,7 @@ def test_what_is_gone_is_over_after_a_while() -> None:
     service.asked["shop"] += 1_000_000
     service.live(90, lambda route: 0.9 if route == "rare" else 0.0)
     service.routes = {"shop": "app"}
-    service.watch.follow(Watched(RULES, service.routes), None)
+    service.watch.follow(Watched(RULES, service.routes), None, OPS)
     service.live(OVER_S + 10)
     assert [(name, news) for _, name, news, _ in service.news()] == [("rare", News.FIRED), ("rare", News.RESOLVED)]
 
@@ -203,7 +224,7 @@ def test_another_watch_goes_on_with_what_was_told() -> None:
     subject = Subject(Kind.ERROR_RATE)
     service = Service()
     service.watch = ServiceWatch("gate:8080", {subject: Incident(T0_MS - 60_000, CRITICAL, T0_MS - 60_000)})
-    service.watch.follow(Watched(RULES, ROUTES), None)
+    service.watch.follow(Watched(RULES, ROUTES), None, OPS)
     service.live(200, lambda route: 1.0)
     assert not service.told
     service.live(800)

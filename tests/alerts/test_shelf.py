@@ -13,7 +13,8 @@ from proxy.policy.service import Kind
 from proxy.policy.spending import Level
 
 LETTER = Letter("a-1", "mail", "ann@a.test", '{"message": "…"}', 3, 1_000, incident="inc-a", next_ms=9_000)
-TOLD = Incident(1_000, Level.CRITICAL, 2_000)
+HEARD = (("ops", ""), ("mail", "ann@a.test"))
+TOLD = Incident(1_000, Level.CRITICAL, 2_000, heard=HEARD)
 SHOP, REDIS = Subject(Kind.ERROR_RATE, "shop"), Subject(Kind.REDIS)
 
 
@@ -22,7 +23,7 @@ def test_what_was_told_and_what_was_not_sent_is_found_again(tmp_path: Path) -> N
     shelf = Shelf(str(tmp_path / "data"), "8080")
     assert shelf.read() == Shelved()
     seen = Incident(1_000, None, broken={Level.WARNING: 1_000})
-    calm = Incident(1_000, Level.CRITICAL, 2_000, calm_ms=5_000, broken={Level.WARNING: 9})
+    calm = Incident(1_000, Level.CRITICAL, 2_000, calm_ms=5_000, broken={Level.WARNING: 9}, heard=HEARD)
     shelf.write(Shelved({SHOP: calm, REDIS: seen}, [LETTER]))
     assert Shelf(str(tmp_path / "data"), "8080").read() == Shelved({SHOP: TOLD}, (LETTER,))
     assert Shelf(str(tmp_path / "data"), "8081").read() == Shelved()

@@ -21,6 +21,7 @@ from proxy.alerts.shelf import Shelf, Shelved
 from proxy.alerts.tray import Letter
 from proxy.core.clock import SystemClock
 from proxy.gateway.servicealerts import ServiceAlerts
+from proxy.policy.model import Policy
 from proxy.policy.service import Kind
 from proxy.policy.spending import Level
 from proxy.telemetry.exposition import Exposition
@@ -307,7 +308,7 @@ async def test_a_restart_forgets_neither_what_was_told_nor_what_was_not(
 
 @pytest.mark.full
 async def test_a_reload_begins_and_ends_it(origin: Origin, hears: Receiver) -> None:
-    """Off nothing is said; on it is; off again nobody waits for an end."""
+    """Off nothing is said; on it is; off again whoever was told hears that nobody looks any more."""
     origin.answers["/shop"] = FAILS
     on = watched(origin, hears)
     off = "\n".join(line for line in on.splitlines() if "service:" not in line)
@@ -319,7 +320,8 @@ async def test_a_reload_begins_and_ends_it(origin: Origin, hears: Receiver) -> N
             await reached(lambda: told(hears), OVER_S + 5)
             await asyncio.to_thread(gateway.reload, off)
             await counted(gateway, r"sluicegate_alerts_service_firing", 0)
-        assert [alert["level"] for alert in told(hears)] == ["critical"]
+            await reached(lambda: len(told(hears)) > 1)
+        assert [alert["level"] for alert in told(hears)] == ["critical", "resolved"]
 
 
 class Counting:
@@ -332,8 +334,13 @@ class Counting:
         self._key = self.exposition.attach(SheetReader(files))
         self.metrics.set(RELOAD_OK, 1)
         self.alerts = ServiceAlerts(self.exposition, self.metrics, SystemClock())
-        text = f'alerts: {{to: [{{name: ops, webhook: "{hears.url}/hook"}}], service: {{{service}}}}}'
-        self.policy = policy_of(f"{TEXT}\n{text}\n")
+        self.hears = hears
+        self.policy = self.telling(f"{{{service}}}")
+
+    def telling(self, service: str, *channels: str) -> Policy:
+        """With these channels, each a path of the receiver's."""
+        to = ", ".join(f'{{name: {name}, webhook: "{self.hears.url}/{name}"}}' for name in channels or ("ops",))
+        return policy_of(f"{TEXT}\nalerts: {{to: [{to}], service: {service}}}\n")
 
     def close(self) -> None:
         self.exposition.retire(self._key)
@@ -365,6 +372,43 @@ async def test_what_is_counted_is_told(counting: Counting, hears: Receiver, tmp_
     assert [subject.kind for subject in shelved.incidents] == [Kind.ERROR_RATE]
     assert elsewhere == Shelved()
     assert counting.exposition.totals()["sluicegate_alerts_service_firing", ("error_rate",)] == 1
+
+
+def heard_by(hears: Receiver, channel: str) -> list[str]:
+    return [json.loads(one.body)["level"] for one in hears.heard if one.path == f"/{channel}"]
+
+
+RELOAD = "{{to: [{to}], redis: {{for: 200ms}}, reload: {{for: 0s}}}}"  # looked at several times within 200ms
+
+
+@pytest.mark.parametrize("over", ["another is told by then", "nothing is watched by then", "after a restart, too"])
+async def test_whoever_heard_of_a_beginning_hears_of_its_end(
+    counting: Counting, hears: Receiver, tmp_path: Path, over: str
+) -> None:
+    """And nobody else; a channel that is gone cannot hear, and holds up nobody."""
+    shelf = Shelf(str(tmp_path), "8080")
+    counting.metrics.set(RELOAD_OK, 0)
+    counting.alerts.follow(counting.telling(RELOAD.format(to="a, gone"), "a", "b", "gone"))
+    async with counting.alerts.working("gate-1:8080", shelf):
+        await reached(lambda: heard_by(hears, "a") and heard_by(hears, "gone"))
+        if over == "another is told by then":
+            counting.alerts.follow(counting.telling(RELOAD.format(to="b"), "a", "b"))
+            counting.metrics.set(RELOAD_OK, 1)
+        elif over == "nothing is watched by then":
+            counting.alerts.follow(counting.telling("off", "a", "b"))
+        if over != "after a restart, too":
+            await reached(lambda: len(heard_by(hears, "a")) > 1)
+    if over == "after a restart, too":
+        counting.alerts = ServiceAlerts(counting.exposition, counting.metrics, SystemClock())
+        counting.alerts.follow(counting.telling("off", "a", "b"))
+        async with counting.alerts.working("gate-1:8080", shelf):
+            await reached(lambda: len(heard_by(hears, "a")) > 1)
+    assert heard_by(hears, "a") == ["warning", "resolved"]
+    assert heard_by(hears, "gone") == ["warning"]
+    assert not heard_by(hears, "b")
+    assert counting.exposition.totals()["sluicegate_alerts_service_firing", ("reload",)] == 0
+    left = await asyncio.to_thread(shelf.read)
+    assert left == Shelved()
 
 
 @pytest.mark.parametrize("fault", ["a file in its place", "a folder in the file's", "not what was written"])
