@@ -1,6 +1,7 @@
 """`sluicegate replay`: an access log through a policy, on the log's own time.
 
-Exit codes: 0 told, 1 more refused than `--most` allows, 2 a wrong call, or a file that is not there or is wrong.
+Exit codes: 0 told, 1 more refused than `--most` allows, 2 a wrong call, a file that is not there or is wrong, or a log
+that `--most` cannot be judged by.
 """
 
 import argparse
@@ -14,10 +15,9 @@ from pathlib import Path
 
 from proxy.cli.progress import Progress
 from proxy.cli.tables import aligned
-from proxy.foresight.logfile import LogFiles
-from proxy.foresight.order import Ordered
-from proxy.foresight.replaying import Differences, Replay, is_judged
-from proxy.foresight.replayreport import Log, Table, Under, against, as_data, left_out, moved, refusals, summary
+from proxy.foresight.accesslog import AccessLog, Log
+from proxy.foresight.replaying import Differences, Replay
+from proxy.foresight.replayreport import Table, Under, against, as_data, left_out, moved, refusals, summary
 from proxy.foresight.wording import moment_text
 from proxy.policy.compiler import load
 from proxy.policy.problems import PolicyError
@@ -53,6 +53,10 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(as_data(log, unders, differences), indent=2))
     else:
         print(_text(log, unders, differences, None if args.all else args.rows))
+    if log.doubt is not None:
+        print(f"sluicegate: {log.doubt}", file=sys.stderr)
+        if args.most is not None:
+            return WRONG
     new = unders[-1].sums
     if args.most is None or not new.requests:
         return 0
@@ -63,17 +67,14 @@ def main(args: argparse.Namespace) -> int:
 def replayed(paths: Sequence[Path], unders: Sequence[Under], differences: Differences | None) -> Log:
     """Reads all, and lets each policy judge each request. Raises: OSError."""
     progress = Progress()
-    files, order, own = LogFiles(paths, progress), Ordered(), 0
+    files = AccessLog(paths, progress)
     with few_collections():
-        for entry in order.entries(files.entries()):
-            if not is_judged(entry):
-                own += 1
-                continue
+        for entry in files.requests():
             judged = [under.replay.add(entry) for under in unders]
             if differences is not None:
                 differences.add(entry, *judged)
     progress.close()
-    return Log(files.reading, order.late, own)
+    return files.log
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """`sluicegate suggest`: limits by real use, as a policy that `check` accepts; what it would refuse stands before it.
 
-Exit codes: 0 told, 1 the backtest missed by more than `--within`, 2 a wrong call, or a file that is not there or is
-wrong.
+Exit codes: 0 told, 1 the backtest missed by more than `--within`, 2 a wrong call, a file that is not there or is wrong,
+or a log that `--within` cannot be judged by.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -15,10 +15,10 @@ from proxy.cli.progress import Progress
 from proxy.cli.replay import WRONG, few_collections
 from proxy.cli.tables import aligned, printable
 from proxy.core.units import UnitError, format_duration, parse_duration_ms
-from proxy.foresight.logfile import STANDARD_INPUT, LogFiles
+from proxy.foresight.accesslog import AccessLog, Log
+from proxy.foresight.logfile import STANDARD_INPUT
 from proxy.foresight.loglines import Entry
-from proxy.foresight.order import Ordered
-from proxy.foresight.replaying import Replay, is_judged
+from proxy.foresight.replaying import Replay
 from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_rates
 from proxy.foresight.suggesting import (
     MEASURED,
@@ -57,12 +57,13 @@ def _suggest(args: argparse.Namespace) -> int:
         text = args.config.read_text(encoding="utf-8")
     else:
         window = format_duration(parse_duration_ms(args.window))
-        text = plain_policy(sorted({entry.tier for entry in _entries(args.log)}), window)
+        tiers: set[str] = set()
+        _read(args.log, lambda entry: tiers.add(entry.tier))
+        text = plain_policy(sorted(tiers), window)
     loaded = _compiled(text, name, args.overlay)
     policy = loaded.policy
     demand = Demand(policy)
-    for entry in _entries(args.log):
-        demand.add(entry)
+    _read(args.log, demand.add)
     if len(demand.days) <= args.backtest:
         days = len(demand.days)
         print(f"sluicegate: the log has {days} days; --backtest {args.backtest} leaves none to fit", file=sys.stderr)
@@ -75,11 +76,14 @@ def _suggest(args: argparse.Namespace) -> int:
         text = with_rates(text, texts)
         suggested = _compiled(text, name).policy
     backtest = Backtest(Replay(suggested), later_from(demand.days, args.backtest))
-    for entry in _entries(args.log):
-        backtest.add(entry)
+    log = _read(args.log, backtest.add)
     told = _told(args, policy, suggested, backtest, len(demand.days))
     print("\n".join(f"# {line}".rstrip() for line in told))
     print(text, end="")
+    if log.doubt is not None:
+        print(f"sluicegate: {log.doubt}", file=sys.stderr)
+        if args.within is not None:
+            return WRONG
     error = backtest.error()
     return int(args.within is not None and error is not None and error > args.within)
 
@@ -96,13 +100,14 @@ def _overlaid(text: str, name: str, overlays: Sequence[Path], suggested: str) ->
         return _compiled(text, name, [*overlays, Path(file.name)]).policy, suggested
 
 
-def _entries(paths: Sequence[Path]) -> Iterator[Entry]:
+def _read(paths: Sequence[Path], hear: Callable[[Entry], None]) -> Log:
     """Raises: OSError."""
     progress = Progress()
-    for entry in Ordered().entries(LogFiles(paths, progress).entries()):
-        if is_judged(entry):
-            yield entry
+    files = AccessLog(paths, progress)
+    for entry in files.requests():
+        hear(entry)
     progress.close()
+    return files.log
 
 
 def _told(args: argparse.Namespace, old: Policy, new: Policy, backtest: Backtest, days: int) -> list[str]:

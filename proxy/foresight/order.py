@@ -9,7 +9,7 @@ from typing import Final
 
 from proxy.foresight.loglines import Entry
 
-WINDOW_MS: Final = 60_000
+WINDOW_MS: Final = 600_000  # longer than most calls to a provider take
 MOST_HELD: Final = 50_000
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.core.units import dollars
-from proxy.foresight.logfile import Reading
+from proxy.foresight.accesslog import Log
 from proxy.foresight.replaying import Differences, Replay, Sums
 from proxy.foresight.wording import moment_text, share_text, usd_text
 
@@ -22,15 +22,6 @@ class Under:
     @property
     def sums(self) -> Sums:
         return self.replay.sums
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What was read."""
-
-    reading: Reading
-    late: int
-    own: int  # requests that the gateway answers by itself
 
 
 Table = tuple[tuple[str, ...], list[tuple[str | None, ...]], int]  # head, rows, columns of words
@@ -111,6 +102,8 @@ def as_data(log: Log, unders: Sequence[Under], differences: Differences | None) 
     told: dict[str, Any] = {
         "lines": log.reading.lines,
         "unreadable": log.reading.unreadable,
+        "late": log.late,
+        "doubt": log.doubt,
         "policies": [_policy_data(under, log) for under in unders],
     }
     if differences is not None:

@@ -66,6 +66,33 @@ def test_a_log_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[s
     assert "no gzip file" in capsys.readouterr().err
 
 
+def test_two_gateways_logs_are_told_as_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has every second request: together they are what one gateway would have logged."""
+    lines = [line(n * 13, id=f"r{n}") for n in range(1000)]
+    (folder / "a.log").write_bytes(b"".join(lines))
+    policy = ("--policy", str(folder / "old.yaml"), "--most", "0%")
+    assert main(["replay", str(folder / "a.log"), *policy]) == 0
+    whole = capsys.readouterr().out
+    for name, own in (("b.log", lines[::2]), ("c.log", lines[1::2])):
+        (folder / name).write_bytes(b"".join(own))
+    for names in (("b.log", "c.log"), ("c.log", "b.log")):
+        assert main(["replay", *(str(folder / name) for name in names), *policy]) == 0
+        assert capsys.readouterr().out == whole
+
+
+def test_a_log_in_no_order_is_no_ground_for_a_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line(n * 13) for n in range(300)]
+    (folder / "a.log").write_bytes(b"".join(lines[150:] + lines[:150]))
+    assert replay(folder) == 0
+    assert "150 of 300 requests (50.0%) stand in no order of time" in capsys.readouterr().err
+    assert replay(folder, "--most", "100%") == 2
+    capsys.readouterr()
+    assert replay(folder, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["late"] == 150
+    assert told["doubt"]
+
+
 def test_memory_does_not_grow_with_the_log(folder: Path) -> None:
     """Ten times the lines of the same callers, and not a quarter more."""
 

@@ -20,6 +20,23 @@ def test_several_files_are_one_log(tmp_path: Path) -> None:
     assert files.reading.lines == 3
 
 
+def test_several_files_are_one_log_by_time_whatever_their_order(tmp_path: Path) -> None:
+    """Of two gateways, or of one that rotates: read one after the other, what came together was judged apart, and the
+    second file's lines all at the first one's end."""
+    moments = {"one": range(0, 400, 2), "two": range(1, 400, 2), "older": range(-300, 0)}
+    for name, at_s in moments.items():
+        (tmp_path / name).write_bytes(b"".join(line(one, id=f"{one}") for one in at_s))
+    files = LogFiles([tmp_path / name for name in moments])
+    assert [int(entry.request_id) for entry in files.entries()] == list(range(-300, 400))
+
+
+def test_a_line_of_another_day_does_not_hold_up_its_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(line(86_400, id="astray") + b"".join(line(n, id=f"{n}") for n in range(0, 300, 2)))
+    (tmp_path / "b").write_bytes(b"".join(line(n, id=f"{n}") for n in range(1, 300, 2)))
+    files = LogFiles([tmp_path / "a", tmp_path / "b"])
+    assert [entry.request_id for entry in files.entries()] == [*map(str, range(300)), "astray"]
+
+
 def test_standard_input_is_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line(id="x"))))
     assert [entry.request_id for entry in LogFiles([STANDARD_INPUT]).entries()] == ["x"]

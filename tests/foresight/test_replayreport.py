@@ -1,8 +1,9 @@
 """What a replay found, as text and as data."""
 
+from proxy.foresight.accesslog import Log
 from proxy.foresight.logfile import Reading
 from proxy.foresight.replaying import Differences, Replay
-from proxy.foresight.replayreport import Log, Under, against, as_data, left_out, moved, refusals, summary
+from proxy.foresight.replayreport import Under, against, as_data, left_out, moved, refusals, summary
 from tests.foresight.lines import entry
 from tests.foresight.policies import changed, compiled
 
@@ -35,7 +36,7 @@ def test_the_difference_is_by_limit_and_by_route() -> None:
 
 
 def test_what_was_left_out_is_told() -> None:
-    log = Log(Reading(lines=9, others=2, unreadable=1, told=[("a.log", 7, "not JSON")]), late=3, own=4)
+    log = Log(Reading(lines=9, others=2, unreadable=1, told=[("a.log", 7, "not JSON")]), requests=2, late=3, own=4)
     notes = left_out(log, unders()[0])
     assert notes[0] == "1 lines could not be read: a.log:7: not JSON"
     assert [note.split()[0] for note in notes[1:4]] == ["2", "4", "3"]
@@ -43,7 +44,7 @@ def test_what_was_left_out_is_told() -> None:
 
 def test_programs_get_all_of_it() -> None:
     old, new, differences = unders()
-    told = as_data(Log(Reading(lines=6), 0, 0), [old, new], differences)
+    told = as_data(Log(Reading(lines=6), 6), [old, new], differences)
     assert [policy["refused"] for policy in told["policies"]] == [1, 3]
     assert told["difference"]["newly_refused"] == 2
     assert told["policies"][1]["refused_usd"] == "0.03"
