@@ -33,13 +33,24 @@ class Accounts:
 
     def routes(self) -> list[web.RouteDef]:
         readings = [web.get(path, self._guard.reading(self._read)) for path in _READINGS]
-        return [*readings, web.post("/grants", self._guard.changing(self.grant))]
+        changing = [
+            web.post("/grants", self._guard.changing(self.grant)),
+            web.post("/grants/{id}/end", self._guard.changing(self.end)),
+        ]
+        return [*readings, *changing]
 
     async def _read(self, request: web.Request) -> web.Response:
         return await self._answer(_READINGS[request.path], dict(request.query))
 
     async def grant(self, request: web.Request) -> web.Response:
         """A JSON object of text: scope, amount, until, reason; budget and by, if wanted."""
+        return await self._change(request, About.GRANT)
+
+    async def end(self, request: web.Request) -> web.Response:
+        """Of a grant, before its time. A JSON object of text: reason; by, if wanted."""
+        return await self._change(request, About.END)
+
+    async def _change(self, request: web.Request, about: About) -> web.Response:
         try:
             _, arguments = loads(await request.read())
         except FlawedJson as flawed:
@@ -48,7 +59,7 @@ class Accounts:
             return as_json({"error": why}, 400)
         if not all(isinstance(value, str) for value in arguments.values()):
             return as_json({"error": _FORM}, 400)
-        return await self._answer(About.GRANT, arguments)
+        return await self._answer(about, {**arguments, **request.match_info})
 
     async def _answer(self, about: About, arguments: dict[str, str]) -> web.Response:
         status, body = await self._errands.run(Errand(self._gateway.policy, about, arguments))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import pickle
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from io import BufferedReader
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import orjson
 from proxy.admin import desk, shapes
 from proxy.admin.dashboard import books
 from proxy.admin.errands import LENGTH, About, Answer, Errand
-from proxy.admin.granting import Asked
+from proxy.admin.granting import Asked, read_number
 from proxy.admin.moments import back_ms
 from proxy.admin.stores import Unanswered
 from proxy.core.clock import SystemClock
@@ -25,7 +25,8 @@ from proxy.policy.model import Policy
 
 _WHO: Final = "admin API"
 _SINCE: Final = "30d"
-_NEEDED: Final = ("scope", "amount", "until", "reason")  # for a grant
+_TO_GRANT: Final = ("scope", "amount", "until", "reason")
+_TO_END: Final = ("id", "reason")
 
 
 async def answer(errand: Errand, now_ms: int) -> Answer:
@@ -53,9 +54,7 @@ async def _grants(policy: Policy, arguments: Mapping[str, str], _now_ms: int) ->
 
 
 async def _grant(policy: Policy, arguments: Mapping[str, str], now_ms: int) -> Any:
-    missing = [name for name in _NEEDED if name not in arguments]
-    if missing:
-        raise ValueError(f"{missing[0]} is missing")
+    _check_whole(arguments, _TO_GRANT)
     asked = Asked(
         scope=arguments["scope"],
         amount=arguments["amount"],
@@ -67,6 +66,19 @@ async def _grant(policy: Policy, arguments: Mapping[str, str], now_ms: int) -> A
     return [shapes.of_grant(one) for one in await desk.grant(policy, asked, now_ms)]
 
 
+async def _end(policy: Policy, arguments: Mapping[str, str], now_ms: int) -> Any:
+    _check_whole(arguments, _TO_END)
+    ids = [read_number(arguments["id"])]
+    ended = await desk.end(policy, ids, arguments["reason"], arguments.get("by", _WHO), now_ms)
+    return [shapes.of_grant(one) for one in ended]
+
+
+def _check_whole(arguments: Mapping[str, str], needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in arguments]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+
+
 async def _reconcile(policy: Policy, _arguments: Mapping[str, str], now_ms: int) -> Any:
     return shapes.of_comparison(*await desk.compared(policy, now_ms))
 
@@ -76,6 +88,7 @@ _ANSWERS: Final[dict[About, Callable[[Policy, Mapping[str, str], int], Awaitable
     About.BUDGETS: _budgets,
     About.GRANTS: _grants,
     About.GRANT: _grant,
+    About.END: _end,
     About.RECONCILE: _reconcile,
     About.OVERVIEW: books.overview,
     About.TENANTS: books.tenant_page,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from proxy.admin.granting import Asked, fitting, grants
+from proxy.admin.granting import Asked, ending, fitting, grants
 from proxy.admin.standings import Budgets, Standing
 from proxy.admin.stores import Unanswered, meters_url
 from proxy.core.usage import Charge, Spender, UsageRecord
@@ -124,6 +124,14 @@ async def grant(policy: Policy, asked: Asked, now_ms: int) -> list[Grant]:
     async with opened(ledger_of(policy).url) as database:
         book = Grants(database)
         return [await book.append(one) for one in made]
+
+
+async def end(policy: Policy, ids: Sequence[int], reason: str, by: str, now_ms: int) -> list[Grant]:
+    """Grants before their time, all or none; in force within a second. Raises: Unanswered; ValueError for what cannot
+    be ended."""
+    made = ending(reason, by, now_ms)
+    async with opened(ledger_of(policy).url) as database:
+        return await Grants(database).end(ids, made)
 
 
 async def history(policy: Policy, scope: str | None) -> list[Grant]:

@@ -32,6 +32,7 @@ class About(StrEnum):
     BUDGETS = "budgets"
     GRANTS = "grants"
     GRANT = "grant"
+    END = "end"
     RECONCILE = "reconcile"
     OVERVIEW = "overview"  # these three for the dashboard
     TENANTS = "tenants"

@@ -1,16 +1,21 @@
-"""What is granted by what ops ask for: which budgets of the policy, to whom, how much, until when. Pure."""
+"""What is granted by what ops ask for: which budgets of the policy, to whom, how much, until when; and its end before
+that. Pure.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote
 
 from proxy.admin.moments import ahead_ms
 from proxy.admin.scopetexts import Subject, form, subject
-from proxy.ledger.grants import Grant
+from proxy.ledger.grants import Ending, Grant
 from proxy.policy.model import Policy
 from proxy.policy.moneywords import MONEY
 from proxy.policy.problems import meant
 from proxy.policy.spending import Budget
+
+_DIGITS: Final = 18  # of a number: the database's have 63 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,7 @@ def grants(policy: Policy, asked: Asked, now_ms: int) -> list[Grant]:
         raise ValueError("a grant of nothing")
     if not asked.reason.strip() or not asked.by.strip():
         raise ValueError("a grant says why, and who granted it")
-    for word in (asked.reason, asked.by):
-        if not _is_utf8(word):
-            raise ValueError(f"{word!a} is not UTF-8")
+    _check_words(asked.reason, asked.by)
     made = {}
     for budget, found in fitting(policy, asked.scope, asked.budget):
         until_ms = ahead_ms(asked.until, now_ms, budget.time_zone)
@@ -43,6 +46,19 @@ def grants(policy: Policy, asked: Asked, now_ms: int) -> list[Grant]:
         text = found.text(budget.scopes)
         made[budget.name] = Grant(budget.name, text, nanousd, now_ms, until_ms, asked.reason, asked.by)
     return list(made.values())
+
+
+def ending(reason: str, by: str, now_ms: int) -> Ending:
+    """Of grants, before their time. Raises: ValueError."""
+    _check_words(reason, by)
+    return Ending(now_ms, reason, by)
+
+
+def read_number(text: str) -> int:
+    """A grant's, as it was told when it was made. Raises: ValueError."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > _DIGITS:
+        raise ValueError(f"{text!a} is no number of a grant, such as 7")
+    return int(text)
 
 
 def fitting(policy: Policy, text: str, name: str | None = None) -> list[tuple[Budget, Subject]]:
@@ -67,6 +83,12 @@ def read_amount(text: str) -> int:
     sign = -1 if spelled.startswith("-") else 1
     nanousd: int = MONEY.parse(spelled.removeprefix("-"))
     return sign * nanousd
+
+
+def _check_words(*words: str) -> None:
+    for word in words:
+        if not _is_utf8(word):
+            raise ValueError(f"{word!a} is not UTF-8")
 
 
 def _is_utf8(text: str) -> bool:

@@ -55,6 +55,7 @@ def of_standings(found: Sequence[Standing], why: str | None) -> dict[str, Any]:
 
 
 def of_grant(one: Grant) -> dict[str, Any]:
+    """``ended_…``: before its time, else None."""
     return {
         "id": one.id,
         "budget": one.budget,
@@ -64,6 +65,9 @@ def of_grant(one: Grant) -> dict[str, Any]:
         "until": shown(one.until_ms),
         "reason": one.reason,
         "by": one.granted_by,
+        "ended_at": shown(one.ended.ended_ms) if one.ended else None,
+        "ended_because": one.ended.reason if one.ended else None,
+        "ended_by": one.ended.ended_by if one.ended else None,
     }
 
 

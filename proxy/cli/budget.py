@@ -4,10 +4,11 @@ import argparse
 import getpass
 import json
 import os
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from proxy.admin.desk import grant, standings
-from proxy.admin.granting import Asked
+from proxy.admin.desk import end, grant, history, standings
+from proxy.admin.granting import Asked, read_number
 from proxy.admin.shapes import of_grant, of_standing, of_standings
 from proxy.cli.books import answer, policy_of, wrong_call
 from proxy.cli.tables import aligned, printable
@@ -16,6 +17,7 @@ from proxy.core.units import dollars
 from proxy.policy.model import Policy
 
 _WORDS: Final = ("budget", "scope", "period", "resets_at")
+_RECORD: Final = ("id", "budget", "scope", "until", "ended_at", "by", "reason")
 _AMOUNTS: Final = ("amount", "granted", "settled", "held", "left")
 
 
@@ -24,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     if policy is None:
         return 1
     try:
-        return answer(_show(args, policy) if args.verb == "show" else _grant(args, policy))
+        return answer(_VERBS[args.verb](args, policy))
     except ValueError as error:
         return wrong_call(error)
 
@@ -48,8 +50,7 @@ async def _show(args: argparse.Namespace, policy: Policy) -> int:
 
 async def _grant(args: argparse.Namespace, policy: Policy) -> int:
     """Raises: ValueError."""
-    by = args.by or _whoever()
-    asked = Asked(args.scope, args.amount, args.until, args.reason, by, args.budget)
+    asked = Asked(args.scope, args.amount, args.until, args.reason, args.by or _whoever(), args.budget)
     made = await grant(policy, asked, SystemClock().now_ms())
     if args.json:
         print(json.dumps([of_grant(one) for one in made], indent=2))
@@ -61,6 +62,44 @@ async def _grant(args: argparse.Namespace, policy: Policy) -> int:
             f"{one.budget} ({periods}), until {of_grant(one)['until']}: number {one.id} of the record"
         )
     return 0
+
+
+async def _end(args: argparse.Namespace, policy: Policy) -> int:
+    """Raises: ValueError."""
+    ids = [read_number(number) for number in args.number]
+    ended = await end(policy, ids, args.reason, args.by or _whoever(), SystemClock().now_ms())
+    if args.json:
+        print(json.dumps([of_grant(one) for one in ended], indent=2))
+        return 0
+    for one in ended:
+        print(
+            f"ended number {one.id} of the record: ${dollars(one.amount_nanousd, grouped=True)} to "
+            f"{printable(one.scope)} on top of the budget {one.budget}"
+        )
+    return 0
+
+
+async def _grants(args: argparse.Namespace, policy: Policy) -> int:
+    now_ms = SystemClock().now_ms()
+    found = [one for one in await history(policy, args.scope) if args.all or one.binds(now_ms)]
+    shapes = [of_grant(one) for one in found]
+    if args.json:
+        print(json.dumps(shapes, indent=2))
+    elif shapes:
+        names = (*_RECORD, "amount_usd")
+        rows = [[None if shape[name] is None else str(shape[name]) for name in names] for shape in shapes]
+        print(aligned(("number", *_RECORD[1:], "amount"), rows, words=len(_RECORD)))
+    else:
+        print("nothing was granted" if args.all else "no grant is in force")
+    return 0
+
+
+_VERBS: Final[dict[str, Callable[[argparse.Namespace, Policy], Coroutine[Any, Any, int]]]] = {
+    "show": _show,
+    "grant": _grant,
+    "end": _end,
+    "grants": _grants,
+}
 
 
 def _whoever() -> str:

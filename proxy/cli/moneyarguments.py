@@ -61,14 +61,20 @@ def _add_budget(commands: Commands) -> None:
         "grant", help="let a scope spend more for a while: in force within a second, on the record"
     )
     grant.add_argument("scope", metavar="SCOPE", help="such as tenant:acme; spaces within a word are %%20")
-    grant.add_argument("amount", metavar="AMOUNT", help="'$200'; '-$200' takes back")
+    grant.add_argument("amount", metavar="AMOUNT", help="'$200'; '-$200' takes from the budget")
     grant.add_argument(
         "--until", required=True, metavar="WHEN", help="eod, eow, eom (of day, week, month), 3d or 2026-12-01[T18:00]"
     )
-    grant.add_argument("--reason", required=True, help="for the record")
     grant.add_argument("--budget", metavar="NAME", help="this one alone; all that are counted by SCOPE")
-    grant.add_argument("--by", metavar="NAME", help="who grants it; whoever runs the command")
-    for parser in (show, grant):
+    end = verbs.add_parser("end", help="end a grant before its time: in force within a second, on the record")
+    end.add_argument("number", nargs="+", metavar="NUMBER", help="as `budget grant` and `budget grants` tell it")
+    for parser in (grant, end):
+        parser.add_argument("--reason", required=True, help="for the record")
+        parser.add_argument("--by", metavar="NAME", help="who does it; whoever runs the command")
+    record = verbs.add_parser("grants", help="grants that are in force, with their numbers")
+    record.add_argument("scope", nargs="?", metavar="SCOPE", help="as it is shown, such as tenant:acme; all")
+    record.add_argument("--all", action="store_true", help="the whole record: also those that are over or were ended")
+    for parser in (show, grant, end, record):
         add_config(parser)
         parser.add_argument("--json", action="store_true")
         parser.set_defaults(call=called("budget"))

@@ -187,11 +187,22 @@ grants: Final = Table(
     Column("id", SERIAL, autoincrement=True),
     Column("granted_at", Instant, nullable=False),
     Column("until_at", Instant, nullable=False),
-    Column("amount_nanousd", BigInteger, nullable=False),  # below zero takes an earlier grant back
+    Column("amount_nanousd", BigInteger, nullable=False),  # below zero takes from the budget
     _word("budget"),
     _word("scope"),
     _word("reason"),
     _word("granted_by"),
     PrimaryKeyConstraint("id", name="budget_grants_pkey"),
     Index("budget_grants_until_at", "until_at"),
+)
+
+# A grant that was ended before its time; its own row stays as it was.
+grant_endings: Final = Table(
+    "budget_grant_endings",
+    metadata,
+    Column("grant_id", BigInteger, autoincrement=False),
+    Column("ended_at", Instant, nullable=False),
+    _word("reason"),
+    _word("ended_by"),
+    PrimaryKeyConstraint("grant_id", name="budget_grant_endings_pkey"),
 )

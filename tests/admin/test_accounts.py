@@ -55,7 +55,8 @@ async def test_a_question_is_asked_of_the_policy_in_force(client: TestClient[Any
 async def test_nobody_asks_without_the_token(client: TestClient[Any, Any], asked: Asked) -> None:
     for path in ("/usage", "/budgets", "/grants", "/reconcile"):
         assert (await client.get(path)).status == 401
-    assert (await client.post("/grants", data=b"{}")).status == 401
+    for path in ("/grants", "/grants/7/end"):
+        assert (await client.post(path, data=b"{}")).status == 401
     assert not asked.errands
 
 
@@ -82,3 +83,11 @@ async def test_a_grant_is_passed_on(client: TestClient[Any, Any], asked: Asked) 
     answer = await client.post("/grants", json=wanted, headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status == 200
     assert (asked.errands[0].about, asked.errands[0].arguments) == (About.GRANT, wanted)
+
+
+async def test_the_number_of_a_grant_that_ends_is_the_addresses(client: TestClient[Any, Any], asked: Asked) -> None:
+    """Whatever the body says of it."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert (await client.post("/grants/7/end", json={"id": "8", "reason": "enough"}, headers=headers)).status == 200
+    assert (asked.errands[0].about, asked.errands[0].arguments) == (About.END, {"id": "7", "reason": "enough"})
+    assert (await client.post("/grants/7/end", data=b"[]", headers=headers)).status == 400

@@ -67,3 +67,16 @@ def test_a_grant_is_on_the_record(policy: Policy) -> None:
     assert status == 200
     assert asked(policy, About.GRANTS, {}) == (200, made)
     assert asked(policy, About.GRANTS, {"scope": "tenant:zeta"}) == (200, [])
+
+
+def test_an_ending_is_on_the_record_too(policy: Policy) -> None:
+    wanted = {"scope": "tenant:acme", "amount": "$1", "until": "1d", "reason": "why", "by": "ops"}
+    _, (made,) = asked(policy, About.GRANT, wanted)
+    assert asked(policy, About.END, {"id": "1"}) == (400, {"error": "reason is missing"})
+    assert asked(policy, About.END, {"id": "x", "reason": "enough"})[0] == 400
+    status, (ended,) = asked(policy, About.END, {"id": str(made["id"]), "reason": "enough"})
+    assert (status, ended["ended_because"], ended["ended_by"]) == (200, "enough", "admin API")
+    assert asked(policy, About.GRANTS, {}) == (200, [ended])
+    assert asked(policy, About.END, {"id": str(made["id"]), "reason": "enough"}) == (
+        400, {"error": "grant number 1 was ended before"},
+    )  # fmt: skip

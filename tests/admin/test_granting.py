@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin.granting import Asked, grants, read_amount
+from proxy.admin.granting import Asked, ending, grants, read_amount, read_number
+from proxy.ledger.grants import Ending
 from proxy.policy.compiler import load
 from proxy.policy.model import Policy
 from tests.admin.spent import written_policy
@@ -80,3 +81,17 @@ def test_half_a_character_of_a_token_can_be_named(policy: Policy) -> None:
 @pytest.mark.parametrize("text", ["$-0.50", "-$0.50", " $-0.50 "])
 def test_below_zero_takes_back(text: str) -> None:
     assert read_amount(text) == -500_000_000
+
+
+def test_an_ending_is_of_now() -> None:
+    assert ending("well again", "ops", NOW_MS) == Ending(NOW_MS, "well again", "ops")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        ending("\ud800", "ops", NOW_MS)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "\u0661", "seven", "9" * 19, " 7"])
+def test_a_grant_is_named_by_its_number(text: str) -> None:
+    assert read_number("7") == 7
+    assert read_number("9" * 18) < 2**63
+    with pytest.raises(ValueError, match="no number of a grant"):
+        read_number(text)

@@ -75,6 +75,32 @@ def test_a_grant_is_on_top_until_another_takes_it_back(config: Path, capsys: pyt
     assert mine["amount_usd"] == "5150.00"
 
 
+def test_a_grant_is_ended_before_its_time(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the number that is told when it is made, and by those that are in force."""
+    assert "number 1 of the record" in granted(capsys, config, "tenant:acme", "$-100000", "--by", "ops")
+    granted(capsys, config, "global", "$1", "--by", "ops")
+    head, *lines = said(capsys, config, "grants").splitlines()
+    cells = [dict(zip(head.split(), line.replace("a demo", "a-demo").split(), strict=True)) for line in lines]
+    assert [(one["number"], one["scope"], one["ended_at"], one["amount"]) for one in cells] == [
+        ("1", "tenant:acme", "-", "-100000.00"),
+        ("2", "global", "-", "1.00"),
+    ]
+    assert said(capsys, config, "end", "1", "--reason", "well again") == (
+        "ended number 1 of the record: $-100,000.00 to tenant:acme on top of the budget tenant\n"
+    )
+    (mine,) = shown(capsys, config, "tenant:acme").values()
+    assert (mine["amount_usd"], mine["granted_usd"]) == ("5000.00", "0.00")
+    assert said(capsys, config, "grants", "tenant:acme") == "no grant is in force\n"
+    (ended,) = json.loads(said(capsys, config, "grants", "tenant:acme", "--all", "--json"))
+    assert (ended["id"], ended["ended_because"], ended["reason"]) == (1, "well again", "a demo")
+    assert said(capsys, config, "end", "2", "1", "--reason", "x", code=2) == (
+        "sluicegate: grant number 1 was ended before\n"
+    )
+    assert "'-1'" in said(capsys, config, "end", "--reason", "x", "--", "-1", code=2)
+    (ended,) = json.loads(said(capsys, config, "end", "2", "--reason", "x", "--by", "mia", "--json"))
+    assert ended["ended_by"] == "mia"
+
+
 def test_who_granted_it_is_who_runs_the_command(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ def test_who_serves_never_pays_for_sql() -> None:
 @pytest.mark.parametrize(
     "words",
     [["usage"], ["ledger"], ["ledger", "migrate"], ["ledger", "version"], ["reconcile"], ["budget"], ["budget", "show"],
-     ["budget", "grant"], ["prices"]],
+     ["budget", "grant"], ["budget", "grants"], ["budget", "end"], ["prices"]],
     ids=" ".join,
 )  # fmt: skip
 def test_each_command_explains_itself(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

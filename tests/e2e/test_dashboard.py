@@ -170,7 +170,7 @@ def test_nothing_stands_in_the_way_of_screen_readers_and_weak_eyes(
         settle(visit)
         page = visit.page
         page.evaluate(axe)
-        for opened in (None, "purge", "grant"):
+        for opened in (None, "purge", "grant", "ending"):
             if opened:
                 page.locator(f"[data-action={opened}]").click()
             found = page.evaluate("() => axe.run()")
@@ -316,6 +316,21 @@ def test_by_keyboard_alone_a_grant_to_a_budget_of_the_table(browser: Browser, st
         ]
         expect(page.locator("#budgets tbody tr").first).to_contain_text("granted", timeout=SOON_MS)
         assert visit.cell("budgets", "global", 4) != before
+        (grant,) = grants
+        expect(page.locator("#result")).to_contain_text(f"number {grant['id']}.")
+        page.locator("[data-action=ending]").click()
+        page.keyboard.type(str(grant["id"]))
+        tab_to(page, "#ending-dialog [name=reason]")
+        page.keyboard.type("over")
+        page.keyboard.press("Enter")
+        expect(page.locator("#ending-dialog .will")).to_contain_text(f"Ends the grant number {grant['id']} before its")
+        tab_to(page, "#ending-dialog [type=submit]")
+        page.keyboard.press("Enter")
+        expect(page.locator("#result")).to_contain_text(
+            f"Ended: number {grant['id']}, $25.00 to global", timeout=SOON_MS
+        )
+        _, (ended,) = stand.gateway.admin("GET", "/grants", TOKEN)
+        assert (ended["ended_because"], ended["ended_by"]) == ("over", "dashboard")
         assert visit.errors == []
 
 
@@ -419,7 +434,7 @@ def test_without_a_token_in_the_policy_the_page_is_for_reading(browser: Browser,
             visit.live()
             settle(visit)
             expect(visit.page.locator("#readonly")).to_be_visible()
-            for name in ("purge", "grant", "maintenance", "reload"):
+            for name in ("purge", "grant", "ending", "maintenance", "reload"):
                 assert visit.page.locator(f"[data-action={name}]").is_disabled()
             assert visit.page.locator("#token").is_hidden()
             assert visit.errors == []

@@ -33,6 +33,7 @@ PAGE = (ROOT / "docs/operations.md").read_text("utf-8")
 TOKEN = "a-token-of-ops-0123456789"
 MINUTE_S = 60
 WITHIN_S = 10  # that it is in force: a second by promise, and more on a machine that is busy
+STOPPED_S = 20  # instead of the page's day
 REST = """
 include: tenants.d/*.yaml
 limits:
@@ -79,6 +80,10 @@ class Stand:
         for name, word in words.items():
             assert name in command
             command = command.replace(name, word)
+        return self.run(command, code)
+
+    def run(self, command: str, code: int = 0) -> str:
+        """Another command of the page, likewise."""
         for place, here in (
             ("/etc/sluicegate/", f"{self.gateway.config.parent}/"),
             ("http://127.0.0.1:9901", self.gateway.listener("admin")),
@@ -181,9 +186,26 @@ def test_rotate_a_key(stand: Stand) -> None:
 
 def test_stop_a_provider(stand: Stand) -> None:
     assert stand.call().status == 200
-    stand.task("Stop a provider")
+    until_s = time.monotonic() + STOPPED_S
+    sooner: dict[str, Any] = {"1d": f"{STOPPED_S}s"}
+    told = stand.task("Stop a provider", **sooner)
     eventually(lambda: stand.call().status == 429, WITHIN_S)
     assert stand.ask("/limited/z", bearer(tenant="globex")).status == 200, "all else goes on"
+    (number,) = re.findall(r"number (\d+) of the record", told)
+    (back,) = re.findall(r"`(sluicegate budget end NUMBER [^`]+)`", PAGE)
+    assert "ended number" in stand.run(back.replace("NUMBER", number))
+    eventually(lambda: stand.call().status == 200, WITHIN_S)
+    assert time.monotonic() < until_s, "it was not over by itself"
+    assert provider_budget(stand) == ["1000.00", "0.00"]
+    time.sleep(max(0.0, until_s - time.monotonic()))
+    assert provider_budget(stand) == ["1000.00", "0.00"], "nor does anything come back when it would have ended"
+
+
+def provider_budget(stand: Stand) -> list[str]:
+    """What it is, and what is granted on top of it."""
+    head, line = stand.run("sluicegate budget show route:ai --config /etc/sluicegate/config.yaml").splitlines()
+    cells = dict(zip(head.split(), line.split(), strict=True))
+    return [cells["amount"], cells["granted"]]
 
 
 def test_purge_the_cache(stand: Stand) -> None:

@@ -16,7 +16,7 @@ from proxy.gateway import bookkeeping as module
 from proxy.gateway.bookkeeping import Bookkeeping, by_budget
 from proxy.gateway.control import Granted as GrantedMessage
 from proxy.ledger.database import connect
-from proxy.ledger.grants import Grant, Grants
+from proxy.ledger.grants import Ending, Grant, Grants
 from proxy.metering.budgets import Granted
 from proxy.policy.spending import Ledger
 from proxy.store.client import Store
@@ -87,15 +87,19 @@ async def test_what_is_in_the_outbox_comes_into_the_ledger_and_is_known_there(st
     assert await stand.books.has([name, bytes(16)]) == {name}
 
 
-async def test_a_grant_is_told_and_so_is_its_end(stand: Stand) -> None:
+@pytest.mark.parametrize("by_itself", [True, False])
+async def test_a_grant_is_told_and_so_is_its_end(stand: Stand, by_itself: bool) -> None:
+    """By itself, or before its time."""
     async with asyncio.timeout(15):
         await stand.books.open()
         database = connect(stand.url, pool=1)
         now_ms = CLOCK.now_ms()
-        grant = Grant("user", "user:iss ann", 5, now_ms, now_ms + 1500, "why", "who")
-        await Grants(database).append(grant)
+        until_ms = now_ms + (1500 if by_itself else 3_600_000)
+        grant = await Grants(database).append(Grant("user", "user:iss ann", 5, now_ms, until_ms, "why", "who"))
         await reached(lambda: stand.told)
-        assert stand.told[0].granted == {("user", "user:iss ann"): (Granted(5, now_ms + 1500),)}
+        assert stand.told[0].granted == {("user", "user:iss ann"): (Granted(5, until_ms),)}
+        if not by_itself:
+            await Grants(database).end([grant.id], Ending(CLOCK.now_ms(), "why", "who"))
         await reached(lambda: len(stand.told) > 1)
         assert stand.told[1].granted == {}
         await database.close()

@@ -13,7 +13,8 @@ from proxy.ledger.migrate import VERSION_TABLE, head, migrate, require_head, scr
 from proxy.ledger.schema import metadata
 from tests.ledger.postgres import Postgres
 
-TABLES = {"ai_usage", "ai_budget_sums", "ai_usage_dead", "ai_alert_markers", "alert_deliveries", "budget_grants"}
+TABLES = {"ai_usage", "ai_budget_sums", "ai_usage_dead", "ai_alert_markers", "alert_deliveries", "budget_grants",
+          "budget_grant_endings"}  # fmt: skip
 
 
 def shape(connection: Connection, schema: str | None) -> dict[str, object]:

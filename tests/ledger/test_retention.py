@@ -9,7 +9,7 @@ from proxy.core.usage import Charge
 from proxy.ledger.database import Database, connect
 from proxy.ledger.deliveries import Deliveries
 from proxy.ledger.errors import Fault, LedgerAway
-from proxy.ledger.grants import Grants
+from proxy.ledger.grants import Ending, Grants
 from proxy.ledger.migrate import migrate
 from proxy.ledger.partitions import existing
 from proxy.ledger.retention import LEAST_KEPT_MS, Removed, retain
@@ -31,7 +31,8 @@ async def fill(ledger: Database) -> None:
         records = [a_record(f"{created_ms}-{n}", created_ms=created_ms, charges=charges) for n in range(30)]
         await write(ledger, [an_arrival(record) for record in records], created_ms)
         await Deliveries(ledger).fire([a_firing(period, period=period)], created_ms)
-    await Grants(ledger).append(GRANT)
+    recorded = await Grants(ledger).append(GRANT)
+    await Grants(ledger).end([recorded.id], Ending(GRANT.granted_ms, "why", "who"))
 
 
 async def test_whole_months_go_and_grants_stay(ledger: Database) -> None:
@@ -46,7 +47,8 @@ async def test_whole_months_go_and_grants_stay(ledger: Database) -> None:
     async with ledger.reading() as connection:
         assert (await connection.execute(select(alert_markers.c.period))).scalars().all() == ["2026-11"]
         assert (await connection.execute(select(deliveries.c.id))).scalars().all() == ["2026-11"]
-    assert len(await Grants(ledger).history()) == 1
+    (grant,) = await Grants(ledger).history()
+    assert grant.ended is not None
     assert await retain(ledger, 70 * DAY_MS, NOW_MS) == Removed((), 0, 0)
 
 

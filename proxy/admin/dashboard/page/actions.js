@@ -44,7 +44,7 @@ const ACTIONS = {
       const amount = fields.amount.value.trim();
       const which = budget ? `the budget ${budget}` : "every budget that is counted by this";
       const back = /^\$?-/.test(amount);
-      return `${back ? "Takes" : "Adds"} ${amount.replace("-", "")} ${back ? "back from" : "on top of"} ${which}, for ${fields.scope.value.trim()}, until ${fields.until.value.trim()}.\nIn force within a second. It stays on the record with its reason: ${fields.reason.value.trim()}`;
+      return `${back ? "Takes" : "Adds"} ${amount.replace("-", "")} ${back ? "from" : "on top of"} ${which}, for ${fields.scope.value.trim()}, until ${fields.until.value.trim()}.\nIn force within a second. It stays on the record with its reason: ${fields.reason.value.trim()}`;
     },
     request(fields) {
       const body = {};
@@ -54,7 +54,15 @@ const ACTIONS = {
       }
       return ["POST", "../grants", { ...body, by: "dashboard" }];
     },
-    did: (said) => `Granted: ${said.map((one) => `$${one.amount_usd} to ${one.scope} in ${one.budget}, until ${one.until}`).join("; ")}.`,
+    did: (said) => `Granted: ${said.map((one) => `$${one.amount_usd} to ${one.scope} in ${one.budget}, until ${one.until}, number ${one.id}`).join("; ")}.`,
+  },
+  ending: {
+    verb: "End",
+    fault: (fields) => (missing(fields, "number", "reason") ? "Both have to be filled in." : ""),
+    will: (fields) =>
+      `Ends the grant number ${fields.number.value.trim()} before its time.\nIn force within a second. It stays on the record, with the reason of its end: ${fields.reason.value.trim()}`,
+    request: (fields) => ["POST", `../grants/${encodeURIComponent(fields.number.value.trim())}/end`, { reason: fields.reason.value.trim(), by: "dashboard" }],
+    did: (said) => `Ended: ${said.map((one) => `number ${one.id}, $${one.amount_usd} to ${one.scope} in ${one.budget}`).join("; ")}.`,
   },
   maintenance: {
     verb: "Switch",
