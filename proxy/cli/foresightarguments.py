@@ -56,7 +56,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     traced = commands.add_parser("why", help="why a request got what it got, from the gateway's own log")
     traced.add_argument("request_id", metavar="REQUEST_ID", help="as X-Request-ID and the log have it")
-    traced.add_argument("--log", type=Path, nargs="+", required=True, metavar="FILE", help="the log; .gz")
+    traced.add_argument(
+        "--log", type=Path, nargs="+", required=True, metavar="FILE", help="the log; .gz; '-': standard input"
+    )
     traced.add_argument("--config", type=Path, help="the policy: the log up to the request is replayed for its meters")
     add_overlay(traced)
     traced.add_argument("--json", action="store_true")

@@ -8,7 +8,9 @@ import gzip
 import json
 import os
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,115 +18,147 @@ import orjson
 
 from proxy.cli.progress import Progress
 from proxy.cli.replay import WRONG, few_collections
+from proxy.cli.spool import spooled
 from proxy.cli.tables import aligned, printable
 from proxy.foresight.logfile import MAX_LINE, STANDARD_INPUT, LogFiles
 from proxy.foresight.order import Ordered
 from proxy.foresight.replaying import Judged, Replay, is_judged
-from proxy.foresight.retracing import Meter, facts, meters, unsaid
+from proxy.foresight.retracing import facts, unsaid
+from proxy.foresight.standing import Meter, as_asked, meters
 from proxy.policy.compiler import load
 from proxy.policy.model import Policy
 from proxy.policy.problems import PolicyError
 
+Replayed = tuple[Judged, list[Meter]]
+
 
 def main(args: argparse.Namespace) -> int:
-    if STANDARD_INPUT in args.log and args.config is not None:
-        print("sluicegate: with --config the log is read twice: standard input will not do", file=sys.stderr)
-        return WRONG
     try:
         policy = None
         if args.config is not None:
             policy = load(args.config, os.environ, overlays=args.overlay, allow_missing_secrets=True).policy
-        line = found_line(args.log, args.request_id)
-        if line is None:
-            print(f"sluicegate: no request {args.request_id!r} in {_names(args.log)}", file=sys.stderr)
-            return 1
-        judged = None if policy is None else _judged(args.log, args.request_id, policy)
+        with _files(args.log, twice=policy is not None) as paths:
+            line = found_line(paths, args.request_id)
+            if line is None:
+                print(f"sluicegate: no request {args.request_id!r} in {', '.join(map(str, args.log))}", file=sys.stderr)
+                return 1
+            replayed = None if policy is None else _replayed(paths, line, policy)
     except PolicyError as error:
         print(error, file=sys.stderr)
         return WRONG
     except OSError as error:
         print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or 'is no gzip file'}", file=sys.stderr)
         return WRONG
-    replayed = [] if judged is None else meters(judged)
     if args.json:
-        told = {"line": line, "meters": [_data(meter) for meter in replayed]}
+        told = {"line": line, "meters": [_data(meter) for meter in (replayed[1] if replayed is not None else ())]}
         print(json.dumps({**told, "unsaid": unsaid(line, replayed=policy is not None)}, indent=2))
     else:
-        print(_text(line, policy, judged, replayed))
+        print(_text(line, policy, replayed))
     return 0
+
+
+@contextmanager
+def _files(paths: Sequence[Path], *, twice: bool) -> Iterator[list[Path]]:
+    """The logs, with standard input as a file where they are to be read twice. Raises: OSError."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(spooled(sys.stdin.buffer)) if twice and path == STANDARD_INPUT else path
+            for path in paths
+        ]
 
 
 def found_line(paths: Sequence[Path], request_id: str) -> dict[str, Any] | None:
     """The line of a request. Raises: OSError."""
     wanted = request_id.encode()
     for path in paths:
-        opened = gzip.open if path.suffix == ".gz" else open
+        for line in _lines(path):
+            if wanted not in line:
+                continue
+            try:
+                told = orjson.loads(line)
+            except ValueError:
+                continue
+            if isinstance(told, dict) and told.get("id") == request_id and told.get("msg") == "request":
+                return told
+    return None
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Raises: OSError, also for a packed file that is cut off or damaged."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
         with sys.stdin.buffer if path == STANDARD_INPUT else opened(path, "rb") as lines:
             while line := lines.readline(MAX_LINE):
-                if wanted not in line:
-                    continue
-                try:
-                    told = orjson.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(told, dict) and told.get("id") == request_id and told.get("msg") == "request":
-                    return told
-    return None
+                yield line
+    except (EOFError, zlib.error) as error:
+        raise OSError(0, "is cut off, or damaged", str(path)) from error
 
 
-def _judged(paths: Sequence[Path], request_id: str, policy: Policy) -> Judged | None:
-    """What a replay up to the request says to it. Raises: OSError."""
+def _replayed(paths: Sequence[Path], line: dict[str, Any], policy: Policy) -> Replayed | None:
+    """What a replay up to the request says to it; None where the gateway answers such by itself. Raises: OSError."""
     replay, progress = Replay(policy), Progress()
-    with few_collections():
-        for entry in Ordered().entries(LogFiles(paths, progress).entries()):
-            if is_judged(entry):
-                judged = replay.judged(entry)
-                if entry.request_id == request_id:
-                    progress.close()
-                    return judged
-    progress.close()
+    try:
+        with few_collections():
+            for entry in Ordered().entries(LogFiles(paths, progress).entries()):
+                if not is_judged(entry):
+                    continue
+                if entry.request_id == line["id"]:
+                    judged = replay.judged(as_asked(entry, line))
+                    return judged, meters(judged, replay.judge.tally, line, entry.start_ms)
+                replay.judged(entry)
+    finally:
+        progress.close()
     return None
-
-
-def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths))
 
 
 def _data(meter: Meter) -> dict[str, Any]:
+    unit = meter.unit
     return {
-        "limit": meter.limit,
+        "name": meter.name,
+        "unit": unit.value,
+        "scope": meter.scope,
         "rate": meter.rate,
-        "before": meter.before,
-        "takes": meter.takes,
         "verdict": meter.verdict,
         "shadow": meter.shadow,
+        "before": unit.number(meter.before),
+        "asks": unit.number(meter.asks),
+        "settled": None if meter.settled is None else unit.number(meter.settled),
+        "after": unit.number(meter.after),
     }
 
 
-def _text(line: dict[str, Any], policy: Policy | None, judged: Judged | None, replayed: list[Meter]) -> str:
+def _text(line: dict[str, Any], policy: Policy | None, replayed: Replayed | None) -> str:
     lines = [f"{name:9} {printable(value)}" for name, value in facts(line)]
     if policy is not None:
         same = policy.version == line.get("policy")
         which = "the policy that it met" if same else f"policy {policy.version}, which is not the one that it met"
-        lines += ["", f"as a replay of this log by {which} counts:"]
-        if judged is None:
-            lines.append("  nothing: the gateway answered it by itself")
-        elif not replayed and judged.by:
-            lines.append(f"  no limit was asked: {', '.join(judged.by)}")
-        elif not replayed:
-            lines.append("  no limit counts it")
-        else:
-            rows = [
-                [
-                    one.limit + (" (shadow)" if one.shadow else ""),
-                    one.rate,
-                    one.verdict,
-                    f"{one.before:g}",
-                    f"{one.takes:g}",
-                ]
-                for one in replayed
-            ]
-            lines.append(aligned(["limit", "rate", "", "before it", "takes"], rows, 3))
+        lines += ["", f"as a replay of this log by {which} counts:", _replay_text(replayed)]
     lines += ["", "not in the line:"]
     lines += [f"  {one}" for one in unsaid(line, replayed=policy is not None)]
     return "\n".join(lines)
+
+
+def _replay_text(replayed: Replayed | None) -> str:
+    if replayed is None:
+        return "  nothing: the gateway answered it by itself"
+    judged, found = replayed
+    if not found:
+        return f"  no meter was asked: {', '.join(judged.by)}" if judged.by else "  no meter counts it"
+    head = ["meter", "rate", "", "before it", "asks", "settled at", "after it"]
+    rows: list[list[str | None]] = [
+        [
+            one.name + (" (shadow)" if one.shadow else ""),
+            one.rate,
+            one.verdict,
+            one.unit.text(one.before),
+            one.unit.text(one.asks),
+            None if one.settled is None else one.unit.text(one.settled),
+            one.unit.text(one.after),
+        ]
+        for one in found
+    ]
+    if judged.ruling is None or judged.ruling.call is None:  # only calls are settled
+        del head[5]
+        for row in rows:
+            del row[5]
+    return aligned(head, rows, 3)

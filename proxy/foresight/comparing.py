@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Any, Final
 
 from proxy.core.units import format_duration
-from proxy.foresight.wording import moment_text, rate_text, written_rate
-from proxy.policy.model import MILLI, AuthMode, Limit, Match, Origin, Policy, Rate, Route, Scope
+from proxy.foresight.wording import burst_rate_text, moment_text
+from proxy.policy.model import MILLI, AuthMode, Limit, Match, Origin, Policy, Route, Scope
 from proxy.policy.moneywords import dollars
 from proxy.policy.spending import Budget, Spending
 
@@ -129,16 +129,11 @@ def _gathered(by_tier: Mapping[str, str]) -> str:
 
 
 def _rates(limit: Limit) -> dict[str, str]:
-    return {tier: _rate_text(rate) for tier, rate in limit.rates.items()}
+    return {tier: burst_rate_text(rate) for tier, rate in limit.rates.items()}
 
 
 def _tenant_rates(limit: Limit) -> dict[str, str]:
-    return {tenant: _rate_text(rate) + _until(ends_ms) for tenant, (rate, ends_ms) in limit.tenants.items()}
-
-
-def _rate_text(rate: Rate) -> str:
-    burst = f", {rate.burst // MILLI} at once" if rate.burst else ""
-    return rate_text(written_rate(rate)) + burst
+    return {tenant: burst_rate_text(rate) + _until(ends_ms) for tenant, (rate, ends_ms) in limit.tenants.items()}
 
 
 def _until(ends_ms: int | None) -> str:

@@ -42,11 +42,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ruling:
-    """What the meters said. ``answer`` covers the plan's takes, then the call's."""
+    """What the meters said. ``takes`` are what they were asked for, of this caller: the plan's, then the call's, and
+    ``answer`` covers them in this order."""
 
     plan: Plan
     call: CallPlan | None
     asked: Call | None
+    takes: tuple[Take, ...]
     answer: Answer
 
     @property
@@ -185,7 +187,7 @@ class Judge:
         if plan.leased and answer.outcome is Outcome.ADMITTED:
             keys = tuple(take.key for take in takes if take.kind is MeterKind.CONCURRENCY)
             heappush(self._under_way, (now_ms if ends_ms is None else ends_ms, self._lease, keys))
-        return Ruling(plan, held, call if held is not None else None, answer)
+        return Ruling(plan, held, call if held is not None else None, takes, answer)
 
     def use_up(
         self, route: Route, identity: Identity, address: str, call: Call, name: str, nanousd: int, now_ms: int

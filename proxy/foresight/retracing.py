@@ -1,20 +1,17 @@
 """Why one request got what it got: all that its log line says, what a replay adds, and what neither knows. Pure.
 
-A line has no meters. Where the policy is at hand, the log before it is replayed: then each limit's count is known, as
-far as this log tells of it.
+A line has no meters. Where the policy is at hand, the log before it is replayed (``standing``).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.core.errors import ERRORS, Reason
-from proxy.foresight.replaying import Judged
-from proxy.foresight.wording import moment_text, rate_text, written_rate
-from proxy.metering.takes import Outcome, Verdict
-from proxy.policy.model import MILLI
+from proxy.foresight.wording import moment_text
 
 Fact = tuple[str, str]
+
+_REFUSED: Final = "refused"
 
 _OUTCOMES: Final = {
     "forwarded": "the upstream's answer was relayed whole",
@@ -25,18 +22,6 @@ _OUTCOMES: Final = {
     "cut": "the upstream's answer broke off after its head was sent",
     "client_gone": "the client left before the answer was complete",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """One limit as it stood when the request came; amounts in requests, as far as the log tells."""
-
-    limit: str
-    rate: str
-    before: float
-    takes: float
-    verdict: str
-    shadow: bool
 
 
 def facts(line: Mapping[str, Any]) -> list[Fact]:
@@ -56,7 +41,7 @@ def facts(line: Mapping[str, Any]) -> list[Fact]:
         found.append(("upstream", f"{line['upstream']}, {get('upstream_ms', 0):g} ms{_attempts(line)}"))
     if "redis_ms" in line:
         found.append(("redis", f"{line['redis_ms']:g} ms"))
-    if "cost_usd" in line:
+    if "cost_usd" in line or "held_usd" in line:
         found.append(("call", _call(line)))
     if "trace" in line:
         found.append(("trace", str(line["trace"])))
@@ -83,8 +68,14 @@ def _attempts(line: Mapping[str, Any]) -> str:
 def _call(line: Mapping[str, Any]) -> str:
     if "saved_usd" in line:
         return f"none: a stored answer spared ${line['saved_usd']:.9f}"
-    told = f"${line['cost_usd']:.9f}, {line.get('tokens_in', 0)} tokens in, {line.get('tokens_out', 0)} out"
-    return told + (", estimated" if line.get("estimated") else "")
+    told = []
+    if "cost_usd" in line:
+        told.append(f"${line['cost_usd']:.9f}, {line.get('tokens_in', 0)} tokens in, {line.get('tokens_out', 0)} out")
+        told += ["estimated"] if line.get("estimated") else []
+    if "held_usd" in line:
+        asked = "would have held" if line.get("outcome") == _REFUSED else "held"
+        told.append(f"{asked} ${line['held_usd']:.9f} and {line.get('held_tokens', 0)} tokens")
+    return ", ".join(told)
 
 
 def _reason(word: str) -> str:
@@ -98,31 +89,14 @@ def unsaid(line: Mapping[str, Any], *, replayed: bool) -> list[str]:
     """What one might look for in a line and will not find, and where it is."""
     found = []
     if not replayed:
-        found.append(
-            "each limit before and after: a line names those that refused alone; say --config to replay the log"
-        )
+        found.append("each meter before and after: a line names those that refused alone; --config replays the log")
+    if "held_usd" in line and "cost_usd" not in line and line.get("outcome") != _REFUSED:
+        found.append("what the call came to: it went on without its client; the log's 'call settled' of this id tells")
+    if replayed and "held_usd" in line:
+        found.append("grants: budgets are told as the policy has them")
     if "cache" not in line:
         found.append("a decision of the cache: the route has none, or the request did not come so far")
     if "upstream" not in line:
         found.append("an upstream: the request reached none")
     found.append("query, fields, claims and bodies: they are in no line")
-    return found
-
-
-def meters(judged: Judged) -> list[Meter]:
-    """Each limit as a replay met it; none where the request was refused before its limits."""
-    ruling = judged.ruling
-    if ruling is None:
-        return []
-    found = []
-    admitted = ruling.answer.outcome is Outcome.ADMITTED
-    for place, (limit, rate, take) in enumerate(
-        zip(ruling.plan.limits, ruling.plan.rates, ruling.plan.takes, strict=True)
-    ):
-        verdict, left = ruling.answer.meters[3 * place], ruling.answer.meters[3 * place + 1]
-        took = take.amount if admitted and verdict == Verdict.FITS else 0
-        before = take.capacity - left - took
-        words = {Verdict.FITS: "fits", Verdict.NOT_NOW: "full", Verdict.NEVER: "never fits"}[Verdict(int(verdict))]
-        text = rate_text(written_rate(rate))
-        found.append(Meter(limit.name, text, before / MILLI, take.amount / MILLI, words, take.shadow))
     return found

@@ -297,6 +297,10 @@ class Tally:
             purse.spent += amount
             purse.ends_ms = ends_ms
 
+    def used(self, take: Take, now_ms: int) -> int:
+        """What the take's meter counts at this moment, in its unit; above the capacity where that was less once."""
+        return take.capacity - self._state(take, now_ms).room(take, now_ms)
+
     def prune(self, now_ms: int) -> None:
         """Forgets what holds nothing any more."""
         for key in [key for key, state in self.meters.items() if state.idle_at(now_ms)]:

@@ -23,6 +23,12 @@ def rate_text(rate: WrittenRate) -> str:
     return f"{number}/{format_duration(rate.window_ms)}" if rate.window_ms else number
 
 
+def burst_rate_text(rate: Rate) -> str:
+    """A compiled rate, with what a smooth one lets through at once: ``60/1m, 3 at once``."""
+    burst = f", {rate.burst // MILLI} at once" if rate.burst else ""
+    return rate_text(written_rate(rate)) + burst
+
+
 def share_text(part: int, whole: int) -> str:
     """Percent, with as many digits as say something: ``12.3%``, ``0.04%``."""
     if not part or not whole:

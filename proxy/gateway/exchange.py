@@ -56,6 +56,7 @@ class Exchange:
         "fields",
         "forwarded_host",
         "headers",
+        "held",
         "host",
         "http10",
         "identity",
@@ -108,6 +109,7 @@ class Exchange:
         self.attempt: Any = None
         self.trace: Any = None  # of one that is traced
         self.call: Any = None  # to a provider, as it is priced
+        self.held: tuple[int, int] | None = None  # nano-dollars and tokens that the call asked for
         self.spent: Any = None  # what a call to a provider came to
         self.raw: bytes | None = None  # the read that was this request and nothing else
         self.recallable: Any = None  # what a hit was found by, where the same bytes would find it again

@@ -269,6 +269,9 @@ class Reporter:
             line = b'%b,"redis_ms":%.2f' % (line, exchange.redis_s * 1000)
         if exchange.saved_nanousd:
             line = b'%b,"cost_usd":0,"saved_usd":%.9f' % (line, exchange.saved_nanousd / NANOS)
+        if exchange.held is not None:
+            nanousd, tokens = exchange.held
+            line = b'%b,"held_usd":%.9f,"held_tokens":%d' % (line, nanousd / NANOS, tokens)
         if exchange.spent is not None:
             spent = exchange.spent
             line = b'%b,"cost_usd":%.9f,"tokens_in":%d,"tokens_out":%d' % (

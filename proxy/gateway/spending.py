@@ -132,6 +132,7 @@ def _offer(
         estimates = shared.calls.estimates(spending.learnt)
         nanousd = estimates.estimate(quote.model, f"{call.kind} $", nanousd)
         tokens = estimates.estimate(quote.model, f"{call.kind} #", tokens)
+    exchange.held = (nanousd, tokens)
     record = offered_record(
         shared.calls.money.new_id(),
         now_ms=now_ms,

@@ -38,19 +38,20 @@ def test_a_line_is_told_in_words(log: Path, capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert "limits    refused by per-user" in out
     assert "outcome   429, refused: refused by the policy" in out
-    assert "each limit before and after: a line names those that refused alone; say --config" in out
+    assert "each meter before and after: a line names those that refused alone; --config replays the log" in out
 
 
 def test_with_the_policy_its_meters_are_told(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert why(log, "r5", "--config", str(log.with_name("config.yaml"))) == 0
     out = capsys.readouterr().out
     assert "as a replay of this log by policy" in out
-    assert "per-user    5/1m      full          5      1" in out
+    assert "per-user    5/1m      full          5     1         5" in out
     assert why(log, "r5", "--config", str(log.with_name("config.yaml")), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["line"]["id"] == "r5"
     assert told["meters"][1] == {
-        "limit": "per-user", "rate": "5/1m", "before": 5, "takes": 1, "verdict": "full", "shadow": False,
+        "name": "per-user", "unit": "requests", "scope": "user:test ada", "rate": "5/1m", "verdict": "full",
+        "shadow": False, "before": 5, "asks": 1, "settled": None, "after": 5,
     }  # fmt: skip
 
 
@@ -58,8 +59,8 @@ def test_with_the_policy_its_meters_are_told(log: Path, capsys: pytest.CaptureFi
     ("request_id", "words"),
     [
         ("r6", "nothing: the gateway answered it by itself"),
-        ("r7", "no limit was asked: (no_route)"),
-        ("r8", "no limit counts it"),
+        ("r7", "no meter was asked: (no_route)"),
+        ("r8", "no meter counts it"),
     ],
 )
 def test_where_no_limit_was_asked(log: Path, request_id: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,9 +83,42 @@ def test_packed_logs_and_standard_input(
     assert why(packed, "r5") == 0
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(log.read_bytes())))
     assert why(Path("-"), "r5") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(log.read_bytes())))
+    assert why(Path("-"), "r5", "--config", str(log.with_name("config.yaml"))) == 0
+    assert "full          5     1         5" in capsys.readouterr().out
 
 
-def test_a_wrong_call_is_2(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_packed_log_that_is_cut_off_is_2(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not 1: whether it has the request nobody knows."""
+    packed = log.with_suffix(".log.gz")
+    for damaged in (gzip.compress(log.read_bytes())[:-20], gzip.compress(log.read_bytes())[:40] + b"\0" * 90):
+        packed.write_bytes(damaged)
+        assert why(packed, "r99") == 2
+        assert f"{packed}: is cut off, or damaged" in capsys.readouterr().err
+
+
+def test_a_call_is_told_with_what_it_held_and_what_it_came_to(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Limits, budgets and limits of tokens, before it and after it; of one that a budget refused, too."""
+    ai = {"path": "/ai/v1/chat/completions", "method": "POST", "route": "ai", "held_usd": 0.75, "held_tokens": 90}
+    refused = {"status": 429, "outcome": "refused", "reason": "budget_exceeded", "limits": ["user"]}
+    with log.open("ab") as file:
+        file.write(line(600, id="c1", **ai, cost_usd=0.5, tokens_in=7, tokens_out=3))
+        file.write(line(601, id="c2", **ai, **refused))
+    assert why(log, "c1", "--config", str(log.with_name("config.yaml"))) == 0
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()]
+    assert ["meter", "rate", "before", "it", "asks", "settled", "at", "after", "it"] in rows
+    assert ["per-user", "5/1m", "fits", "0", "1", "-", "1"] in rows
+    assert ["user", "$1/day", "fits", "$0", "$0.75", "$0.50", "$0.50"] in rows
+    assert ["ai-tokens", "1000/1m", "fits", "0", "90", "10", "10"] in rows
+    assert why(log, "c2", "--config", str(log.with_name("config.yaml"))) == 0
+    out = capsys.readouterr().out
+    assert "limits    refused by user\n" in out
+    rows = [row.split() for row in out.splitlines()]
+    assert ["user", "$1/day", "full", "$0.50", "$0.75", "-", "$0.50"] in rows
+    assert ["per-user", "5/1m", "fits", "1", "1", "-", "1"] in rows
+
+
+def test_a_wrong_call_is_2(log: Path) -> None:
     assert why(log, "r5", "--config", "none.yaml") == 2
     assert why(Path("none.log"), "r5") == 2
-    assert why(Path("-"), "r5", "--config", str(log.with_name("config.yaml"))) == 2

@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.foresight.replaying import Judged, Replay
-from proxy.foresight.retracing import Meter, facts, meters, unsaid
-from tests.foresight.lines import entry, line
-from tests.foresight.policies import compiled
+from proxy.foresight.retracing import facts, unsaid
+from tests.foresight.lines import line
 
 
 def told(**fields: Any) -> dict[str, str]:
@@ -49,6 +47,16 @@ def test_what_every_line_says() -> None:
             "a:1, 3 ms; failed: b:1 (upstream_refused), a:1 (upstream_reset)",
         ),
         ({"cost_usd": 0.5, "tokens_in": 1, "estimated": True}, "call", "$0.500000000, 1 tokens in, 0 out, estimated"),
+        (
+            {"cost_usd": 0.5, "tokens_out": 2, "held_usd": 0.75, "held_tokens": 90},
+            "call",
+            "$0.500000000, 0 tokens in, 2 out, held $0.750000000 and 90 tokens",
+        ),
+        (
+            {"held_usd": 0.75, "held_tokens": 90, "outcome": "refused"},
+            "call",
+            "would have held $0.750000000 and 90 tokens",
+        ),
         ({"cost_usd": 0, "saved_usd": 0.25}, "call", "none: a stored answer spared $0.250000000"),
         ({"redis_ms": 0.4}, "redis", "0.4 ms"),
         ({"trace": "abc"}, "trace", "abc"),
@@ -63,24 +71,18 @@ def test_what_some_lines_say(fields: dict[str, Any], name: str, words: str) -> N
 def test_what_a_line_does_not_hold_is_said() -> None:
     bare = unsaid(json.loads(line()), replayed=False)
     assert [one.split(":")[0] for one in bare] == [
-        "each limit before and after",
+        "each meter before and after",
         "a decision of the cache",
         "an upstream",
         "query, fields, claims and bodies",
     ]
     full = json.loads(line(cache="hit", upstream="a:1"))
     assert [one.split(":")[0] for one in unsaid(full, replayed=True)] == ["query, fields, claims and bodies"]
-
-
-def test_a_replay_adds_each_limit_before_the_request() -> None:
-    replay = Replay(compiled())
-    judged = [replay.judged(entry(n)) for n in range(6)]
-    assert meters(judged[4])[:2] == [
-        Meter("per-ip", "100/1m", 4, 1, "fits", False),
-        Meter("per-user", "5/1m", 4, 1, "fits", False),
-    ]
-    assert meters(judged[5])[:2] == [
-        Meter("per-ip", "100/1m", 5, 1, "fits", False),
-        Meter("per-user", "5/1m", 5, 1, "full", False),
-    ]
-    assert meters(Judged(False, ("(no_route)",))) == []
+    call: dict[str, Any] = {"cache": "miss", "upstream": "a:1", "held_usd": 0.5}
+    for fields, words in (
+        ({"outcome": "client_gone", "status": 499}, ["what the call came to", "grants"]),
+        ({"outcome": "refused", "status": 429}, ["grants"]),
+        ({"cost_usd": 0.25}, ["grants"]),
+    ):
+        said = unsaid(json.loads(line(**call, **fields)), replayed=True)
+        assert [one.split(":")[0] for one in said] == [*words, "query, fields, claims and bodies"]

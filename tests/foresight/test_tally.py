@@ -91,3 +91,23 @@ def test_a_period_begins_anew() -> None:
     assert tally.decide([full], START_MS).outcome is Outcome.ADMITTED
     assert tally.decide([full], START_MS + 1).outcome is Outcome.REFUSED
     assert tally.decide([full], START_MS + DAY_MS).outcome is Outcome.ADMITTED
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 4_000)), max_size=30))
+def test_what_is_used_is_told_without_being_changed(history: list[tuple[Take, int]]) -> None:
+    """It is what is missing from the capacity, before a take and after it."""
+    tally, now_ms = Tally(), START_MS
+    for take, gone_ms in history:
+        now_ms += gone_ms
+        before = tally.used(take, now_ms)
+        assert tally.used(take, now_ms) == before
+        answer = tally.decide([take], now_ms)
+        took = take.amount if answer.outcome is Outcome.ADMITTED else 0
+        assert tally.used(take, now_ms) == before + took
+        assert answer.meters[1] == take.capacity - before - took
+
+
+def test_a_budget_that_was_overdrawn_is_told_as_it_is() -> None:
+    tally = Tally()
+    tally.decide([replace(BUDGET, shadow=True, amount=40_000)], START_MS)
+    assert tally.used(BUDGET, START_MS) == 40_000

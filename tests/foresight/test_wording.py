@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.foresight.wording import moment_text, rate_text, share_text, usd_text, written_rate
+from proxy.foresight.wording import burst_rate_text, moment_text, rate_text, share_text, usd_text, written_rate
 from proxy.policy.model import Period, Rate
 from proxy.policy.words import read_rate
 
@@ -15,6 +15,8 @@ def test_a_rate_is_written_as_a_policy_reads_it(text: str) -> None:
 def test_a_compiled_rate_is_written_as_it_was() -> None:
     assert rate_text(written_rate(Rate(5000))) == "5"
     assert rate_text(written_rate(Rate(5000, period=Period.DAY))) == "5/day"
+    assert burst_rate_text(Rate(60_000, 60_000, burst=3000)) == "60/1m, 3 at once"
+    assert burst_rate_text(Rate(5000)) == "5"
 
 
 def test_shares_have_the_digits_that_say_something() -> None:

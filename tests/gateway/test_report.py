@@ -76,6 +76,14 @@ def test_a_line_says_who_what_and_how(told: Told, policy: Policy) -> None:
     }  # fmt: skip
 
 
+def test_the_line_of_a_call_says_what_it_asked_to_hold(told: Told, policy: Policy) -> None:
+    """Also of one that was refused: by that it can be told why."""
+    request = b"POST /v1/x HTTP/1.1\r\nHost: a\r\n\r\n"
+    line = told.end(ended(request, policy, held=(1_250_000, 90), outcome=Outcome.REFUSED, status=429), policy)
+    assert (line["held_usd"], line["held_tokens"]) == (0.00125, 90)
+    assert "cost_usd" not in line
+
+
 def test_a_line_holds_nothing_private(told: Told, policy: Policy) -> None:
     """No token, cookie, key, body or query, whatever the request brings."""
     request = (
