@@ -103,14 +103,14 @@ class Dispatcher:
         self._end_turn()
 
     async def run(self) -> None:
-        watching = asyncio.create_task(self._watch_oldest(), name="alerts-oldest")
-        while not self._stopping.is_set():
-            self._turn_over.clear()
-            async with asyncio.TaskGroup() as group:
-                for channel, notice in self._channels:
-                    group.create_task(self._serve(channel, notice), name=f"alerts-{channel.name}")
-                await self._turn_over.wait()
-        await watching
+        async with asyncio.TaskGroup() as whole:
+            whole.create_task(self._watch_oldest(), name="alerts-oldest")
+            while not self._stopping.is_set():
+                self._turn_over.clear()
+                async with asyncio.TaskGroup() as group:
+                    for channel, notice in self._channels:
+                        group.create_task(self._serve(channel, notice), name=f"alerts-{channel.name}")
+                    await self._turn_over.wait()
 
     def _end_turn(self) -> None:
         self._turn_over.set()
