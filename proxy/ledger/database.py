@@ -5,6 +5,7 @@ turns: PostgreSQL by an advisory lock of the transaction, SQLite by ``BEGIN IMME
 in any case, and one that waits at the start cannot deadlock at the end.
 """
 
+import asyncio
 import hashlib
 import sqlite3
 import time
@@ -82,7 +83,7 @@ class Database:
     async def _transaction(self, what: str, options: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
         began = time.perf_counter()
         try:
-            async with self.engine.connect() as connection:
+            async with self._connected() as connection:
                 self._time("pool", began)
                 await connection.execution_options(**options)
                 began = time.perf_counter()
@@ -95,9 +96,34 @@ class Database:
                 raise
             raise judged from error
 
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        connection = self.engine.connect()
+        if self.on_postgresql:
+            await connection.start()
+        else:
+            await _whole(connection)
+        try:
+            yield connection
+        finally:
+            await asyncio.shield(connection.close())
+
     def _time(self, what: str, began: float) -> None:
         if self._on_time is not None:
             self._on_time(what, time.perf_counter() - began)
+
+
+async def _whole(connection: AsyncConnection) -> None:
+    """Opens it also for a task that is cancelled meanwhile, and closes it then: a file's connection that is given up
+    while it is made ready is lost with its thread. It takes milliseconds."""
+    opening = asyncio.ensure_future(connection.start())
+    try:
+        await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:
+            await connection.close()
+        raise
 
 
 def connect(
