@@ -15,6 +15,7 @@ from proxy.alerts.windows import Tally, summed
 from proxy.core.errors import Fault, Reason
 from proxy.policy.service import Kind, Rule
 from proxy.telemetry.metrics import (
+    AI_CALLS,
     BACKGROUND_RESTARTS,
     BREAKER,
     CERTIFICATE_EXPIRY,
@@ -57,6 +58,22 @@ class Watched:
     ledger: bool = False
     maintenance: bool = False
 
+    def leading_to(self, upstream: str) -> set[str]:
+        return {route for route, to in self.routes.items() if to == upstream}
+
+
+def goes_on(subject: Subject, before: Watched, after: Watched) -> bool:
+    """Whether by both the same is counted of it, and judged by the same rule: then what was counted goes on counting.
+    What all requests have in common is none of the routes' business."""
+    kind, name = subject.kind, subject.name
+    if before.rules.get(kind) != after.rules.get(kind):
+        return False
+    if kind is Kind.UPSTREAM:
+        return before.leading_to(name) == after.leading_to(name)
+    if name == WHOLE:
+        return kind is not Kind.LATENCY or before.providers == after.providers
+    return kind is Kind.ISOLATION or before.routes.get(name) == after.routes.get(name)
+
 
 Sample = Tally | float
 Totals = Mapping[SeriesKey, float]
@@ -94,33 +111,39 @@ _Samples = Iterable[tuple[str, Sample]]
 def _errors(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
     if watched.maintenance:
         return
-    totals = dict.fromkeys((*watched.routes, _NO_ROUTE), 0.0)
+    totals = dict.fromkeys(watched.routes, 0.0)
     failed = dict(totals)
     for (route, _, status, outcome), value in counts.of(REQUESTS.name):
-        if route in totals:
-            totals[route] += value
-            if outcome == _CUT or (status[0] == "5" and outcome != _REFUSED):
-                failed[route] += value
-    routes = {name: Tally(totals[name], failed[name], failed[name]) for name in totals}
-    yield WHOLE, summed(routes)
-    for name in watched.routes:
-        yield name, routes[name]
+        is_failed = outcome == _CUT or (status[0] == "5" and outcome != _REFUSED)
+        totals[route] = totals.get(route, 0.0) + value
+        failed[route] = failed.get(route, 0.0) + (value if is_failed else 0.0)
+    yield from _whole_and_each({name: Tally(totals[name], failed[name], failed[name]) for name in totals}, watched)
 
 
 def _latency(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
-    """Bad are those that took longer than the first bound, as exactly as the histogram's buckets say."""
-    names = [name for name in watched.routes if name not in rule.leave_out and name not in watched.providers]
+    """Bad are those that took longer than the first bound, as exactly as the histogram's buckets say. Calls to
+    providers are known by their route, or, of one that is gone while they end, by having been settled."""
+    settled = {labels[0] for labels, _ in counts.of(AI_CALLS.name)}
+    left_out = rule.leave_out | watched.providers | (settled - watched.routes.keys())
     edge = bisect_right(DURATION.buckets, min(bound.limit for bound in rule.bounds))
     slow = frozenset(repr(bound) for bound in (*DURATION.buckets[edge:], math.inf))
-    total, bad = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    total = {name: 0.0 for name in watched.routes if name not in left_out}
+    bad = dict(total)
     for (route, bucket), value in counts.of(DURATION.name):
-        if route in total:
-            total[route] += value
-            bad[route] += value if bucket in slow else 0.0
+        if route not in left_out:
+            total[route] = total.get(route, 0.0) + value
+            bad[route] = bad.get(route, 0.0) + (value if bucket in slow else 0.0)
     seconds = {labels[0]: value for labels, value in counts.of(DURATION.name + SUM)}
-    routes = {name: Tally(total[name], seconds.get(name, 0.0), bad[name]) for name in names}
-    yield WHOLE, summed(routes)
-    yield from routes.items()
+    yield from _whole_and_each({name: Tally(total[name], seconds.get(name, 0.0), bad[name]) for name in total}, watched)
+
+
+def _whole_and_each(counted: Mapping[str, Tally], watched: Watched) -> _Samples:
+    """The whole has what no route matched, and routes that are gone, too: it does not fall when they go, nor jump when
+    one comes back."""
+    yield WHOLE, summed(counted)
+    for name, tally in counted.items():
+        if name in watched.routes:
+            yield name, tally
 
 
 def _available(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
@@ -188,7 +211,6 @@ def _reload(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Sam
     yield WHOLE, 1.0 - min(1.0, counts.sum(RELOAD_OK.name))
 
 
-_NO_ROUTE: Final = "none"  # requests that matched none, as the metrics have it
 _SAMPLED: Final = {
     Kind.UPSTREAM: _upstreams,
     Kind.REDIS: _redis,

@@ -10,7 +10,7 @@ from typing import Final
 
 from proxy.alerts.incident import Incident, News, Post, Reading, step
 from proxy.alerts.judging import judge_history, judge_value
-from proxy.alerts.samples import WHOLE, Sample, Subject, Watched
+from proxy.alerts.samples import WHOLE, Sample, Subject, Watched, goes_on
 from proxy.alerts.servicealert import ServiceAlert
 from proxy.alerts.servicewording import beginning, message
 from proxy.alerts.windows import History, Tally
@@ -31,10 +31,12 @@ class ServiceWatch:
         self._posts: tuple[Post, ...] = ()
 
     def follow(self, watched: Watched, repeat_ms: int | None, posts: tuple[Post, ...]) -> None:
-        """From now on by these rules, and to these. What was counted of other routes or for other rules says nothing
-        any more. Of what was told before, the end is told to those who heard of it."""
-        if self._watched is None or (watched.rules, watched.routes) != (self._watched.rules, self._watched.routes):
-            self._histories.clear()
+        """From now on by these rules, and to these. What was counted of something else or for other rules says nothing
+        any more: look once more before. Of what was told before, the end is told to those who heard of it."""
+        before = self._watched or watched
+        self._histories = {
+            subject: history for subject, history in self._histories.items() if goes_on(subject, before, watched)
+        }
         self._watched = watched
         self._repeat_ms = repeat_ms
         self._posts = posts

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import ClientSession
@@ -57,10 +58,11 @@ class ServiceAlerts:
         self._ending = asyncio.Event()
 
     def follow(self, policy: Policy) -> None:
-        self._policy = policy
+        """Before any worker does."""
+        before, self._policy = self._policy, policy
         self._followed.set()
         if self._watch is not None:
-            self._turn(self._watch, policy)
+            self._turn(self._watch, before, policy)
 
     @contextlib.asynccontextmanager
     async def working(self, gateway: str, shelf: Shelf) -> AsyncIterator[None]:
@@ -75,7 +77,7 @@ class ServiceAlerts:
             sender = self._sender = Dispatcher(self._tray, (), self._clock, notes, passing=OSError)
             self._watch = watch
             if self._policy is not None:
-                self._turn(watch, self._policy)
+                self._turn(watch, None, self._policy)
             tasks = {
                 asyncio.create_task(sender.run(), name="service-alerts-sender"),
                 asyncio.create_task(self._look_on(watch), name="service-alerts-look"),
@@ -95,13 +97,18 @@ class ServiceAlerts:
                 self._sender = self._session = self._watch = None
                 await self._write(watch, shelf)
 
-    def _turn(self, watch: ServiceWatch, policy: Policy) -> None:
-        """What is not watched any more is over at once, for those who were told."""
+    def _turn(self, watch: ServiceWatch, before: Policy | None, policy: Policy) -> None:
+        """What was counted by now is the old policy's. What is not watched any more is over at once, for those who were
+        told."""
         assert self._sender is not None
-        service, posts = policy.alerts.service, service_posts(policy.alerts)
-        watch.follow(watched_of(policy), service.repeat_ms if service else None, posts)
+        service, posts, watched = policy.alerts.service, service_posts(policy.alerts), watched_of(policy)
+        if before is not None:
+            self._look(watch, watched_of(before))
+        watch.follow(watched, service.repeat_ms if service else None, posts)
         self._tray.keep_only({channel.name for channel in policy.alerts.channels})
-        self._look(watch, policy)
+        if before is not None and before.maintenance is not None:
+            watched = replace(watched, maintenance=True)  # workers are in it still: no 503 of theirs is a failure
+        self._look(watch, watched)
         waiting = {letter.channel for letter in self._tray.letters}
         names = {channel for channel, _ in (*posts, *watch.heard())} | waiting
         self._sender.use(self._channels([channel for channel in policy.alerts.channels if channel.name in names]))
@@ -116,14 +123,15 @@ class ServiceAlerts:
             log.error("alerts of the service cannot be sent", extra={"fields": {"error": str(error)}})
             return ()
 
-    def _look(self, watch: ServiceWatch, policy: Policy) -> None:
+    def _look(self, watch: ServiceWatch, watched: Watched) -> None:
         try:
-            alerts = self._found(watch, watched_of(policy))
+            alerts = self._found(watch, watched)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not silence all alerts for good
             report = {"message": "looking at the service failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(report)
             return
-        reachable = {channel.name for channel in policy.alerts.channels}
+        assert self._policy is not None
+        reachable = {channel.name for channel in self._policy.alerts.channels}
         for alert in alerts:
             self._tell(alert, reachable)
         self._count(watch)
@@ -164,7 +172,7 @@ class ServiceAlerts:
             if policy is None or policy.alerts.service is None:
                 await self._followed.wait()
                 continue
-            self._look(watch, policy)
+            self._look(watch, watched_of(policy))
             shortest_s = min(rule.shortest_ms for rule in policy.alerts.service.rules.values()) / 1000
             await until(self._ending, max(SOONEST_S, min(LOOK_S, shortest_s / LOOKS)))
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.alerts.samples import Sample, Subject, Watched, sampled
+from proxy.alerts.samples import Sample, Subject, Watched, goes_on, sampled
 from proxy.alerts.windows import Tally
 from proxy.policy.service import Bound, Kind, Measure, Rule
 from proxy.policy.spending import Level
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import (
+    AI_CALLS,
     BACKGROUND_RESTARTS,
     BREAKER,
     CERTIFICATE_EXPIRY,
@@ -59,7 +60,8 @@ def of(found: Mapping[Subject, Sample], kind: Kind) -> dict[str, Sample]:
 
 
 def test_failed_is_what_nobody_answered_well_but_not_what_clients_brought_on_themselves(gateway: Gateway) -> None:
-    """The app's own errors count, and answers that broke off; neither an upgrade nor a limit does, nor who left."""
+    """The app's own errors count, and answers that broke off; neither an upgrade nor a limit does, nor who left. The
+    whole has routes that are gone, too: else it would jump when one comes back."""
     for status, outcome, times in (
         ("200", "forwarded", 80),
         ("500", "forwarded", 4),
@@ -78,7 +80,7 @@ def test_failed_is_what_nobody_answered_well_but_not_what_clients_brought_on_the
     found = of(gateway.sampled(), Kind.ERROR_RATE)
     assert found["shop"] == Tally(101, 11, 11)
     assert found["admin"] == found["ai"] == Tally(0, 0, 0)
-    assert found[""] == Tally(110, 11, 11, {"shop": 11, "admin": 0, "ai": 0, "none": 0})
+    assert found[""] == Tally(209, 110, 110, {"shop": 11, "admin": 0, "ai": 0, "none": 0, "gone-since": 99})
     assert set(found) == {"", "shop", "admin", "ai"}
 
 
@@ -118,6 +120,51 @@ def test_latency_leaves_out_providers_and_what_the_policy_names(gateway: Gateway
     rules = {**RULES, Kind.LATENCY: replace(RULES[Kind.LATENCY], leave_out=frozenset({"admin"}))}
     less = of(gateway.sampled(replace(WATCHED, rules=rules)), Kind.LATENCY)
     assert (set(less), less[""]) == ({"", "shop"}, Tally(5, shop.amount, 3, {"shop": shop.amount}))
+
+
+def test_calls_to_a_provider_do_not_count_as_slow_when_their_route_is_gone(gateway: Gateway) -> None:
+    """They take their time to end."""
+    gateway.one.histogram(DURATION, "gone-ai").observe(30.0)
+    gateway.one.histogram(DURATION, "gone").observe(1.0)
+    gateway.one.inc(AI_CALLS, "gone-ai", "openai", "exact")
+    gateway.one.inc(AI_CALLS, "shop", "openai", "exact")  # before a policy that leads it to the app
+    gateway.one.histogram(DURATION, "shop").observe(0.25)
+    found = of(gateway.sampled(), Kind.LATENCY)
+    assert found[""] == Tally(2, 1.25, 1, {"shop": 0.25, "admin": 0, "gone": 1})
+    assert set(found) == {"", "shop", "admin"}
+
+
+def test_what_a_reload_does_not_change_goes_on() -> None:
+    """A route leaves the counts of others alone, and of the whole; one that leads elsewhere counts something else."""
+    kept = {
+        Subject(Kind.ERROR_RATE): "add move model",
+        Subject(Kind.ERROR_RATE, "shop"): "add model",
+        Subject(Kind.ERROR_RATE, "admin"): "add move model",
+        Subject(Kind.LATENCY): "add move",
+        Subject(Kind.LATENCY, "shop"): "add model",
+        Subject(Kind.AVAILABILITY): "add move model rule",
+        Subject(Kind.ISOLATION, "shop"): "add move model rule",
+        Subject(Kind.UPSTREAM, "app"): "model",
+        Subject(Kind.UPSTREAM, "openai"): "add model",
+        Subject(Kind.WORKERS): "add move model rule",
+    }
+    changes = {
+        "add": replace(WATCHED, routes={**WATCHED.routes, "new": "app"}),
+        "move": replace(WATCHED, routes={**WATCHED.routes, "shop": "openai"}),
+        "model": replace(WATCHED, providers=frozenset({"ai", "admin"})),
+        "rule": replace(
+            WATCHED,
+            rules={
+                kind: replace(rule, at_least=9) if kind in (Kind.ERROR_RATE, Kind.LATENCY, Kind.UPSTREAM) else rule
+                for kind, rule in RULES.items()
+            },
+        ),
+    }
+    found = {
+        subject: " ".join(word for word, after in changes.items() if goes_on(subject, WATCHED, after))
+        for subject in kept
+    }
+    assert found == kept
 
 
 def test_an_upstream_fails_by_reasons_whoever_asked_it(gateway: Gateway) -> None:

@@ -208,6 +208,21 @@ def test_whoever_heard_of_a_beginning_hears_of_its_end_and_nobody_else_does() ->
     assert not service.watch.heard()
 
 
+def test_a_reload_forgets_nothing_of_what_it_does_not_change() -> None:
+    """Reloads every minute, each with a route more: what an hour adds up to is seen all the same, and once."""
+    service = Service(rules={Kind.AVAILABILITY: RULES[Kind.AVAILABILITY]})
+    for minute in range(60):
+        service.live(59, rate=50)
+        service.unreached["shop"] += 50
+        service.live(1, rate=50)
+        service.watch.follow(
+            Watched({Kind.AVAILABILITY: RULES[Kind.AVAILABILITY]}, ROUTES | {f"r{minute}": "app"}), None, OPS
+        )
+    assert service.news() == [(Kind.AVAILABILITY, "", News.FIRED, WARNING)]
+    (_, alert), *_ = service.told
+    assert alert.requests > 15 * 60 * 100  # of more than one minute
+
+
 def test_what_is_gone_is_over_after_a_while() -> None:
     """A route that a reload took away."""
     service = Service(routes={"shop": "app", "rare": "app"})

@@ -25,7 +25,7 @@ from proxy.policy.model import Policy
 from proxy.policy.service import Kind
 from proxy.policy.spending import Level
 from proxy.telemetry.exposition import Exposition
-from proxy.telemetry.metrics import RELOAD_OK, REQUESTS, Metrics
+from proxy.telemetry.metrics import ISOLATION, RELOAD_OK, REQUESTS, Metrics
 from proxy.telemetry.sheet import Sheet, SheetFiles, SheetReader
 from tests.alerts.receivers import Receiver, receiver
 from tests.e2e.gateway import Gateway, get, once, reached, running, running_command
@@ -339,8 +339,11 @@ class Counting:
 
     def telling(self, service: str, *channels: str) -> Policy:
         """With these channels, each a path of the receiver's."""
+        return policy_of(self.text(service, *channels))
+
+    def text(self, service: str, *channels: str) -> str:
         to = ", ".join(f'{{name: {name}, webhook: "{self.hears.url}/{name}"}}' for name in channels or ("ops",))
-        return policy_of(f"{TEXT}\nalerts: {{to: [{to}], service: {service}}}\n")
+        return f"{TEXT}\nalerts: {{to: [{to}], service: {service}}}\n"
 
     def close(self) -> None:
         self.exposition.retire(self._key)
@@ -409,6 +412,46 @@ async def test_whoever_heard_of_a_beginning_hears_of_its_end(
     assert counting.exposition.totals()["sluicegate_alerts_service_firing", ("reload",)] == 0
     left = await asyncio.to_thread(shelf.read)
     assert left == Shelved()
+
+
+@pytest.mark.parametrize("change", ["a route more", "that route gone", "nothing is watched any more"])
+async def test_a_reload_swallows_nothing_that_was_not_looked_at_yet(
+    counting: Counting, hears: Receiver, tmp_path: Path, change: str
+) -> None:
+    """An answer for another tenant between two looks is told, whatever the policy says by the second one."""
+    service = "{availability: off}"  # looks are seconds apart
+    changed = {
+        "a route more": policy_of(
+            counting.text(service).replace(
+                "routes: [", "routes: [{name: new, match: {path: /new}, upstream: app, auth: none, limits: []}, "
+            )
+        ),
+        "that route gone": policy_of(counting.text(service).replace("name: app, match", "name: other, match")),
+        "nothing is watched any more": counting.telling("off"),
+    }[change]
+    counting.alerts.follow(counting.telling(service))
+    async with counting.alerts.working("gate-1:8080", Shelf(str(tmp_path), "8080")):
+        counting.metrics.inc(ISOLATION, "app", by=3)
+        counting.alerts.follow(changed)
+        await reached(lambda: told(hears))
+    fired = told(hears)[0]
+    assert (fired["cause"], fired["route"], fired["current"]) == ("isolation", "app", 3)
+
+
+async def test_the_503s_of_maintenance_are_nobodys_failures(
+    counting: Counting, hears: Receiver, tmp_path: Path
+) -> None:
+    """Neither those before workers go into it is seen, nor those before they have left it."""
+    maintained = policy_of(counting.text("{error_rate: {over: 1s, at_least: 10}}") + "maintenance: {}\n")
+    counting.alerts.follow(counting.policy)
+    async with counting.alerts.working("gate-1:8080", Shelf(str(tmp_path), "8080")):
+        for policy in (maintained, counting.policy):
+            counting.alerts.follow(policy)
+            counting.metrics.inc(REQUESTS, "app", "none", "503", "failed", by=1_000)
+            counting.alerts.follow(policy)
+        counting.metrics.set(RELOAD_OK, 0)
+        await reached(lambda: told(hears))
+    assert [alert["cause"] for alert in told(hears)] == ["reload"]
 
 
 @pytest.mark.parametrize("fault", ["a file in its place", "a folder in the file's", "not what was written"])
