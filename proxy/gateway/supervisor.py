@@ -31,6 +31,7 @@ from proxy.gateway.control import (
     Opened,
     Start,
 )
+from proxy.gateway.cores import cores
 from proxy.gateway.failures import RecentFailures
 from proxy.gateway.meterstore import meters_redis, warn_of_settings
 from proxy.gateway.policyfiles import PolicyFiles
@@ -129,7 +130,7 @@ class Supervisor:
         Raises: CannotListen, and what the embedded Redis raises when it cannot start.
         """
         policy = self.policy
-        count = policy.listen.workers or len(os.sched_getaffinity(0))
+        count = policy.listen.workers or cores()
         async with contextlib.AsyncExitStack() as stack:
             self._tell_observers(policy)
             await stack.enter_async_context(self._courier.working())

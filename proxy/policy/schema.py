@@ -49,7 +49,9 @@ class LimitKind(StrEnum):
 
 class Listen(Section):
     address: Annotated[Address, words.ADDRESS] = key("Where clients connect.", "127.0.0.1:8080")
-    workers: Annotated[int, count(1, 256, "a number", {"auto": 0})] = key("Processes; `auto`: one per core.", "auto")
+    workers: Annotated[int, count(1, 256, "a number", {"auto": 0})] = key(
+        "Processes; `auto`: one per core, of those that the cgroup's CPU quota pays for.", "auto"
+    )
     trusted_proxies: Networks = key(
         "Who may say X-Forwarded-For and Forwarded; the client is the nearest address that is not in here.", []
     )

@@ -25,6 +25,7 @@ ENV = {
     "POSTGRES_PASSWORD": "p",
 }
 RUNS_AS = 10001
+WORKER_MIB = 160  # and once more for the parent and the background process
 
 
 def resources(path: Path) -> list[dict[str, Any]]:
@@ -66,6 +67,17 @@ def test_policies_of_manifests_and_of_compose_compile(tmp_path: Path) -> None:
         assert loaded.policy.listen.address.host == "0.0.0.0"  # in a container loopback is nobody's
         assert loaded.policy.metrics is not None
         assert (loaded.policy.listen.address.port, loaded.policy.metrics.port) == (8080, 9902)
+
+
+def test_workers_are_as_many_as_fit_into_the_memory_that_is_given() -> None:
+    """By the sizing of deploy/README.md. Left out there would be one for each core of the machine."""
+    policies = [yaml.safe_load(one["data"]["config.yaml"]) for _, one in everything() if one["kind"] == "ConfigMap"]
+    policies.append(yaml.safe_load((DEPLOY / "compose/policy.yaml").read_text("utf-8")))
+    given = [container["resources"]["limits"]["memory"].removesuffix("Mi") for _, container in gateways()]
+    compose = yaml.safe_load((DEPLOY / "compose/compose.yaml").read_text("utf-8"))
+    given.append(compose["services"]["sluicegate"]["mem_limit"].removesuffix("m"))
+    for policy, mebibytes in zip(policies, given, strict=True):
+        assert (policy["listen"]["workers"] + 1) * WORKER_MIB <= int(mebibytes)
 
 
 def test_gateways_in_pods_are_hardened_probed_and_given_time() -> None:
