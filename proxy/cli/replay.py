@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     new = unders[-1].sums
     if args.most is None or not new.requests:
         return 0
-    counted = new.refused if differences is None else differences.newly_refused
+    counted = new.refused - new.kept if differences is None else differences.newly_refused
     return int(counted > args.most * new.requests)
 
 

@@ -40,6 +40,7 @@ _LOCAL: Final = "%d/%b/%Y:%H:%M:%S %z"
 class Entry:
     """One request. Times are epoch milliseconds. ``knows_callers``: the line would name its caller if there was one.
 
+    ``reason``: why the gateway refused it or failed, and ``upstream``: whether it asked one; of our own lines alone.
     ``nanousd`` and ``tokens`` are those of a call to a provider that was made; None: of none.
     """
 
@@ -54,6 +55,7 @@ class Entry:
         "outcome",
         "path",
         "query",
+        "reason",
         "request_id",
         "route",
         "start_ms",
@@ -61,6 +63,7 @@ class Entry:
         "tenant",
         "tier",
         "tokens",
+        "upstream",
         "user",
     )
 
@@ -79,6 +82,8 @@ class Entry:
         self.knows_callers = False
         self.route = ""
         self.outcome = ""
+        self.reason = ""
+        self.upstream = False
         self.request_id = ""
         self.nanousd: int | None = None
         self.tokens = 0
@@ -130,7 +135,7 @@ def _ours(told: dict[str, Any]) -> Entry | None:
         get("tokens_in", 0),
         get("tokens_out", 0),
     )
-    names = (get("tenant", ""), get("user", ""), get("key", ""), get("id", ""), get("outcome", ""))
+    names = (get("tenant", ""), get("user", ""), get("key", ""), get("id", ""), get("outcome", ""), get("reason", ""))
     if not all(type(one) is str for one in words + names) or not all(type(one) in _NUMBERS for one in numbers):
         raise ValueError("a field of a request's line is missing or of another type")
     ends_ms, took_ms = _within(told["ts"] * 1000, numbers[1])
@@ -140,6 +145,7 @@ def _ours(told: dict[str, Any]) -> Entry | None:
     entry.tenant, entry.user, entry.key = get("tenant"), get("user"), get("key")
     entry.tier = get("tier", _NO_TIER)
     entry.route, entry.outcome, entry.request_id = get("route", ""), get("outcome", ""), get("id", "")
+    entry.reason, entry.upstream = get("reason", ""), "upstream" in told
     cost = get("cost_usd")
     if cost is not None and "saved_usd" not in told:
         entry.nanousd = round(cost * NANOS)

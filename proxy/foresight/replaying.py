@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
+from proxy.foresight.beforelimits import had_no_credential, refused_before_limits
 from proxy.foresight.callers import LoggedCallers
 from proxy.foresight.judge import Call, Judge, Ruling
 from proxy.foresight.loglines import Entry
@@ -29,7 +30,10 @@ _ROUTELESS: Final = "-"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """One request's. ``by``: the limits and budgets that refused, or the reason in brackets where none was asked."""
+    """One request's. ``by``: the limits and budgets that refused, or the reason in brackets where none was asked.
+
+    ``kept``: the log has refused it before any limit was asked, and so it stays.
+    """
 
     admitted: bool
     by: tuple[str, ...] = ()
@@ -38,6 +42,7 @@ class Judged:
     route: str = _ROUTELESS
     downgraded: bool = False
     identity: Identity | None = None
+    kept: bool = False
 
 
 _ADMITTED: Final = Judged(True)
@@ -68,6 +73,7 @@ class Sums:
 
     requests: int = 0
     refused: int = 0
+    kept: int = 0  # of those refused: by what the log tells, not by this policy
     downgraded: int = 0
     nanousd: int = 0
     refused_nanousd: int = 0
@@ -94,6 +100,7 @@ class Sums:
             tenant.nanousd += nanousd
             return
         self.refused += 1
+        self.kept += judged.kept
         self.downgraded += judged.downgraded
         self.refused_nanousd += nanousd
         tenant.refused += 1
@@ -126,6 +133,7 @@ class Replay:
         self._checks_address = bool(policy.ip.deny or policy.ip.allow)
         self._unseen = [one for one in policy.routes if one.match.headers or one.match.query]
         self._routers: dict[str, Router] = {"": _seen_router(policy, None)} if self._unseen else {}
+        self._kept: Counter[str] = Counter()
         self._unnamed = self._unpriced = self._graphql = self._lasting = 0
 
     def add(self, entry: Entry) -> Judged:
@@ -136,6 +144,9 @@ class Replay:
 
     def judged(self, entry: Entry) -> Judged:
         """What the policy says to it now."""
+        reason = refused_before_limits(entry)
+        if reason is not None:
+            return self._keep(reason, entry.route or _ROUTELESS)
         judge, address = self.judge, entry.address
         self._lasting += entry.end_ms > entry.start_ms
         route: Route | None = None
@@ -152,6 +163,8 @@ class Replay:
             )
             if self.policy.maintenance is not None:
                 judge.check_maintenance(address)
+            if route.auth is AuthMode.REQUIRED and had_no_credential(entry):
+                return self._keep(Reason.TOKEN_MISSING, route.name)
             identity = self._identity(entry, route)
             factor = trpc_calls(entry.path) if route.batch is BatchKind.TRPC else 1
         except GatewayError as error:
@@ -179,9 +192,19 @@ class Replay:
             identity,
         )
 
+    def _keep(self, reason: Reason, route: str) -> Judged:
+        self._kept[reason.value] += 1
+        return Judged(False, (f"({reason.value})",), route=route, kept=True)
+
     def notes(self) -> list[str]:
         """What of this the log could not tell, and how it was taken."""
         found = []
+        if self._kept:
+            reasons = ", ".join(f"{name} {count:,}" for name, count in self._kept.most_common())
+            found.append(
+                f"{self._kept.total():,} requests were refused before any limit was asked, and stay so whatever the "
+                f"policy says: {reasons}"
+            )
         if self._unnamed:
             found.append(
                 f"{self._unnamed:,} lines are of a format that names no callers: auth was not judged, "

@@ -125,6 +125,7 @@ def _policy_data(under: Under, log: Log) -> dict[str, Any]:
         "version": under.replay.policy.version,
         "requests": sums.requests,
         "refused": sums.refused,
+        "kept": sums.kept,
         "downgraded": sums.downgraded,
         "cost_usd": dollars(sums.nanousd),
         "refused_usd": dollars(sums.refused_nanousd),

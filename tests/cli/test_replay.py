@@ -46,6 +46,15 @@ def test_ci_may_bound_what_is_refused(folder: Path) -> None:
     assert [replay(folder, *old, *more) for more in (("--most", "20%"), ("--most", "19%"))] == [0, 1]
 
 
+def test_what_the_log_refused_before_limits_is_not_the_policys(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line(n, status=401, outcome="refused", reason="token_expired", tenant=None, user=None) for n in range(9)]
+    (folder / "a.log").write_bytes(line(20) + b"".join(lines))
+    assert replay(folder, "--most", "0%") == 0
+    assert "10 requests, 9 refused (90.0%)" in capsys.readouterr().out
+
+
 def test_programs_read_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay(folder, "--json") == 0
     told = json.loads(capsys.readouterr().out)

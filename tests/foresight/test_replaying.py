@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from proxy.foresight.loglines import Entry, entry_of
 from proxy.foresight.replaying import Differences, Replay, is_judged
 from tests.foresight.lines import entry
 from tests.foresight.policies import changed, compiled
@@ -76,6 +77,43 @@ def test_shadow_is_counted_apart() -> None:
 )
 def test_what_no_limit_refuses_is_told_by_its_reason(fields: dict[str, Any], by: str) -> None:
     assert list(refused(replayed(entry(**fields)))) == [(fields.get("tenant", "initech"), by)]
+
+
+def test_what_was_refused_before_its_limits_takes_nothing_and_stays_refused() -> None:
+    """Expired tokens and too large bodies took from per-user, and what had been served was told as refused."""
+    expired = [
+        entry(n, outcome="refused", status=401, reason="token_expired", tenant=None, user=None) for n in range(20)
+    ]
+    large = [entry(20 + n, outcome="refused", status=413, reason="body_too_large") for n in range(10)]
+    served = [entry(40 + n) for n in range(5)]
+    replay = replayed(*expired, *large, *served)
+    assert refused(replay) == {(None, "(token_expired)"): 20, ("initech", "(body_too_large)"): 10}
+    assert (replay.sums.refused, replay.sums.kept) == (30, 30)
+    assert replay.notes()[0].endswith("whatever the policy says: token_expired 20, body_too_large 10")
+
+
+def test_what_failed_behind_its_limits_takes_as_others_do() -> None:
+    cut = {"status": 413, "outcome": "refused", "reason": "body_too_large", "upstream": "127.0.0.1:3000"}
+    away = {"status": 502, "outcome": "failed", "reason": "upstream_refused", "upstream": "127.0.0.1:3000"}
+    over = {"status": 429, "outcome": "refused", "reason": "quota_exceeded"}
+    for fields in (cut, away, over):
+        assert refused(replayed(*(entry(n, **fields) for n in range(6)))) == {("initech", "per-user"): 1}
+
+
+def test_a_format_without_reasons_tells_some_by_their_status() -> None:
+    """A 401 where a credential is required, and any 413; a log-in that fails is the app's own, and counts."""
+
+    def line(status: int, path: str) -> Entry:
+        found = entry_of(f'192.0.2.1 - - [2026-11-23T12:00:00+00:00] "GET {path} HTTP/1.1" {status} 5'.encode())
+        assert found is not None
+        return found
+
+    replay = replayed(line(401, "/api/x"), line(413, "/app/x"), line(401, "/app/login"))
+    assert [(name, one.count) for _, name, _, one in replay.sums.rows()] == [
+        ("(body_too_large)", 1),
+        ("(token_missing)", 1),
+    ]
+    assert replay.sums.kept == 2
 
 
 def test_a_line_that_names_its_route_took_it_whatever_its_fields() -> None:
