@@ -13,10 +13,10 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Final
 
-from proxy.sentry.private import MOST_FRAMES, known_words, plain, words_in
+from proxy.telemetry.causes import causes
+from proxy.telemetry.plain import MOST_FRAMES, known_words, plain, told, words_in
 
 Event = dict[str, Any]
-MOST_CHAINED: Final = 8  # causes of an exception that are told
 _OURS: Final = "proxy."
 _LEVELS: Final = {logging.CRITICAL: "fatal", logging.ERROR: "error", logging.WARNING: "warning"}
 
@@ -38,10 +38,9 @@ def of_exception(
     error: BaseException, message: str, now_ms: int, about: About = NOWHERE, level: str = "error"
 ) -> Event:
     """``message``: constant words of ours that say where it ended."""
-    chain = _chain(error)
     event = _event(now_ms, level, about)
     event["logger"] = "sluicegate"
-    event["exception"] = {"values": [_value(one, handled=bool(message)) for one in reversed(chain)]}
+    event["exception"] = {"values": [_value(one.error, handled=bool(message)) for one in reversed(causes(error))]}
     if message:
         event["tags"]["where"] = message
     return event
@@ -92,31 +91,14 @@ def _event(now_ms: int, level: str, about: About) -> Event:
     return event
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """The exception, and what caused it."""
-    found: list[BaseException] = []
-    one: BaseException | None = error
-    while one is not None and one not in found and len(found) < MOST_CHAINED:
-        found.append(one)
-        one = one.__cause__ if one.__cause__ is not None or one.__suppress_context__ else one.__context__
-    return found
-
-
 def _value(error: BaseException, *, handled: bool) -> dict[str, Any]:
     return {
         "type": type(error).__name__,
         "module": type(error).__module__,
-        "value": plain(_said(error), known_words(error.__traceback__)),
+        "value": told(error),
         "mechanism": {"type": "gateway", "handled": handled},
         "stacktrace": {"frames": _frames(error.__traceback__)},
     }
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a library's broken __str__ must not take the event with it
-        return ""
 
 
 def _frames(trace: TracebackType | None) -> list[dict[str, Any]]:

@@ -15,17 +15,18 @@ from proxy.policy.model import Policy
 from proxy.policy.sentry import Sentry
 from proxy.sentry.envelope import envelope
 from proxy.sentry.event import NOWHERE, About, Event, fingerprint, of_exception, of_message, of_upstream
-from proxy.sentry.private import known_words, plain, sealed
+from proxy.sentry.private import sealed
 from proxy.sentry.quota import Quota
 from proxy.sentry.waiting import Kind, spool_in
 from proxy.spooling.writer import CLOSE_S, Made, Writer, said_of
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Metrics
+from proxy.telemetry.plain import told_record
 
 log = logging.getLogger("sluicegate.sentry")
 
 ABOUT: Final = "about"  # in a record: of what request it speaks
 REPORT: Final = "report"  # in a record without an exception: it is told all the same
-_CONSTANT: Final = ("sluicegate", "asyncio")  # loggers whose first line holds words of code alone
+_OURS: Final = "sluicegate"  # loggers whose first line, before anything is put into it, holds words of code alone
 
 
 class Witness:
@@ -136,9 +137,9 @@ class Listener(logging.Handler):
         words = str(record.msg).partition("\n")[0]
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            constant = record.name.startswith(_CONSTANT)
+            where = words if record.name.startswith(_OURS) else told_record(record)
             level = "fatal" if record.levelno >= logging.CRITICAL else "error"
-            self._witness.exception(error, words if constant else plain(words, known_words(None)), about, level)
+            self._witness.exception(error, where, about, level)
         elif getattr(record, REPORT, False) or record.levelno >= logging.CRITICAL:
             self._witness.message(record.getMessage(), words, record.name, record.levelno, about)
 

@@ -1,6 +1,7 @@
 """Log lines: one a request, and what happens to the gateway itself; JSON, one object a line.
 
-Never a token, a key, a cookie, a body or a query: callers give only what is listed in ``gateway.report``.
+Never a token, a key, a cookie, a body or a query: callers give only what is listed in ``gateway.report``, and of an
+exception there are its frames, its type and those of its words that stand in the code (``telemetry.plain``).
 Requests' lines are gathered for a moment; a reader who is slow stalls no request, and when it is too slow, lines are
 dropped and counted.
 """
@@ -11,12 +12,20 @@ import os
 import queue
 import select
 import stat
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Final
 
 import orjson
+
+from proxy.telemetry.causes import Told, causes
+from proxy.telemetry.plain import MOST_FRAMES, told, told_record
+
+log = logging.getLogger("sluicegate")
 
 FLUSH_S: Final = 0.05
 MAX_PENDING: Final = 8 * 2**20  # bytes that wait for the reader
@@ -100,13 +109,13 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, Any] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "msg": record.getMessage(),
+            "msg": told_record(record),
             "logger": record.name,
             "pid": record.process,
             **getattr(record, "fields", {}),
         }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if error := _error_of(record):
+            line["exception"] = told_trace(error)
         return orjson.dumps(line, default=str).decode()
 
 
@@ -115,15 +124,55 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {key}={value}" for key, value in getattr(record, "fields", {}).items())
-        text = f"{record.levelname.lower()}: {record.getMessage()}{fields}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        text = f"{record.levelname.lower()}: {told_record(record)}{fields}"
+        error = _error_of(record)
+        return f"{text}\n{told_trace(error)}" if error else text
+
+
+def _error_of(record: logging.LogRecord) -> BaseException | None:
+    return record.exc_info[1] if record.exc_info else None
+
+
+def told_trace(error: BaseException) -> str:
+    """An exception and its causes as the interpreter prints them, the first cause first, but with sealed messages."""
+    return "\n".join(_told_one(one) for one in reversed(causes(error)))
+
+
+def _told_one(one: Told) -> str:
+    error, said = one.error, told(one.error)
+    frames = "".join(traceback.format_tb(error.__traceback__, -MOST_FRAMES))
+    ended = f"{type(error).__qualname__}: {said}" if said else type(error).__qualname__
+    return f"Traceback (most recent call last):\n{frames}{ended}" + (
+        f"  ({one.source} of a later one)" * bool(one.source)
+    )
 
 
 def configure(*, json_lines: bool, level: int = logging.INFO) -> None:
-    """Events go to standard error; requests' lines go to standard output."""
+    """Events go to standard error; requests' lines go to standard output. What nobody catches is an event as well."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if json_lines else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    sys.excepthook = _process_ended
+    sys.unraisablehook = _not_raised
+    threading.excepthook = _thread_ended
+
+
+# The interpreter itself would print what an exception says.
+
+
+def _process_ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        log.critical("the process ends by an exception", exc_info=(kind, error, trace))
+
+
+def _thread_ended(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        log.critical("a thread ended by an exception", exc_info=args.exc_value)
+
+
+def _not_raised(args: "sys.UnraisableHookArgs") -> None:
+    if args.exc_value is not None:
+        log.error("an exception had nobody to be raised to", exc_info=args.exc_value)

@@ -67,8 +67,12 @@ def faulty(fault: str, path: str = "/reset/path-segment-of-a-reset") -> bytes:
     return get(f"{path}?{QUERY}", f"X-Fault: {fault}", *fields, method="POST", body=BODY)
 
 
-def nothing_private(receiver: Receiver, *folders: Path) -> None:
-    kept = [file.read_bytes() for folder in folders for file in folder.rglob("*") if file.is_file()]
+def nothing_private(receiver: Receiver, gateway: Gateway | None = None, said: str = "") -> None:
+    """In what Sentry has, in what waits for it, and in what the processes said on standard error."""
+    kept = [said.encode()]
+    if gateway is not None:
+        kept += [file.read_bytes() for file in spool(gateway).rglob("*") if file.is_file()]
+        kept.append("".join([*map(str, gateway.events), *gateway.other_output]).encode())
     for secret in PRIVATE:
         assert not any(secret.encode() in body for body in [*receiver.raw, *kept]), secret
 
@@ -130,7 +134,10 @@ async def test_each_fault_is_one_event_with_tags_and_nothing_private() -> None:
             assert set(receiver.paths) == {f"/api/{PROJECT}/envelope/"}
             assert all(f"sentry_key={PUBLIC_KEY}" in auth for auth in receiver.auth)
             eventually(lambda: gateway.metric(r'sluicegate_sentry_events_total\{result="sent"\}') == 6)
-            nothing_private(receiver, spool(gateway))
+            unhandled = [one["exception"] for one in gateway.events if "exception" in one]
+            assert len(unhandled) == 3  # the request's, the chain's, the task's: where they failed stays readable
+            assert all("in admit\n" in one or "in _failing\n" in one for one in unhandled)
+            nothing_private(receiver, gateway)
 
 
 async def test_none_is_lost_while_sentry_is_away_nor_over_a_restart() -> None:
@@ -147,7 +154,7 @@ async def test_none_is_lost_while_sentry_is_away_nor_over_a_restart() -> None:
             receiver.stop()
             late = (await once(gateway, faulty("chained"))).get("X-Request-ID")
             eventually(lambda: list(spool(gateway).glob("error-*")))
-            nothing_private(receiver, spool(gateway))
+            nothing_private(receiver, gateway)
             gateway.stop()
             assert list(spool(gateway).glob("error-*"))
             receiver.start()
@@ -163,16 +170,20 @@ def test_a_process_that_ends_by_a_fault_is_told_of(process: str, tmp_path: Path)
     ledger = f"ledger: {{url: 'sqlite:///{tmp_path}/ledger.db'}}\n"
     with running_origin() as origin, Receiver.receiving() as receiver:
         text = ledger + sentry_policy(origin, receiver, workers=1)
+        gateway, said = None, ""
         try:
-            with running(text, {**FAULTS, "SLUICEGATE_FAULT": process}):
+            with running(text, {**FAULTS, "SLUICEGATE_FAULT": process}) as gateway:
                 event = heard(receiver, "event", lambda one: one["tags"]["process"] == process)
-        except AssertionError:
+                ended = "the process ends by an exception"
+                eventually(lambda: any(one["msg"] == ended for one in gateway.events))
+        except AssertionError as error:
             if process == "background":
                 raise
+            said = str(error)
             event = heard(receiver, "event", lambda one: one["tags"]["process"] == process)
         assert event["level"] == "fatal"
         assert event["exception"]["values"][-1]["value"] == "the process cannot go on with …"
-        nothing_private(receiver)
+        nothing_private(receiver, gateway, said)
 
 
 async def test_the_same_fault_over_and_over_is_counted() -> None:

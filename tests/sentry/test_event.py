@@ -4,8 +4,9 @@ import logging
 
 import orjson
 
-from proxy.sentry.event import MOST_CHAINED, About, fingerprint, of_exception, of_message, of_upstream
-from proxy.sentry.private import MOST_FRAMES
+from proxy.sentry.event import About, fingerprint, of_exception, of_message, of_upstream
+from proxy.telemetry.causes import MOST
+from proxy.telemetry.plain import MOST_FRAMES
 
 ABOUT = About({"tenant": "acme", "route": "app"}, {"method": "GET", "url": "/**"}, "GET app", {"trace_id": "a" * 32})
 
@@ -44,7 +45,7 @@ def test_causes_come_first_and_end() -> None:
         outer.__cause__ = error
         error = outer
     values = of_exception(error, "", 0)["exception"]["values"]
-    assert len(values) == MOST_CHAINED
+    assert len(values) == MOST
     assert values[-1]["value"] == "19"
     error.__cause__, error.__suppress_context__ = None, True
     assert len(of_exception(error, "", 0)["exception"]["values"]) == 1

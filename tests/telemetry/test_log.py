@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -74,3 +76,63 @@ def test_json_events_are_one_object_with_their_fields() -> None:
 
 def test_text_events_are_for_a_person() -> None:
     assert TextFormatter().format(record(worker=3)) == "warning: redis away worker=3"
+
+
+def failed(secret: str) -> BaseException:
+    try:
+        try:
+            raise KeyError(secret)
+        except KeyError as error:
+            raise ValueError(f"cannot read the field of {secret}") from error
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_an_exception_has_its_frames_and_causes_and_nothing_that_came_with_a_request(
+    formatter: logging.Formatter,
+) -> None:
+    made = record()
+    error = failed("hunter2")
+    made.exc_info = (type(error), error, error.__traceback__)
+    line = formatter.format(made).replace("\\n", "\n").replace('\\"', '"')
+    assert "hunter2" not in line
+    assert "ValueError: cannot read the field of …" in line
+    assert line.index("KeyError: …  (__cause__ of a later one)") < line.index("ValueError: ")
+    assert f'File "{__file__}", line' in line
+    assert "in failed" in line
+
+
+ENDING = """
+import logging, sys, threading
+from proxy.telemetry.log import configure
+configure(json_lines=True)
+secret = sys.argv[1]
+class Broken:
+    def __del__(self):
+        raise LookupError(secret)
+def fail():
+    raise KeyError(secret)
+Broken()
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+raise ValueError("it ends by " + secret)
+"""
+
+
+def test_what_nobody_catches_is_a_line_and_says_no_more() -> None:
+    """The interpreter would print it all: of a process, of a thread, of what is let go."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING, "hunter2"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 1
+    assert "hunter2" not in ended.stderr
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["msg"] for line in lines] == [
+        "an exception had nobody to be raised to",
+        "a thread ended by an exception",
+        "the process ends by an exception",
+    ]
+    assert lines[-1]["level"] == "critical"
+    assert lines[-1]["exception"].endswith("ValueError: it ends by …")
