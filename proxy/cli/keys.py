@@ -4,6 +4,7 @@ The file is replaced whole; a running gateway notices within a second. A key is 
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from proxy.policy.problems import PolicyError
 DEFAULT_FILE: Final = Path("keys.yaml")
 DEFAULT_OVERLAP: Final = "1d"
 
+Chown = Callable[[int, int, int], None]
 Change = Callable[[argparse.Namespace, str, int], tuple[str, str | None]]
 
 
@@ -103,6 +105,7 @@ def main(args: argparse.Namespace) -> int:
         if args.verb == "list":
             return _list(text, path)
         new, key = _CHANGES[args.verb](args, text, time.time_ns() // 1_000_000)
+        was = path.stat() if path.exists() else None
         replace_file(path, new)
     except (keysfile.KeysFileError, UnitError) as exc:
         print(f"sluicegate: {exc}", file=sys.stderr)
@@ -113,6 +116,8 @@ def main(args: argparse.Namespace) -> int:
     except OSError as exc:
         print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
         return 1
+    if (warning := access_warning(path, was)) is not None:
+        print(f"sluicegate: {warning}", file=sys.stderr)
     if key is not None:
         print(key)
         print(f"{args.name}: this is shown once; {path} keeps its digest alone", file=sys.stderr)
@@ -134,18 +139,39 @@ def _time(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Whole or not at all: a reader never sees half a file, a crash leaves the old one. Raises: OSError."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+def access_warning(path: Path, was: os.stat_result | None) -> str | None:
+    """What to see to where a gateway that runs as another user may be unable to read the file now. ``was``: before the
+    change, None for a new one. Raises: OSError."""
+    now = path.stat()
+    if was is None:
+        return f"{path} is new and nobody else may read it (0600): the gateway's user or group has to"
+    if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+        owner = f"{was.st_uid}:{was.st_gid}"
+        return (
+            f"{path} belonged to {owner}, which this user may not give it to: chown {owner} it, or the gateway loses it"
+        )
+    return None
+
+
+def replace_file(path: Path, text: str, chown: Chown = os.fchown) -> None:
+    """Whole or not at all: a reader never sees half a file, a crash leaves the old one.
+
+    Mode, owner and group stay: the gateway that reads it is often not the user who rotates. What the caller may not
+    give away, owner or group, becomes its own. Raises: OSError.
+    """
+    was = path.stat() if path.exists() else None
     fd, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(fd, "w") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
-        temporary = Path(name)
-        temporary.chmod(mode)
-        temporary.replace(path)
+            if was is not None:
+                for owner in ((-1, was.st_gid), (was.st_uid, -1)):
+                    with contextlib.suppress(PermissionError):
+                        chown(fd, *owner)
+                os.fchmod(fd, was.st_mode & 0o777)  # it is 0600 until it has its owner
+            os.fsync(fd)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

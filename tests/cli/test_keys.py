@@ -1,12 +1,13 @@
 """`sluicegate keys`: a life of machine clients' keys, in a file that holds digests alone."""
 
+import os
 import stat
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from proxy.cli.keys import replace_file
+from proxy.cli.keys import access_warning, replace_file
 from proxy.cli.main import main
 
 
@@ -110,3 +111,45 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [path]
+
+
+def another_group() -> int:
+    """One that this user may give a file to, and that its new files do not have."""
+    mine = os.getegid()
+    return mine + 1 if os.geteuid() == 0 else next((group for group in os.getgroups() if group != mine), mine)
+
+
+def test_a_file_that_is_changed_stays_its_owners_and_its_groups(keys: Keys) -> None:
+    """A gateway of another user reads it by its group: it did not find the keys any more once root had rotated one."""
+    keys("create", "robot")
+    os.chown(keys.path, os.geteuid() + 1 if os.geteuid() == 0 else -1, another_group())
+    keys.path.chmod(0o640)
+    was = keys.path.stat()
+    for change in (["rotate", "robot"], ["create", "android"], ["revoke", "android"]):
+        keys(*change)
+        now = keys.path.stat()
+        assert (now.st_uid, now.st_gid, now.st_mode) == (was.st_uid, was.st_gid, was.st_mode)
+        assert "chown" not in keys.error
+
+
+def test_what_may_not_be_given_away_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    path.write_text("old")
+    os.chown(path, -1, another_group())
+
+    def refused(_fd: int, _owner: int, _group: int) -> None:
+        raise PermissionError
+
+    was = path.stat()
+    replace_file(path, "new", refused)
+    assert path.read_text() == "new"
+    kept = path.stat().st_gid == was.st_gid
+    warned = access_warning(path, was)
+    assert warned is None if kept else warned is not None and f"chown {was.st_uid}:{was.st_gid}" in warned
+
+
+def test_who_makes_the_file_is_told_that_the_gateway_has_to_read_it(keys: Keys) -> None:
+    keys("create", "robot")
+    assert "is new and nobody else may read it" in keys.error
+    keys("create", "android")
+    assert "is new" not in keys.error
