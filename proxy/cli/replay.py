@@ -17,7 +17,17 @@ from proxy.cli.progress import Progress
 from proxy.cli.tables import aligned
 from proxy.foresight.accesslog import AccessLog, Log
 from proxy.foresight.replaying import Differences, Replay
-from proxy.foresight.replayreport import Table, Under, against, as_data, left_out, moved, refusals, summary
+from proxy.foresight.replayreport import (
+    Table,
+    Under,
+    against,
+    as_data,
+    first_unreadable,
+    left_out,
+    moved,
+    refusals,
+    summary,
+)
 from proxy.foresight.wording import moment_text
 from proxy.policy.compiler import load
 from proxy.policy.problems import PolicyError
@@ -49,6 +59,9 @@ def main(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or 'is no gzip file'}", file=sys.stderr)
         return WRONG
+    if log.nothing is not None:
+        print(f"sluicegate: {', '.join(map(str, args.log))}: {log.nothing}{first_unreadable(log)}", file=sys.stderr)
+        return WRONG
     if args.json:
         print(json.dumps(as_data(log, unders, differences), indent=2))
     else:
@@ -58,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
         if args.most is not None:
             return WRONG
     new = unders[-1].sums
-    if args.most is None or not new.requests:
+    if args.most is None:
         return 0
     counted = new.refused - new.kept if differences is None else differences.newly_refused
     return int(counted > args.most * new.requests)
@@ -98,9 +111,7 @@ def _names(policies: Sequence[tuple[Path, ...]]) -> list[str]:
 
 def _text(log: Log, unders: Sequence[Under], differences: Differences | None, rows: int | None) -> str:
     new = unders[-1]
-    parts = []
-    if new.sums.requests:
-        parts.append(f"{moment_text(new.sums.first_ms)} to {moment_text(new.sums.last_ms)} UTC")
+    parts = [f"{moment_text(new.sums.first_ms)} to {moment_text(new.sums.last_ms)} UTC"]
     for under in unders:
         parts += summary(under)
     if differences is not None:

@@ -19,6 +19,7 @@ from proxy.foresight.accesslog import AccessLog, Log
 from proxy.foresight.logfile import STANDARD_INPUT
 from proxy.foresight.loglines import Entry
 from proxy.foresight.replaying import Replay
+from proxy.foresight.replayreport import first_unreadable
 from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_rates
 from proxy.foresight.suggesting import (
     MEASURED,
@@ -63,7 +64,10 @@ def _suggest(args: argparse.Namespace) -> int:
     loaded = _compiled(text, name, args.overlay)
     policy = loaded.policy
     demand = Demand(policy)
-    _read(args.log, demand.add)
+    read = _read(args.log, demand.add)
+    if read.nothing is not None:
+        print(f"sluicegate: {', '.join(map(str, args.log))}: {read.nothing}{first_unreadable(read)}", file=sys.stderr)
+        return WRONG
     if len(demand.days) <= args.backtest:
         days = len(demand.days)
         print(f"sluicegate: the log has {days} days; --backtest {args.backtest} leaves none to fit", file=sys.stderr)

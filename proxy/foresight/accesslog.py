@@ -12,6 +12,7 @@ from proxy.foresight.replaying import is_judged
 from proxy.foresight.wording import share_text
 
 MOST_LATE: Final = 0.01  # of all requests; from here on windows hold others than those that the requests met
+MOST_UNREADABLE: Final = 0.1  # of all lines that may be requests; what refuses and is refused may stand in them
 
 
 @dataclass(slots=True)
@@ -24,8 +25,21 @@ class Log:
     own: int = 0
 
     @property
+    def nothing(self) -> str | None:
+        """Why there is nothing to tell of; None where there is something."""
+        if self.requests:
+            return None
+        lines = self.reading.lines
+        return f"none of its {lines:,} lines tells of a request that limits could count" if lines else "is empty"
+
+    @property
     def doubt(self) -> str | None:
         """Why nothing should be concluded from this log; None where there is no such reason."""
+        unreadable = self.reading.unreadable
+        if unreadable > MOST_UNREADABLE * (self.requests + unreadable):
+            return (
+                f"{unreadable:,} lines could not be read beside {self.requests:,} requests: too many to conclude from"
+            )
         if self.late > MOST_LATE * self.requests:
             share = share_text(self.late, self.requests)
             return (

@@ -81,13 +81,18 @@ def moved(differences: Differences, rows: int | None = ROWS) -> Table:
     return head, [(tenant, route, f"{less:,}", f"{more:,}") for (tenant, route), (less, more) in found[:rows]], 2
 
 
+def first_unreadable(log: Log) -> str:
+    """The first few, to be put behind what is told of all; nothing where all could be read."""
+    first = "; ".join(f"{file}:{line}: {why}" for file, line, why in log.reading.told)
+    return first and f": {first}"
+
+
 def left_out(log: Log, under: Under) -> list[str]:
     """What was not judged, or not as it was."""
     reading = log.reading
     notes = []
     if reading.unreadable:
-        first = "; ".join(f"{file}:{line}: {why}" for file, line, why in reading.told)
-        notes.append(f"{reading.unreadable:,} lines could not be read: {first}")
+        notes.append(f"{reading.unreadable:,} lines could not be read{first_unreadable(log)}")
     if reading.others:
         notes.append(f"{reading.others:,} lines tell of no request")
     if log.own:

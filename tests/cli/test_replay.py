@@ -102,6 +102,25 @@ def test_a_log_in_no_order_is_no_ground_for_a_verdict(folder: Path, capsys: pyte
     assert told["doubt"]
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "a.log: is empty"),
+        (b"rubbish\n" * 3, "a.log: none of its 3 lines tells of a request that limits could count: "),
+        (line(path="/_gateway/usage"), "none of its 1 lines"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--most", "0%"), ("--json",)])
+def test_a_log_with_nothing_to_judge_is_2(
+    folder: Path, content: bytes, why: str, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.log").write_bytes(content)
+    assert replay(folder, *more) == 2
+    said = capsys.readouterr()
+    assert why in said.err
+    assert said.out == ""
+
+
 def test_memory_does_not_grow_with_the_log(folder: Path) -> None:
     """Ten times the lines of the same callers, and not a quarter more."""
 

@@ -60,6 +60,7 @@ def test_ci_may_bound_what_the_backtest_misses_by(log: Path) -> None:
         (["-"], "standard input will not do"),
         (["a.log", "--backtest", "4"], "leaves none to fit"),
         (["none.log"], "No such file"),
+        (["config.yaml"], "lines tells of a request that limits could count"),
         (["a.log", "--config", "none.yaml"], "No such file"),
         (["a.log", "--config", "a.log"], "not YAML"),
         (["a.log", "--window", "5"], "a unit is missing"),
