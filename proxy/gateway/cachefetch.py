@@ -118,6 +118,7 @@ class Fetch:
         if not stands_in(self._best, self._request, self._caches, Failure.STATUS):
             return False
         fetched.response.close()
+        self._runtime.failed_unseen(self._request.exchange, self._route, fetched.status)
         return True
 
     async def _ask(self, extra: RawHeaders, hidden: tuple[bytes, ...]) -> Fetched:

@@ -51,7 +51,12 @@ async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: 
         exchange.http10 = True  # whoever asked has got an answer: no interim one may follow it
         behind = request.behind(exchange, PLAIN)
         ours = validators(best)
-        fetched = await fetch(behind, runtime, route, ours, (*CONDITIONS, *RANGE))
+        try:
+            fetched = await fetch(behind, runtime, route, ours, (*CONDITIONS, *RANGE))
+        finally:
+            runtime.timed_unseen(exchange, route)
+        if fetched.status >= FIRST_SERVER_ERROR:
+            runtime.failed_unseen(request.exchange, route, fetched.status)
         stored = await _renewed(behind, runtime, route, best, fetched, conditional=bool(ours))
         if stored is not None:
             now_ms = caches.clock.now_ms()
@@ -59,8 +64,8 @@ async def refresh(request: CachedRequest, runtime: Runtime, route: Route, best: 
             keep(behind, caches, stored, now_ms)
             count_stored(runtime, route, STORED)
             leading.landed(stored)
-    except GatewayError:
-        pass  # what is stored serves on for as long as it may; the next request tries again
+    except GatewayError as error:  # what is stored serves on for as long as it may; the next request tries again
+        runtime.failed_unseen(request.exchange, route, error.reason)
     finally:
         caches.flights.land(flight, Ended.ABANDONED)
         leading.ends()

@@ -298,6 +298,7 @@ class _Way:
             fetch.failed(error)
             if not await self._serve_stale_for(error):
                 raise
+            self._runtime.failed_unseen(request.exchange, self._route, error.reason)
 
     # --- answering ---
 

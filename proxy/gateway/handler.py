@@ -54,11 +54,11 @@ class Handler:
     def __init__(
         self, start: Start, metrics: Metrics, lines: LineWriter, clock: Clock, witness: Witness | None = None
     ) -> None:
-        self._shared = Shared(start, metrics, clock)
+        self.watch = Watch(witness or Witness("worker", metrics), metrics)
+        self._shared = Shared(start, metrics, clock, self.watch.unseen)
         self._metrics = metrics
         self._reporter = Reporter(metrics, lines)
         self.failures = Failures()
-        self.watch = Watch(witness or Witness("worker", metrics), metrics)
         self._id_prefix = secrets.token_hex(6)
         self._ids = count()
         self.recall = Recall(self._shared.caches, self._reporter, self._id_prefix)

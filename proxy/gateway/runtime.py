@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -38,13 +39,14 @@ from proxy.policy.model import AuthMode, Policy, Route, RouteMode
 from proxy.policy.target import matched_path
 from proxy.store.client import Store
 from proxy.store.errors import StoreAway
-from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, UPSTREAM_FAILURES, Metrics
+from proxy.telemetry.metrics import BREAKER, CLOCK_RESETS, DECISIONS, UPSTREAM_DURATION, UPSTREAM_FAILURES, Metrics
 from proxy.upstream.head import Block, block_of, via_contains, via_extended
 from proxy.upstream.upstreams import Upstreams
 
 log = logging.getLogger("sluicegate.worker")
 
 MAX_TOLD: Final = 32  # blocks kept with one identity: addresses and hosts
+STATUS_5XX: Final = "status_5xx"  # among the reasons why an upstream failed: it answered so, which no client got
 CLAIM: Final = "claim:"  # before a claim's path among the recipients of alerts
 _TOLD: Final = "gateway.told"
 # What those have in common who share a stored answer, of an identity.
@@ -57,10 +59,18 @@ _SHARED: Final = {
 _OF_ONE_REQUEST: Final = (FORWARDING - {b"x-forwarded-host", b"x-forwarded-proto"}) | {b"x-request-id"}
 
 
-class Shared:
-    """What a worker keeps over reloads: connections to Redis and to upstreams, issuers' keys, open leases and holds."""
+Unseen = Callable[[Exchange, Policy, Reason | int], None]
 
-    def __init__(self, start: Start, metrics: Metrics, clock: Clock) -> None:
+
+class Shared:
+    """What a worker keeps over reloads: connections to Redis and to upstreams, issuers' keys, open leases and holds.
+
+    ``unseen`` hears of an upstream's failure, by its status or why no answer came, in whose place a client got what is
+    stored.
+    """
+
+    def __init__(self, start: Start, metrics: Metrics, clock: Clock, unseen: Unseen = lambda *_: None) -> None:
+        self.unseen = unseen
         self.start = start
         self.metrics = metrics
         self.clock = clock
@@ -193,6 +203,17 @@ class Runtime:
         """Of a policy that spends."""
         assert self._pricing is not None
         return self._pricing
+
+    def failed_unseen(self, exchange: Exchange, route: Route, failure: Reason | int) -> None:
+        """As ``Shared.unseen``. That no answer came is counted where it was asked for."""
+        if isinstance(failure, int):
+            self.shared.metrics.inc(UPSTREAM_FAILURES, route.upstream, STATUS_5XX)
+        self.shared.unseen(exchange, self.policy, failure)
+
+    def timed_unseen(self, exchange: Exchange, route: Route) -> None:
+        """An upstream was asked on nobody's behalf, so that no request's end counts it."""
+        if exchange.upstream_s:
+            self.shared.metrics.histogram(UPSTREAM_DURATION, route.upstream).observe(exchange.upstream_s)
 
     def notified(self, identity: Identity) -> tuple[tuple[str, str], ...]:
         """Those of the caller's claims that alerts are sent to."""

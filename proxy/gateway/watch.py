@@ -3,6 +3,8 @@
 Near to nothing where nothing is told: a subtraction and two look-ups a request, and none of it where nobody hears.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from proxy.core.errors import ERRORS, Fault, Reason
@@ -16,6 +18,8 @@ from proxy.telemetry.metrics import Metrics
 from proxy.tracing.trace import Tracer
 
 _FIRST_SERVER_ERROR: Final = 500
+_NO_MORE: Final[Mapping[str, str]] = {}
+_SERVED: Final = {"served": "stored"}  # a tag: what stood in for the upstream's answer
 _REASONS: Final = {Reason(word.value): word for word in Reported if word is not Reported.UPSTREAM_5XX}
 
 
@@ -49,10 +53,31 @@ class Watch:
         if exchange.trace is not None:
             self._traces.ended(exchange, policy)
 
+    def unseen(self, exchange: Exchange, policy: Policy, failure: Reason | int) -> None:
+        """An upstream's failure, by its status or why no answer came: its client gets what is stored."""
+        if isinstance(failure, int):
+            if self._server_errors:
+                self._tell(exchange, policy, Reported.UPSTREAM_5XX.value, Fault.UPSTREAM, failure, _SERVED)
+        elif failure in self._reasons:
+            error = ERRORS[failure]
+            self._tell(exchange, policy, failure.value, error.fault, error.status, _SERVED)
+
     def _upstream_failed(self, exchange: Exchange, policy: Policy, reason: str) -> None:
         fault = ERRORS[exchange.reason].fault if exchange.reason is not None else Fault.UPSTREAM
+        self._tell(exchange, policy, reason, fault, exchange.status)
+
+    def _tell(
+        self,
+        exchange: Exchange,
+        policy: Policy,
+        reason: str,
+        fault: Fault,
+        status: int,
+        more: Mapping[str, str] = _NO_MORE,
+    ) -> None:
         whose = exchange.route.upstream if exchange.route is not None and fault is Fault.UPSTREAM else fault.value
-        self.witness.upstream(reason, whose, exchange.status, about(exchange, policy))
+        told = about(exchange, policy)
+        self.witness.upstream(reason, whose, status, replace(told, tags={**told.tags, **more}))
 
     def flush(self) -> None:
         """Hands what is gathered of traces to the threads that write it."""

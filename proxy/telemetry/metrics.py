@@ -115,7 +115,8 @@ UPSTREAM_RETRIES: Final = Family(
 UPSTREAM_FAILURES: Final = Family(
     "sluicegate_upstream_failures",
     _COUNTER,
-    "Requests that an upstream did not answer, also those made behind a client's back, and why.",
+    "Requests that an upstream did not answer, also those made behind a client's back, and why; status_5xx: it "
+    "answered so, and a stored answer served.",
     ("upstream", "reason"),
 )
 CACHE_REQUESTS: Final = Family(

@@ -83,6 +83,40 @@ async def test_a_failure_behind_is_not_seen_and_a_late_end_is(gateway, origin, f
             await asyncio.sleep(0.02)
 
 
+def failed(gateway, reason):
+    return gateway.metric(rf'sluicegate_upstream_failures_total\{{reason="{reason}",upstream="app"\}}')
+
+
+def asked(gateway):
+    return gateway.metric(r'sluicegate_upstream_duration_seconds_count\{upstream="app"\}')
+
+
+async def test_a_failure_behind_is_counted_with_all_that_was_asked(gateway, origin):
+    """Found in review: an upstream that failed at each refresh was well by all that ops are woken by."""
+    path = f"/{next(_numbers)}"
+    origin.answers[path] = said(b"old", STALE)
+    request = get(path, bearer())
+    await once(gateway, request)
+    times, before = asked(gateway), failed(gateway, "status_5xx")
+    origin.answers[path] = said(b"no", status="503 Service Unavailable")
+    assert is_stale(await answer_that(gateway, request, is_stale))
+    await reached(lambda: failed(gateway, "status_5xx") > before)
+    refreshes = len(origin.asked(path)) - 1
+    await reached(lambda: failed(gateway, "status_5xx") - before == refreshes == asked(gateway) - times)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_an_error_that_a_stale_answer_stands_in_for_is_counted(gateway, origin, method):
+    path = f"/{next(_numbers)}"
+    origin.answers[path] = said(b"old", "Age: 10\r\nCache-Control: public, max-age=1, stale-if-error=600")
+    await once(gateway, get(path, bearer()))
+    origin.answers[path] = said(b"no", status="503 Service Unavailable")
+    before = failed(gateway, "status_5xx")
+    for _ in range(2):
+        assert (await once(gateway, get(path, bearer(), method=method), head=method == "HEAD")).status == 200
+    await reached(lambda: failed(gateway, "status_5xx") == before + 2)
+
+
 async def test_each_variant_is_fetched_anew_by_itself_and_once(gateway, origin):
     """The origin answers none of them anew before it was asked for all."""
     kinds, renewed, stale = ("a", "b", "c"), [], False

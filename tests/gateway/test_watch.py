@@ -93,6 +93,23 @@ async def test_a_store_that_is_away_is_no_upstreams_fault(tmp_path: Path) -> Non
     assert (item.json()["tags"]["upstream"], item.json()["message"]) == ("store", "store_away of store: 503")
 
 
+async def test_a_fault_behind_a_clients_back_is_told_of_like_any_and_says_so(tmp_path: Path) -> None:
+    """Found in review: whom a stored answer serves, it spared Sentry, too."""
+    stand = Stand(tmp_path)
+    for failure in (503, Reason.UPSTREAM_TIMEOUT, Reason.UPSTREAM_REFUSED, Reason.BODY_TOO_LARGE):
+        stand.watch.unseen(stand.exchange(), stand.policy, failure)
+    told = [item.json()["tags"] for item in await stand.items()]
+    assert [(one["reason"], one["status"]) for one in told] == [("upstream_5xx", "503"), ("upstream_timeout", "504")]
+    assert all((one["upstream"], one["served"], one["tenant"]) == ("app", "stored", "acme") for one in told)
+
+
+async def test_nothing_behind_a_clients_back_is_told_where_the_policy_does_not_ask(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, report=frozenset())
+    stand.watch.unseen(stand.exchange(), stand.policy, 503)
+    stand.watch.unseen(stand.exchange(), stand.policy, Reason.UPSTREAM_TIMEOUT)
+    assert await stand.items() == []
+
+
 async def test_a_traced_request_is_a_transaction(tmp_path: Path) -> None:
     stand = Stand(tmp_path, traces_sample_rate=1.0)
     exchange = stand.exchange()

@@ -123,7 +123,7 @@ def upstreams(policy: Policy, window: Window) -> dict[str, Any]:
     for name in names:
         missing = unanswered.get(name, 0.0)
         failed = missing + sum(ends[route].get(Ended.ERRORED, 0.0) for route in route_of[name])
-        asked = max(sum(answered[name].values()), failed)  # a refresh behind a client's back is timed by nobody
+        asked = max(sum(answered[name].values()), failed)  # a failure is counted before its request has ended
         rows.append(
             {
                 "upstream": name,
