@@ -59,7 +59,7 @@ def test_policies_of_manifests_and_of_compose_compile(tmp_path: Path) -> None:
     """Without a warning, so that nobody begins with one; a ConfigMap's keys are the files of its folder."""
     folders = [one["data"] for _, one in everything() if one["kind"] == "ConfigMap"]
     assert len(folders) == 2
-    for files in (*folders, {"config.yaml": (DEPLOY / "compose/policy.yaml").read_text("utf-8")}):
+    for files in (*folders, {"config.yaml": (DEPLOY / "compose/policy/config.yaml").read_text("utf-8")}):
         for name, text in files.items():
             (tmp_path / name).write_text(text)
         loaded = load(tmp_path / "config.yaml", ENV)
@@ -72,7 +72,7 @@ def test_policies_of_manifests_and_of_compose_compile(tmp_path: Path) -> None:
 def test_workers_are_as_many_as_fit_into_the_memory_that_is_given() -> None:
     """By the sizing of deploy/README.md. Left out there would be one for each core of the machine."""
     policies = [yaml.safe_load(one["data"]["config.yaml"]) for _, one in everything() if one["kind"] == "ConfigMap"]
-    policies.append(yaml.safe_load((DEPLOY / "compose/policy.yaml").read_text("utf-8")))
+    policies.append(yaml.safe_load((DEPLOY / "compose/policy/config.yaml").read_text("utf-8")))
     given = [container["resources"]["limits"]["memory"].removesuffix("Mi") for _, container in gateways()]
     compose = yaml.safe_load((DEPLOY / "compose/compose.yaml").read_text("utf-8"))
     given.append(compose["services"]["sluicegate"]["mem_limit"].removesuffix("m"))
@@ -152,7 +152,8 @@ def test_compose_names_what_there_is() -> None:
     for name, service in services.items():
         assert set(service.get("depends_on", {})) <= set(services)
         for volume in service.get("volumes", []):
-            source = volume.split(":")[0]
+            source, target = volume.split(":")[:2]
+            assert not target.startswith("/etc/sluicegate/"), "a file that is mounted keeps its old content"
             if source.startswith("."):
                 assert (DEPLOY / "compose" / source).exists(), source
             else:
@@ -164,6 +165,12 @@ def test_compose_names_what_there_is() -> None:
     assert {"--appendonly", "noeviction"} <= set(services["redis"]["command"])
     for file in ("grafana-provisioning.yaml", "grafana-dashboards.yaml"):
         assert yaml.safe_load((DEPLOY / "compose" / file).read_text("utf-8"))["apiVersion"] == 1
+
+
+def test_what_docker_is_told_to_mount_is_a_folder() -> None:
+    """The same page says why; a gateway would go on by the old policy for good."""
+    mounted = re.findall(r"-v \S+?:(/etc/\S+?):", (DEPLOY / "README.md").read_text("utf-8"))
+    assert mounted == ["/etc/sluicegate"]
 
 
 @pytest.mark.full
