@@ -52,7 +52,9 @@ class Alerting:
         )
 
     async def run(self) -> None:
-        await asyncio.gather(self._lookout.run(), self._sender.run())
+        async with asyncio.TaskGroup() as both:  # ends when both have: a gather that is cancelled waits for one alone
+            both.create_task(self._lookout.run(), name="alerts' lookout")
+            both.create_task(self._sender.run(), name="alerts' sender")
 
     async def close(self) -> None:
         await self._session.close()

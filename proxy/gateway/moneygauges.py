@@ -66,7 +66,9 @@ class MoneyGauges:
             await asyncio.sleep(LOOK_S)
 
     async def tell(self) -> None:
-        await asyncio.gather(self._tell_waiting(), self._tell_used())
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._tell_waiting())
+            both.create_task(self._tell_used())
 
     async def _tell_waiting(self) -> None:
         try:
