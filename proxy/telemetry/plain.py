@@ -1,8 +1,9 @@
 """What of a text may be told to others: the words that stand in the code itself, and nothing that came with a request.
 
 Pure. An exception's message mixes the programmer's words with data: a token, a body, a name. No pattern knows them all,
-so the rule is turned round: a word goes on if it stands in the code that raised, or is one of the interpreter's own, or
-is a short number; whatever else is there becomes one ``…``. Log lines and Sentry's events are told the same.
+so the rule is turned round: a word goes on if it stands in the code that raised, or is one of the interpreter's own;
+a number only if it is short, alone, and behind a word that announces one. Whatever else is there becomes one ``…``. Log
+lines and Sentry's events are told the same.
 """
 
 import errno
@@ -17,8 +18,10 @@ from proxy.telemetry.private import scrubbed
 HIDDEN: Final = "…"
 MOST_WORDS: Final = 80
 MOST_FRAMES: Final = 60
-MOST_NUMBER: Final = 4  # digits
-_EDGES: Final = "'(),.;:!?"  # of a word in a sentence; what stands in other brackets or quotes is data
+MOST_NUMBER: Final = 3  # digits: a PIN, a year of birth and the parts of a card's number have four
+MOST_NUMBERS: Final = 4  # in one text
+_BRACKETS: Final = "(),.;:!?"  # and stops: the edges of a word in a sentence; what stands in others is data
+_EDGES: Final = _BRACKETS + "'"  # of a name; a number in quotes is data
 
 # Of CPython's and the standard library's messages; none of it is anybody's.
 _WORDS: Final = """
@@ -32,8 +35,11 @@ too too-many tuple type types unexpected unhashable unknown unpack unsupported v
 without zero broken pipe by peer depth exceeded during comparison called exception ordinal delimiter property
 deleted changed iteration callable many few more before referenced assignment associated free enclosing scope
 memory exhausted Errno permission denied exists read-only system is-not while future cancelled closed transport
-True False keyword-only given + - * / % & | < > <= >= == != and: []"""
+True False but byte can't char least most No keyword-only given + - * / % & | < > <= >= == != and: []"""
+_NUMBERED: Final = """
+base but char column expected got index least line most position status takes"""  # behind which a number stands
 _INTERPRETERS: Final = frozenset(_WORDS.split())
+_ANNOUNCING: Final = frozenset(_NUMBERED.split())
 _OURS: Final = "sluicegate"
 _LOOPS: Final = "asyncio"  # its messages are constant, ours among them, up to what was called, and with what
 _CALLED: Final = re.compile(r"""[(<\[{'"].*""")
@@ -69,15 +75,29 @@ def known_words(trace: TracebackType | None) -> set[str]:
 
 
 def plain(text: str, known: Collection[str]) -> str:
-    """The text with only its known words left."""
+    """The text with only its known words left, and numbers as in ``line 1 column 5 (char 4)``."""
     out: list[str] = []
-    for word in text.split()[:MOST_WORDS]:
+    words = text.split()[:MOST_WORDS]
+    numbers, before = 0, ""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
         core = word.strip(_EDGES)
-        if core in known or not core or (core.isascii() and core.isdigit() and len(core) <= MOST_NUMBER):
+        number = before in _ANNOUNCING and numbers < MOST_NUMBERS and _is_number(word) and not _has_digit(after)
+        numbers += number
+        if number or (core in known and not core.isdigit()) or not core:
             out.append(word)
         elif not out or out[-1] != HIDDEN:
             out.append(HIDDEN)
+        before = core
     return " ".join(out)
+
+
+def _is_number(word: str) -> bool:
+    digits = word.strip(_BRACKETS)
+    return digits.isascii() and digits.isdigit() and len(digits) <= MOST_NUMBER
+
+
+def _has_digit(word: str) -> bool:
+    return any(letter.isdigit() for letter in word)
 
 
 def told(error: BaseException) -> str:

@@ -23,7 +23,8 @@ SECRETS = {
     "X-Session": "correct horse battery staple",
     "Referer": "https://elsewhere.example/reset?code=918273645",
 }
-BODY = b'{"password": "p4ssw0rd-in-a-body", "note": "meine Diagnose ist geheim"}'
+BODY = b"""{"password": "p4ssw0rd-in-a-body", "note": "meine Diagnose ist geheim",
+ "card": "4242 4242 4242 4242 cvc 123"}"""
 QUERY = "invitation=join-us-quietly&email=ann%40private.example&bareword"
 PRIVATE = [
     TOKEN,
@@ -33,6 +34,8 @@ PRIVATE = [
     "c2Vzc2lvbg",
     "dark-and-private",
     "4242424242424242",
+    "4242 4242",
+    "cvc 123",
     "horse",
     "staple",
     "918273645",

@@ -41,12 +41,12 @@ def test_an_exception_has_its_place_and_no_values() -> None:
 def test_causes_come_first_and_end() -> None:
     error: BaseException = caught()
     for number in range(20):
-        outer = RuntimeError(number)
+        outer = RuntimeError(f"at position {number}")
         outer.__cause__ = error
         error = outer
     values = of_exception(error, "", 0)["exception"]["values"]
     assert len(values) == MOST
-    assert values[-1]["value"] == "19"
+    assert values[-1]["value"] == "at position 19"
     error.__cause__, error.__suppress_context__ = None, True
     assert len(of_exception(error, "", 0)["exception"]["values"]) == 1
 

@@ -30,10 +30,40 @@ def test_data_in_a_message_is_hidden(secret: str) -> None:
         "unsupported operand type(s) for +: 'int' and 'str'".replace("type(s)", "type"),
         "invalid literal for int with base 10:",
         "division by zero",
+        "takes 2 positional arguments but 3 were given",
+        "expected at most 1 argument, got 12",
     ],
 )
 def test_what_the_interpreter_says_stays(message: str) -> None:
     assert plain(message, known_words(None)) == message
+
+
+@pytest.mark.parametrize(
+    "digits",
+    [
+        "4242 4242 4242 4242",
+        "4242 4242 4242 4242 cvc 123",
+        "424 242 424 242",
+        "+49 151 2345 6789",
+        "0151 234 567",
+        "4711",
+        "pin 9876",
+        "19 11 1987",
+        "line 424 242 424",
+        "got 4711",
+        "got '123'",
+        "got 42-42",
+        "line 1 line 2 line 3 line 4 " + "line 5 " * 9,
+    ],
+)
+def test_numbers_that_may_be_somebodys_are_hidden(digits: str) -> None:
+    """Of cards, telephones, dates and PINs not even a part of more than three digits; a place in a text is told."""
+    said = told(raised(digits))
+    assert said.startswith("cannot read the field of ")
+    kept = [word for word in said.split() if any(letter.isdigit() for letter in word)]
+    assert len(kept) <= 4
+    assert all(f"line {number}" in said for number in kept)
+    assert not {"4242", "123", "4711", "'123'", "9876", "242", "1987", "424"} & set(kept)
 
 
 def test_names_of_the_code_stay() -> None:
