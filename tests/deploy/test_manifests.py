@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,57 @@ def test_selectors_find_what_they_are_for() -> None:
                 assert selected(spec["selector"]["matchLabels"]), name
             case "NetworkPolicy":
                 assert selected(spec["podSelector"]["matchLabels"]), name
+
+
+INSIDE = {"postgresql": "10.0.9.9", "redis": "10.0.9.8", "opentelemetry-collector": "10.0.9.7"}  # pods
+REACHED = [
+    ("Redis beside it", "redis", 6379),
+    ("its Sentinels", "redis", 26379),
+    ("PostgreSQL beside it", "postgresql", 5432),
+    ("a collector beside it", "opentelemetry-collector", 4318),
+    ("a managed Redis, by TLS", "10.1.2.3", 6380),
+    ("managed Sentinels", "172.20.1.1", 26379),
+    ("a managed PostgreSQL", "192.168.7.7", 5432),
+    ("a pooler outside", "203.0.113.9", 6543),
+    ("an issuer's keys", "203.0.113.9", 443),
+    ("e-mail by STARTTLS", "203.0.113.9", 587),
+    ("e-mail by TLS", "203.0.113.9", 465),
+]
+NOT_REACHED = [
+    ("the cloud's metadata", "169.254.169.254", 80),
+    ("the cloud's metadata by TLS", "169.254.169.254", 443),
+    ("another pod's own port", "10.1.2.3", 8080),
+    ("what an attacker would listen on", "203.0.113.9", 4444),
+    ("plain e-mail", "203.0.113.9", 25),
+]
+
+
+def lets_out(to: str, port: int) -> bool:
+    """Whether the edge's network policy does; ``to``: an address, or the name of an app's pods."""
+    (policy,) = [one for _, one in everything() if one["kind"] == "NetworkPolicy" and "egress" in one["spec"]]
+
+    def includes(peer: dict[str, Any]) -> bool:
+        if "ipBlock" in peer:
+            blocks = [peer["ipBlock"]["cidr"], *peer["ipBlock"].get("except", ())]
+            address = ip_address(INSIDE.get(to, to))
+            inside, *excepted = [address in ip_network(block) for block in blocks]
+            return inside and not any(excepted)
+        return bool(peer.get("podSelector", {}).get("matchLabels") == {"app.kubernetes.io/name": to})
+
+    return any(
+        port in {one["port"] for one in rule["ports"]} and any(map(includes, rule["to"]))
+        for rule in policy["spec"]["egress"]
+    )
+
+
+@pytest.mark.parametrize(("what", "to", "port"), REACHED)
+def test_the_edge_is_let_out_to_what_a_policy_may_name(what: str, to: str, port: int) -> None:
+    assert lets_out(to, port), what
+
+
+@pytest.mark.parametrize(("what", "to", "port"), NOT_REACHED)
+def test_the_edge_is_let_out_to_nothing_else(what: str, to: str, port: int) -> None:
+    assert not lets_out(to, port), what
 
 
 def test_the_service_monitor_finds_the_metrics_under_the_rules_job() -> None:
