@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         log = replayed(args.log, unders, differences)
     except OSError as error:
-        print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or 'is no gzip file'}", file=sys.stderr)
+        print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or error}", file=sys.stderr)
         return WRONG
     if log.nothing is not None:
         print(f"sluicegate: {', '.join(map(str, args.log))}: {log.nothing}{first_unreadable(log)}", file=sys.stderr)

@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     except PolicyError as error:
         print(error, file=sys.stderr)
     except OSError as error:
-        print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or 'is no gzip file'}", file=sys.stderr)
+        print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or error}", file=sys.stderr)
     except (NotFound, UnitError) as error:
         print(f"sluicegate: {error}", file=sys.stderr)
     return WRONG

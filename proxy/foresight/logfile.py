@@ -1,7 +1,9 @@
 """Reads log files line by line, however long they are, as one log; counts what cannot be read, tells the first few."""
 
+import errno
 import gzip
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +47,10 @@ class LogFiles:
         self._done = [0] * len(paths)  # bytes
 
     def entries(self) -> Iterator[Entry]:
-        """Of several files by ``end_ms``, as each was written. Raises: OSError."""
+        """Of several files by ``end_ms``, as each was written.
+
+        Raises: OSError with the file's name, also for one that is not packed as it says, is cut off or damaged.
+        """
         files = [self._of(place, path) for place, path in enumerate(self._paths)]
         if len(files) == 1:
             yield from files[0]
@@ -94,5 +99,10 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     if path == STANDARD_INPUT:
         yield sys.stdin.buffer, sys.stdin.buffer
         return
-    with path.open("rb") as raw:
-        yield raw, cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+    try:
+        with path.open("rb") as raw:
+            yield raw, cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+    except gzip.BadGzipFile as error:
+        raise OSError(errno.EINVAL, "is no gzip file, or damaged", str(path)) from error
+    except (EOFError, zlib.error) as error:
+        raise OSError(errno.EINVAL, "is cut off, or damaged", str(path)) from error

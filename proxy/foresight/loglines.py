@@ -21,6 +21,8 @@ from proxy.core.units import NANOS
 NONE_WORDS: Final = ("", "-")
 LAST_MS: Final = 253_402_300_800_000  # the year 9999 ends
 LONGEST_MS: Final = 366 * 86_400_000
+COSTLIEST_USD: Final = 1_000_000  # of one call
+MOST_TOKENS: Final = 10**12
 _OURS: Final = "request"
 _NUMBERS: Final = frozenset({int, float})
 _NO_TIER: Final = "none"
@@ -140,7 +142,7 @@ def _ours(told: dict[str, Any]) -> Entry | None:
         raise ValueError("a field of a request's line is missing or of another type")
     ends_ms, took_ms = _within(told["ts"] * 1000, numbers[1])
     entry = Entry(ends_ms, took_ms, method, words[1], words[2], words[3])
-    entry.status = int(numbers[2])
+    entry.status = _status(numbers[2])
     entry.knows_callers = True
     entry.tenant, entry.user, entry.key = get("tenant"), get("user"), get("key")
     entry.tier = get("tier", _NO_TIER)
@@ -148,8 +150,11 @@ def _ours(told: dict[str, Any]) -> Entry | None:
     entry.reason, entry.upstream = get("reason", ""), "upstream" in told
     cost = get("cost_usd")
     if cost is not None and "saved_usd" not in told:
+        tokens = numbers[4] + numbers[5]
+        if not 0 <= cost <= COSTLIEST_USD or not 0 <= tokens <= MOST_TOKENS:
+            raise ValueError("its cost or its tokens are out of bounds")
         entry.nanousd = round(cost * NANOS)
-        entry.tokens = get("tokens_in", 0) + get("tokens_out", 0)
+        entry.tokens = int(tokens)
     return entry
 
 
@@ -158,6 +163,13 @@ def _within(end_ms: float, took_ms: float) -> tuple[int, float]:
     if not 0 <= end_ms < LAST_MS or not 0 <= took_ms < LONGEST_MS:
         raise ValueError("its time or its duration is out of bounds")
     return int(end_ms), took_ms
+
+
+def _status(number: float) -> int:
+    """Raises: ValueError."""
+    if not 0 <= number < 1000:
+        raise ValueError("its status is none")
+    return int(number)
 
 
 # --- nginx -------------------------------------------------------------------------------------------------------
@@ -216,7 +228,7 @@ def _envoy_json(told: dict[str, Any]) -> Entry | None:
     address = _first(get("x_forwarded_for")) or (peer.rpartition(":")[0] or peer).strip("[]")
     ends_ms, took_ms = _ended(_iso_ms(str(told["start_time"])), _number(get("duration", 0)))
     entry = Entry(ends_ms, took_ms, method, target, _word(get("authority")) or "", address)
-    entry.status = int(_number(get("response_code", 0)))
+    entry.status = _status(_number(get("response_code", 0)))
     entry.request_id = _word(get("request_id")) or ""
     _name_caller(entry, told)
     return entry

@@ -1,5 +1,6 @@
 """`sluicegate replay` and its exit codes."""
 
+import gzip
 import json
 import tracemalloc
 from pathlib import Path
@@ -72,7 +73,10 @@ def test_a_log_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[s
     assert replay(folder) == 2
     (folder / "a.log.gz").write_bytes(b"no gzip")
     assert main(["replay", str(folder / "a.log.gz"), "--policy", str(folder / "new.yaml")]) == 2
-    assert "no gzip file" in capsys.readouterr().err
+    assert "a.log.gz: is no gzip file" in capsys.readouterr().err
+    (folder / "a.log.gz").write_bytes(gzip.compress(line() * 100)[:-20])
+    assert main(["replay", str(folder / "a.log.gz"), "--policy", str(folder / "new.yaml")]) == 2
+    assert "a.log.gz: is cut off, or damaged" in capsys.readouterr().err
 
 
 def test_two_gateways_logs_are_told_as_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

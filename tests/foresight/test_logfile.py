@@ -3,6 +3,7 @@
 import gzip
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,26 @@ def test_progress_is_told_by_what_is_read(tmp_path: Path, monkeypatch: pytest.Mo
     shares = [done for done, _ in told if done is not None]
     assert shares == sorted(shares)
     assert 0 < shares[0] <= shares[-1] <= 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda packed: packed[:-12], "is cut off, or damaged"),
+        (lambda packed: packed[: len(packed) // 2] + bytes(40) + packed[len(packed) // 2 + 40 :], "damaged"),
+        (lambda packed: b"no gzip" + packed, "is no gzip file"),
+        (lambda packed: packed[:-8] + bytes(8), "is no gzip file, or damaged"),
+    ],
+)
+def test_a_packed_file_that_is_damaged_is_named(tmp_path: Path, spoil: Callable[[bytes], bytes], why: str) -> None:
+    """Not told as what went wrong in a library: its end would have been a traceback."""
+    whole, broken = tmp_path / "a.log.gz", tmp_path / "b.log.gz"
+    packed = gzip.compress(b"".join(line(n, id=f"r{n}") for n in range(3000)))
+    whole.write_bytes(packed)
+    broken.write_bytes(spoil(packed))
+    with pytest.raises(OSError, match=why) as told:
+        list(LogFiles([whole, broken]).entries())
+    assert told.value.filename == str(broken)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

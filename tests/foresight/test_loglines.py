@@ -150,6 +150,12 @@ def test_envoys_json() -> None:
         (line(ms=-1).decode(), "out of bounds"),
         (line(at_s=1e12).decode(), "out of bounds"),
         ('{"secret": 1}', "JSON of neither"),
+        (line(cost_usd=1e300).decode(), "its cost or its tokens are out of bounds"),
+        (line(cost_usd=-1).decode(), "its cost or its tokens are out of bounds"),
+        (line(cost_usd=1, tokens_in=1e300).decode(), "its cost or its tokens are out of bounds"),
+        (line(status=1e300).decode(), "its status is none"),
+        ('{"start_time":"2026-11-23T12:00:00Z","method":"GET","path":"/","response_code":"inf"}', "its status is none"),
+        ('{"start_time":"2026-11-23T12:00:00Z","method":"GET","path":"/","duration":"nan"}', "out of bounds"),
         (line(status=None).decode(), "a field of a request's line is missing"),
         ("secret", "neither nginx's combined format nor Envoy's nor JSON"),
         ("[secret", "begins as Envoy's default format does"),
@@ -164,8 +170,24 @@ def test_what_cannot_be_read_is_told_without_quoting_it(text: str, why: str) -> 
     assert "secret" not in str(told.value).lower()
 
 
-WORDS = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.floats(allow_nan=False), st.lists(st.none()))
-NAMES = ["ts", "ms", "path", "method", "status", "cost_usd", "tokens_in", "tenant", "tier", "start_time", "duration"]
+NUMBERS = st.sampled_from(["inf", "-inf", "nan", "1e400", 1e300, -1])
+WORDS = st.one_of(
+    st.none(), NUMBERS, st.text(max_size=5), st.integers(), st.floats(allow_nan=False), st.lists(st.none())
+)
+NAMES = [
+    "ts",
+    "ms",
+    "path",
+    "method",
+    "status",
+    "cost_usd",
+    "tokens_in",
+    "response_code",
+    "tenant",
+    "tier",
+    "start_time",
+    "duration",
+]
 
 
 @given(
