@@ -144,8 +144,8 @@ def promtool(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def firing(folder: Path, changed: dict[str, str], alerts: list[str]) -> None:
-    """Fails unless these alerts, once each, are all that fire at the end."""
+def firing(folder: Path, changed: dict[str, str], alerts: dict[int, list[str]]) -> None:
+    """Fails unless these alerts, once each, are all that fire in each of these minutes."""
     test: dict[str, Any] = {
         "rule_files": [str(RULES / "recording.yml"), str(RULES / "alerts.yml")],
         "evaluation_interval": "1m",
@@ -156,9 +156,10 @@ def firing(folder: Path, changed: dict[str, str], alerts: list[str]) -> None:
                 "promql_expr_test": [
                     {
                         "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
-                        "eval_time": f"{MINUTES}m",
-                        "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(alerts)],
+                        "eval_time": f"{minute}m",
+                        "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(names)],
                     }
+                    for minute, names in alerts.items()
                 ],
             }
         ],
@@ -174,12 +175,69 @@ def test_the_rules_and_the_scrape_configuration_are_valid() -> None:
 
 
 def test_no_alert_fires_while_all_is_well(tmp_path: Path) -> None:
-    firing(tmp_path, {}, [])
+    firing(tmp_path, {}, {MINUTES: []})
 
 
 @pytest.mark.parametrize("name", [rule["alert"] for rule in ALERTS])
 def test_each_alert_fires_for_what_it_is_for(tmp_path: Path, name: str) -> None:
-    firing(tmp_path, CASES[name], [name, *ALONG.get(name, [])])
+    firing(tmp_path, CASES[name], {MINUTES: [name, *ALONG.get(name, [])]})
+
+
+COUNTS = {
+    "SluicegateTenantIsolation": ("sluicegate_tenant_isolation_violations_total", ', route="app"', 10),
+    "SluicegateDeadLetters": ("sluicegate_ledger_dead_letters_total", "", 60),
+    "SluicegateWorkersRestart": ("sluicegate_worker_restarts_total", ', reason="hung"', 15),
+}
+LAST = MINUTES - 70
+"""The minute in which something happens once, with time after it for the longest of them."""
+
+
+def counts(before: str, after: str) -> str:
+    """Values until ``LAST``, and from then on."""
+    return f"{before}x{LAST - 1} {after}x{MINUTES - LAST}"
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"_x{LAST} 3x{MINUTES - LAST}", ""),
+        (counts("5", "8"), counts("7", "7")),
+        (counts("5", "3"), ""),
+        (f"5x{LAST - 4} stale _x2 3x{MINUTES - LAST}", ""),
+        (f"5x{LAST - 1} stale", counts("5", "8")),
+        (counts("5", "3"), counts("9", "9")),
+        (f"_x{LAST} 3x{MINUTES - LAST}", f"5x{LAST - 20} stale"),
+    ],
+    ids=[
+        "the first of all",
+        "of two instances",
+        "after a restart between two scrapes",
+        "after a restart that took minutes",
+        "while another instance is taken away",
+        "while another instance has a larger count",
+        "in an instance that took another's place",
+    ],
+)
+def test_what_happens_once_is_told_at_once_and_for_as_long_as_it_is_looked_back(
+    tmp_path: Path, name: str, one: str, other: str
+) -> None:
+    """Whatever becomes of counts meanwhile: they begin at nothing with their gateway."""
+    metric, labels, lasts = COUNTS[name]
+    series = {f'{metric}{{job="sluicegate", instance="{gate}"{labels}}}': text for gate, text in
+              (("a:1", one), ("b:1", other)) if text}  # fmt: skip
+    told = {minute: [name] for minute in (LAST, LAST + 1, LAST + lasts // 2, LAST + lasts - 1)}
+    firing(tmp_path, series, {LAST - 1: [], **told, LAST + lasts + 1: []})
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("after", ["stale", "0x60"])
+def test_a_restart_alone_is_no_news_of_what_was_counted_before(tmp_path: Path, name: str, after: str) -> None:
+    """Neither is an instance that is taken away."""
+    metric, labels, _ = COUNTS[name]
+    series = {f'{metric}{{job="sluicegate", instance="{gate}"{labels}}}': text for gate, text in
+              (("a:1", f"5x{LAST - 1} {after}"), ("b:1", f"2x{MINUTES}"))}  # fmt: skip
+    firing(tmp_path, series, {minute: [] for minute in (LAST - 1, LAST, LAST + 1, LAST + 9, LAST + 30)})
 
 
 def test_rules_speak_of_metrics_that_there_are() -> None:
