@@ -9,11 +9,12 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Final
 
-from proxy.telemetry.causes import causes
+from proxy.telemetry.causes import Told, causes
 from proxy.telemetry.plain import MOST_FRAMES, known_words, plain, told, words_in
 
 Event = dict[str, Any]
@@ -40,7 +41,8 @@ def of_exception(
     """``message``: constant words of ours that say where it ended."""
     event = _event(now_ms, level, about)
     event["logger"] = "sluicegate"
-    event["exception"] = {"values": [_value(one.error, handled=bool(message)) for one in reversed(causes(error))]}
+    values = [_value(place, one, handled=bool(message)) for place, one in enumerate(causes(error))]
+    event["exception"] = {"values": values[::-1]}
     if message:
         event["tags"]["where"] = message
     return event
@@ -65,12 +67,16 @@ def of_upstream(reason: str, upstream: str, status: int, now_ms: int, about: Abo
 
 
 def fingerprint(event: Event) -> str:
-    """What is the same fault at the same place, for the bound on how often it is told."""
+    """What is the same fault at the same place, for the bound on how often it is told.
+
+    All frames count, from where it ended: what fails in a library that all use is its caller's fault. Of a function
+    that calls itself there is one, however deep it was.
+    """
     told = event.get("fingerprint") or [event.get("message", "")]
-    parts = [*told, event.get("transaction", "")]
+    parts = [*told, event.get("transaction", ""), event["tags"].get("where", "")]
     for value in event.get("exception", {}).get("values", ()):
-        frames = value["stacktrace"]["frames"]
-        parts += [value["type"], *(f"{one['module']}:{one['lineno']}" for one in frames[-3:])]
+        places = (f"{one['module']}:{one['lineno']}" for one in value["stacktrace"]["frames"])
+        parts += [value["type"], *(place for place, _ in groupby(places))]
     return hashlib.blake2b("\n".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
@@ -91,12 +97,18 @@ def _event(now_ms: int, level: str, about: About) -> Event:
     return event
 
 
-def _value(error: BaseException, *, handled: bool) -> dict[str, Any]:
+def _value(place: int, one: Told, *, handled: bool) -> dict[str, Any]:
+    error = one.error
+    mechanism: dict[str, Any] = {"type": "gateway", "handled": handled, "exception_id": place}
+    if one.parent is not None:
+        mechanism |= {"parent_id": one.parent, "source": one.source}
+    if isinstance(error, BaseExceptionGroup):
+        mechanism["is_exception_group"] = True
     return {
         "type": type(error).__name__,
         "module": type(error).__module__,
         "value": told(error),
-        "mechanism": {"type": "gateway", "handled": handled},
+        "mechanism": mechanism,
         "stacktrace": {"frames": _frames(error.__traceback__)},
     }
 

@@ -65,7 +65,9 @@ _EVENT: Final = _map(
                 type=_id,
                 value=_text,
                 module=_id,
-                mechanism=_map(type=_id, handled=_same),
+                mechanism=_map(
+                    type=_id, handled=_same, exception_id=_same, parent_id=_same, source=_text, is_exception_group=_same
+                ),
                 stacktrace=_map(frames=_list(_FRAME)),
             )
         )
