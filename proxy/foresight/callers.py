@@ -12,6 +12,7 @@ from multidict import CIMultiDictProxy
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
 from proxy.identity.claims import believed, read, rule_matches
+from proxy.identity.flaws import Flaw, refusal
 from proxy.identity.gatewaykeys import GatewayKeys, KeyMatch
 from proxy.policy.model import Policy
 
@@ -29,7 +30,7 @@ def claimed(policy: Policy, chosen_tenant: str | None, claims: Mapping[str, Any]
     named = claims.get("iss", rules.issuers[0].issuer if rules.issuers else None)
     issuer = next((one for one in rules.issuers if one.issuer == named), None)
     if issuer is None:
-        raise GatewayError(Reason.TOKEN_INVALID, "no issuer of the policy has this iss")
+        raise refusal(Flaw.ISSUER_UNKNOWN, "authorization")
     if any(rule.claims and rule_matches(rule, claims) for rule in rules.refuse):
         raise GatewayError(Reason.CLAIMS_REFUSED)
     if any(rule.claims and rule_matches(rule, claims) for rule in rules.anonymous_tokens):

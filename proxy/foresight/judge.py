@@ -156,7 +156,10 @@ class Judge:
         if route is not None:
             return route
         allowed = router.methods_for(host, matched, query, headers)
-        raise GatewayError(Reason.METHOD_REFUSED if allowed else Reason.NO_ROUTE, ", ".join(allowed))
+        if not allowed:
+            raise GatewayError(Reason.NO_ROUTE)
+        methods = ", ".join(allowed)
+        raise GatewayError(Reason.METHOD_REFUSED, methods, headers=((b"Allow", methods.encode()),))
 
     def rule(
         self,

@@ -4,21 +4,24 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from proxy.core.errors import Reason
+from proxy.gateway.batch import MAX_CALLS
 from proxy.policy import moneywords, words
 from proxy.policy.problems import KeyPath, PolicyProblem
 from proxy.policy.section import FieldName, Name, Section, Text, key
-from proxy.policy.spelling import Shorthand, choice, count, duration, one_or_many, written
+from proxy.policy.spelling import Shorthand, choice, count, duration, one_or_many, size, written
 from proxy.policy.words import WrittenRate
 
 MOST_REQUESTS: Final = 100_000
 
 TARGET: Final = written("a path, with its query if it has one", r"/[^\x00-\x20\x7f]*", "/")
 METHOD: Final = written("a method", r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "GET", str.upper)
+BODY: Final = size("0B", "1024GiB")
 HOST: Final = written("a host", r"[^\x00-\x20\x7f/@?#]+", "localhost")
 
 
 class Decided(StrEnum):
-    ADMITTED = "admitted"
+    ADMITTED = "admitted"  # by the upstream, or by the gateway itself
+    ANSWERED = "answered"  # by the gateway itself
     REFUSED = "refused"
 
 
@@ -51,6 +54,10 @@ class Caller(Section):
     )
     method: Annotated[str, METHOD] | None = key("GET where none is given.", None)
     call: CallGiven | None = key("On a route to a provider: what the call comes to.", None)
+    batch: Annotated[int, count(1, MAX_CALLS)] | None = key(
+        "On a route that weighs GraphQL batches: how many operations the body holds; 1 where none is given.", None
+    )
+    size: Annotated[int, BODY] | None = key("Of the body; nothing where none is given.", None)
 
 
 class Before(Caller):
@@ -74,10 +81,10 @@ class Expected(Section):
     tenant: Text | None = key("Who is acted for.", None)
     user: Text | None = key("Who acts.", None)
     tier: Name | None = key("By which limits are chosen.", None)
-    decision: Annotated[Decided, choice(Decided)] | None = key("admitted or refused.", None)
+    decision: Annotated[Decided, choice(Decided)] | None = key("admitted, answered or refused.", None)
     by: Annotated[list[Name], one_or_many()] | None = key("Names of the limits and budgets that refused.", None)
     shadow_by: Annotated[list[Name], one_or_many()] | None = key("Those in shadow that would have.", None)
-    status: Annotated[int, count(400, 599)] | None = key("Of a refusal.", None)
+    status: Annotated[int, count(200, 599)] | None = key("Of the gateway's own answer, a refusal or not.", None)
     reason: Annotated[Reason, choice(Reason)] | None = key("Of a refusal, as the log tells it.", None)
     retry_after: Annotated[int, duration("0s", "366d")] | None = key("How long to wait, rounded up to seconds.", None)
     limits: Annotated[dict[Name, LimitExpected], _named()] | None = key("All limits that count it, by name.", None)
@@ -101,12 +108,14 @@ class TestFile(Section):
 
     policy: Text | None = key("The policy file, from this file's folder; --config goes before it.", None)
     at: Annotated[int, words.END] | None = key("When, in epoch time; now where none is given.", None)
-    tests: list[PolicyTest] = key("In the order in which they are told.")
+    tests: list[PolicyTest] = key("In the order in which they are told; at least one.")
 
 
 def check_words(file: TestFile, problem: Any) -> list[PolicyProblem]:
     """What the types cannot say. ``problem`` makes one of a path and a message, as ``Document.problem``."""
     found: list[PolicyProblem] = []
+    if not file.tests:
+        found.append(problem(("tests",), "has no test: nothing would be held to anything"))
     names: dict[str, int] = {}
     for index, test in enumerate(file.tests):
         path: KeyPath = ("tests", index)

@@ -7,21 +7,20 @@ from typing import Any, Final
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.core.errors import GatewayError, Reason
-from proxy.core.identity import Identity
 from proxy.core.units import format_duration
-from proxy.foresight.callers import anonymous, claimed, keyed
+from proxy.foresight.doorway import Arrival, Doorway, Request
 from proxy.foresight.judge import Call, Judge, Ruling
-from proxy.foresight.testwords import Before, Caller, Decided, Expected, LimitExpected, PolicyTest
+from proxy.foresight.testwords import Before, Decided, Expected, LimitExpected, PolicyTest
 from proxy.foresight.wording import rate_text, written_rate
-from proxy.gateway.batch import trpc_calls
-from proxy.gateway.problem import retry_fields
+from proxy.gateway.problem import CONTENT_TYPE, retry_fields
 from proxy.metering.keys import scope_text
-from proxy.policy.model import MILLI, AuthMode, BatchKind, Limit, Policy, Rate, Route
+from proxy.policy.model import MILLI, BatchKind, Limit, Policy, Rate
 from proxy.policy.moneywords import dollars
 from proxy.policy.problems import KeyPath, meant
 
 DEFAULT_ADDRESS: Final = "192.0.2.1"
 DEFAULT_HOST: Final = "localhost"
+_PROBLEM: Final = (b"Content-Type", CONTENT_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,7 @@ class Mismatch:
 class Came:
     """What came of the request in question."""
 
-    route: Route | None = None
-    identity: Identity | None = None
+    arrival: Arrival = field(default_factory=Arrival)
     ruling: Ruling | None = None
     error: GatewayError | None = None
     fields: dict[str, str] = field(default_factory=dict)  # by lower-case name
@@ -51,40 +49,42 @@ class Came:
         return self.ruling.reason if self.ruling is not None else None
 
     @property
+    def status(self) -> int | None:
+        """Of the gateway's own answer."""
+        return self.arrival.status if self.reason is None else GatewayError(self.reason).status
+
+    @property
     def retry_after_ms(self) -> int | None:
         if self.error is not None:
             return self.error.retry_after_ms
         return self.ruling.decision().retry_after_ms if self.ruling is not None else None
 
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A caller's request with nothing left out."""
-
-    caller: Caller
-    method: str
-    target: str
-    host: str
-    address: str
-    headers: CIMultiDictProxy[str]
-    call: Call | None
+    @property
+    def decided(self) -> Decided:
+        if self.reason is not None:
+            return Decided.REFUSED
+        return Decided.ADMITTED if self.arrival.status is None else Decided.ANSWERED
 
 
 def run(policy: Policy, test: PolicyTest, now_ms: int) -> list[Mismatch]:
     """Where it is not as expected; nothing where it is. ``now_ms``: epoch, when the request in question comes."""
     judge = Judge(policy)
+    doorway = Doorway(judge)
     try:
         for place, request, at_ms, ends_ms in _history(test, now_ms):
             try:
-                _ask(judge, request, at_ms, ends_ms)
+                _ask(judge, doorway, request, at_ms, ends_ms)
             except KeyError as error:
                 return [_unknown_key((*place, "key"), policy, str(error.args[0]))]
         asked = _whole(test, test, test.path)
-        missing = _spend(judge, asked, test.spent, now_ms)
-        came = _ask(judge, asked, now_ms, None)
+        missing = _spend(judge, doorway, asked, test.spent, now_ms)
+        came = _ask(judge, doorway, asked, now_ms, None)
     except KeyError as error:
         return [_unknown_key(("key",), policy, str(error.args[0]))]
     found = [_unknown_budget(("spent", name), policy, name) for name in missing]
+    route = came.arrival.route
+    if test.batch is not None and route is not None and route.batch is not BatchKind.GRAPHQL:
+        found.append(Mismatch(("batch",), f"the route {route.name} does not weigh GraphQL batches"))
     return [*found, *_compared(policy, test.expect, came)]
 
 
@@ -93,6 +93,8 @@ def told(came: Came) -> str:
     if came.error is not None:
         detail = f" ({came.error.detail})" if came.error.detail else ""
         return f"refused: {came.error.status} {came.error.reason.value}{detail}"
+    if came.arrival.status is not None:
+        return f"answered by the gateway itself: {came.arrival.status}"
     if came.ruling is None or came.ruling.admitted:
         return "admitted"
     names = ", ".join(came.ruling.refused_by)
@@ -105,7 +107,7 @@ def told(came: Came) -> str:
 # --- what happens ------------------------------------------------------------------------------------------------
 
 
-def _history(test: PolicyTest, now_ms: int) -> Iterator[tuple[KeyPath, _Request, int, int]]:
+def _history(test: PolicyTest, now_ms: int) -> Iterator[tuple[KeyPath, Request, int, int]]:
     """Each request before, by time: its place in the test, when it comes and when it is answered."""
     moments: list[tuple[int, int]] = []
     requests = [_whole(test, before, before.path or test.path) for before in test.before]
@@ -119,12 +121,12 @@ def _history(test: PolicyTest, now_ms: int) -> Iterator[tuple[KeyPath, _Request,
         yield ("before", n), requests[n], at_ms, at_ms + test.before[n].lasting
 
 
-def _whole(test: PolicyTest, caller: PolicyTest | Before, target: str) -> _Request:
+def _whole(test: PolicyTest, caller: PolicyTest | Before, target: str) -> Request:
     named = caller.claims is not None or caller.key_name is not None or caller.nobody
     headers = caller.headers if caller.headers is not None else test.headers or {}
     host = caller.host or test.host or DEFAULT_HOST
     call = caller.call or test.call
-    return _Request(
+    return Request(
         caller=caller if named else test,
         method=caller.method or test.method or "GET",
         target=target,
@@ -132,42 +134,21 @@ def _whole(test: PolicyTest, caller: PolicyTest | Before, target: str) -> _Reque
         address=caller.address or test.address or DEFAULT_ADDRESS,
         headers=CIMultiDictProxy(CIMultiDict([("Host", host), *headers.items()])),
         call=None if call is None else Call(call.cost, call.tokens, call.model),
+        batch=caller.batch if caller.batch is not None else test.batch,
+        size=next((size for size in (caller.size, test.size) if size is not None), 0),
     )
 
 
-def _identity(policy: Policy, request: _Request, route: Route, now_ms: int) -> Identity:
-    """Raises: GatewayError; KeyError for a key that the policy does not have."""
-    caller = request.caller
-    if caller.key_name is not None:
-        identity = keyed(policy, caller.key_name, request.headers, now_ms)
-        key = next(key for key in policy.identity.keys if key.name == caller.key_name)
-        if key.routes is not None and route.name not in key.routes:
-            raise GatewayError(Reason.KEY_ROUTE_REFUSED)
-        return anonymous(policy) if route.auth is AuthMode.NONE else identity
-    identity = anonymous(policy)
-    if caller.claims is not None and route.auth is not AuthMode.NONE:
-        identity = claimed(policy, request.headers.get(policy.identity.tenant_header) or None, caller.claims)
-    if route.auth is AuthMode.REQUIRED and identity.kind.value == "anonymous":
-        raise GatewayError(Reason.TOKEN_MISSING)
-    return identity
-
-
-def _placed(judge: Judge, request: _Request, came: Came, now_ms: int) -> tuple[Route, Identity]:
-    """Raises: GatewayError, KeyError."""
-    path, _, query = request.target.partition("?")
-    judge.check_address(request.address)
-    came.route = judge.route(request.method, request.host, path, query, request.headers)
-    judge.check_maintenance(request.address)
-    came.identity = _identity(judge.policy, request, came.route, now_ms)
-    return came.route, came.identity
-
-
-def _spend(judge: Judge, request: _Request, spent: Mapping[str, int], now_ms: int) -> list[str]:
+def _spend(judge: Judge, doorway: Doorway, request: Request, spent: Mapping[str, int], now_ms: int) -> list[str]:
     """Uses budgets up; the names that are none of this call's budgets."""
+    arrival = Arrival()
     try:
-        route, identity = _placed(judge, request, Came(), now_ms)
+        doorway.arrive(request, arrival, now_ms)
     except GatewayError:
         return []  # the request in question will tell
+    route, identity = arrival.route, arrival.identity
+    if route is None or identity is None:
+        return list(spent)
     if request.call is None or route.spending is None:
         return list(spent)
     return [
@@ -177,20 +158,23 @@ def _spend(judge: Judge, request: _Request, spent: Mapping[str, int], now_ms: in
     ]
 
 
-def _ask(judge: Judge, request: _Request, now_ms: int, ends_ms: int | None) -> Came:
+def _ask(judge: Judge, doorway: Doorway, request: Request, now_ms: int, ends_ms: int | None) -> Came:
     came = Came()
+    arrival = came.arrival
     try:
-        route, identity = _placed(judge, request, came, now_ms)
-        path = request.target.partition("?")[0]
-        factor = trpc_calls(path) if route.batch is BatchKind.TRPC else 1
+        doorway.arrive(request, arrival, now_ms)
     except GatewayError as error:
         came.error = error
-        came.fields = _texts([*error.headers, *retry_fields(error)])
+        came.fields = _texts([_PROBLEM, *error.headers, *arrival.fields, *retry_fields(error)])
         return came
-    address = request.address
-    ruling = judge.rule(route, identity, address, now_ms, factor=factor, ends_ms=ends_ms, call=request.call)
+    route, identity, address = arrival.route, arrival.identity, request.address
+    if arrival.status is not None or route is None or identity is None:
+        came.fields = _texts(arrival.fields)
+        return came
+    ruling = judge.rule(route, identity, address, now_ms, factor=arrival.factor, ends_ms=ends_ms, call=request.call)
     came.ruling = ruling
-    came.fields = _texts(ruling.decision().fields(now_ms))
+    problem = [] if ruling.admitted else [_PROBLEM]
+    came.fields = _texts([*problem, *arrival.fields, *ruling.decision().fields(now_ms)])
     limits = ruling.plan.limits
     came.scopes = {limit.name: scope_text(limit.scopes, identity, route.name, address) for limit in limits}
     if ruling.call is not None:
@@ -212,7 +196,7 @@ def _texts(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def _compared(policy: Policy, expect: Expected, came: Came) -> Iterator[Mismatch]:
     got = told(came)
-    identity, route = came.identity, came.route
+    identity, route = came.arrival.identity, came.arrival.route
     facts: dict[str, Any] = {
         "route": None if route is None else route.name,
         "upstream": None if route is None else route.upstream,
@@ -233,8 +217,10 @@ def _compared(policy: Policy, expect: Expected, came: Came) -> Iterator[Mismatch
             shown = "none" if value is None else value
             why = f" ({got})" if value is None and came.error is not None else ""
             yield Mismatch(("expect", name), f"expected {wanted}, got {shown}{why}{hint}")
-    admitted = came.error is None and (came.ruling is None or came.ruling.admitted)
-    if expect.decision is not None and (expect.decision is Decided.ADMITTED) is not admitted:
+    decided = came.decided
+    # What the gateway answers by itself is not refused either.
+    as_expected = {decided, Decided.ADMITTED} if decided is Decided.ANSWERED else {decided}
+    if expect.decision is not None and expect.decision not in as_expected:
         yield Mismatch(("expect", "decision"), f"expected {expect.decision.value}, got {got}")
     yield from _refusal(policy, expect, came, got)
     if expect.limits is not None:
@@ -266,7 +252,7 @@ def _refusal(policy: Policy, expect: Expected, came: Came, got: str) -> Iterator
             hints = "".join(_no_limit(policy, one) for one in wanted if one not in found)
             yield Mismatch(("expect", key), f"expected {', '.join(wanted) or 'none'}, got {shown}{hints}")
     reason = came.reason
-    status = None if reason is None else GatewayError(reason).status
+    status = came.status
     if expect.status is not None and expect.status != status:
         yield Mismatch(("expect", "status"), f"expected {expect.status}, got {got if status is None else status}")
     if expect.reason is not None and expect.reason is not reason:

@@ -60,14 +60,35 @@ def accept(exchange: Exchange) -> None:
         exchange.close = True
     if exchange.connection.oversized and _head_size(message) > exchange.connection.max_field_size:
         raise GatewayError(Reason.FIELDS_TOO_LARGE, "all fields together", close=True)
-    if exchange.method in _REFUSED_METHODS:
-        raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", ALLOWED_METHODS),), close=True)
+    check_method(exchange.method)
     _accept_framing(exchange, message)
     _accept_target(exchange, message)
     if "Expect" in exchange.headers and not _is_only(exchange, "Expect", "100-continue"):
         raise GatewayError(Reason.EXPECTATION_FAILED, field="Expect", close=True)
     if message.upgrade or "Upgrade" in exchange.headers:
-        _accept_upgrade(exchange)
+        # After any non-101 answer to an upgrade the parser takes no further request, so the connection closes.
+        exchange.close = True
+        check_upgrade(exchange.headers.get("Upgrade", ""))
+
+
+def check_method(method: str) -> None:
+    """Raises: GatewayError METHOD_REFUSED for what no route could let through."""
+    if method in _REFUSED_METHODS:
+        raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", ALLOWED_METHODS),), close=True)
+
+
+def check_characters(target: str) -> None:
+    """Raises: GatewayError BAD_TARGET for a target that a client must have encoded."""
+    if _BAD_IN_TARGET.search(target):
+        raise GatewayError(Reason.BAD_TARGET, "a character that must be encoded", close=True)
+
+
+def check_upgrade(offered: str) -> None:
+    """``offered``: the field Upgrade. Raises: GatewayError UPGRADE_UNSUPPORTED."""
+    wanted = {part.strip().lower() for part in offered.split(",")}
+    # curl offers h2c with every request; ignoring an offer is right (RFC 9110 §7.8).
+    if not wanted <= _CLOSING_UPGRADES:
+        raise GatewayError(Reason.UPGRADE_UNSUPPORTED, field="Upgrade", close=True)
 
 
 def ends_here(exchange: Exchange) -> bool:
@@ -124,8 +145,7 @@ def _accept_target(exchange: Exchange, message: RawRequestMessage) -> None:
         raise GatewayError(Reason.BAD_HOST, field="Host", close=True)
     if not host and not exchange.http10:
         raise GatewayError(Reason.BAD_HOST, "Host is empty", field="Host", close=True)
-    if _BAD_IN_TARGET.search(target):
-        raise GatewayError(Reason.BAD_TARGET, "a character that must be encoded", close=True)
+    check_characters(target)
     if not target.startswith("/"):
         if target == "*":
             if exchange.method != "OPTIONS":
@@ -142,12 +162,3 @@ def _accept_target(exchange: Exchange, message: RawRequestMessage) -> None:
     exchange.target = target
     exchange.host = host
     exchange.path, _, exchange.query = target.partition("?")
-
-
-def _accept_upgrade(exchange: Exchange) -> None:
-    # After any non-101 answer to an upgrade the parser takes no further request, so the connection closes.
-    exchange.close = True
-    wanted = {part.strip().lower() for part in exchange.headers.get("Upgrade", "").split(",")}
-    # curl offers h2c with every request; ignoring an offer is right (RFC 9110 §7.8).
-    if not wanted <= _CLOSING_UPGRADES:
-        raise GatewayError(Reason.UPGRADE_UNSUPPORTED, field="Upgrade", close=True)

@@ -37,7 +37,7 @@ _MOST_PATH: Final = 2048
 _SHIFT: Final = "CLS"
 _TIMES: Final = frozenset({"LCP", "INP", "FCP", "TTFB"})
 _NO_ROUTE: Final = "none"
-_ALLOWED: Final = "POST, OPTIONS"
+METHODS: Final = b"POST, OPTIONS"
 _JSON: Final = (b"Content-Type", b"application/json")
 
 Fields = list[tuple[bytes, bytes]]
@@ -73,7 +73,7 @@ class Beacons:
         if allowed is not None:
             exchange.fields += cors.answer_fields(allowed, origin)
         if exchange.method != "POST":
-            raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", _ALLOWED.encode()),))
+            raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", METHODS),))
         if exchange.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise GatewayError(Reason.MALFORMED, "no content coding is known here", field="Content-Encoding")
         if exchange.path == TUNNEL:

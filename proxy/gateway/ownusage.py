@@ -26,17 +26,17 @@ from proxy.store.errors import StoreAway
 OWN_PREFIX: Final = "/_gateway/"
 OWN_FIELDS: Final = [(b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store")]
 
-_USAGE: Final = OWN_PREFIX + "usage"
-_METHODS: Final = ("GET", "HEAD")
+USAGE: Final = OWN_PREFIX + "usage"
+USAGE_METHODS: Final = ("GET", "HEAD")
 _ANY_MODEL: Final = ""
 
 
 async def own_answer(exchange: Exchange, runtime: Runtime) -> bytes:
     """The answer's body. Raises: GatewayError: NO_ROUTE for any other path of ours; whatever identifying raises."""
-    if exchange.path != _USAGE:
+    if exchange.path != USAGE:
         raise GatewayError(Reason.NO_ROUTE)
-    if exchange.method not in _METHODS:
-        raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", ", ".join(_METHODS).encode()),))
+    if exchange.method not in USAGE_METHODS:
+        raise GatewayError(Reason.METHOD_REFUSED, headers=((b"Allow", ", ".join(USAGE_METHODS).encode()),))
     runtime.check_maintenance(exchange)
     headers: CIMultiDictProxy[str] = exchange.headers  # type: ignore[assignment]
     authenticator = runtime.authenticator

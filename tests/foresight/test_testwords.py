@@ -9,6 +9,8 @@ from proxy.policy.problems import PolicyError
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("tests: []", "1: tests: has no test: nothing would be held to anything"),
+        ("tests: [{name: a, path: /, batch: 251, expect: {route: x}}]", "tests[0].batch"),
         ("tests: [{name: a, path: /, expect: {}}]", "1: tests[0].expect: expects nothing"),
         ("tests: [{name: a, expect: {route: x}}]", "1: tests[0]: the key 'path' is missing"),
         ("tests: [{name: a, path: x, expect: {route: x}}]", "'x' is not a path, with its query"),

@@ -99,6 +99,25 @@ RIGHT = {
         method: POST
         expect: {reason: key_route_refused, status: 403}
         """,
+    "what the gateway answers itself is admitted, and more": f"""
+        {ADA}
+        path: /_gateway/usage
+        expect: {{decision: answered, status: 200, tenant: initech, headers: {{Cache-Control: no-store}}}}
+        """,
+    "and is not refused": f"""
+        {ADA}
+        path: /_gateway/usage
+        expect: {{decision: admitted}}
+        """,
+    "who is missing is asked for": """
+        path: /api/x
+        expect: {headers: {WWW-Authenticate: 'Bearer realm="sluicegate"', Content-Type: application/problem+json}}
+        """,
+    "what may be asked": """
+        path: /app/x
+        method: DELETE
+        expect: {status: 405, headers: {Allow: "GET, HEAD"}}
+        """,
     "an address that is denied": """
         address: 203.0.113.5
         path: /health
@@ -170,6 +189,17 @@ def test_each_thing_that_is_not_so_is_told_with_what_is() -> None:
     assert "no such field" in found["expect.headers.X-None"]
     assert found["expect.budget_left.user"] == "no budget of this call"
     assert found["expect.budget_left.nothing"] == "unknown budget 'nothing'; one of cheap, user"
+
+
+def test_what_goes_on_to_its_upstream_is_not_answered_by_the_gateway() -> None:
+    found = mismatches("path: /health\nbatch: 2\nexpect: {decision: answered, status: 204}")
+    assert found == {
+        "batch": "the route health does not weigh GraphQL batches",
+        "expect.decision": "expected answered, got admitted",
+        "expect.status": "expected 204, got admitted",
+    }
+    found = mismatches(f"{ADA}\npath: /_gateway/usage\nexpect: {{decision: refused, limits: [per-ip]}}")
+    assert found["expect.decision"] == "expected refused, got answered by the gateway itself: 200"
 
 
 def test_a_refusal_before_the_limits_is_told_where_they_were_expected() -> None:

@@ -77,14 +77,6 @@ class Stand:
         )
         return found
 
-    def logged(self, answer: Answer) -> dict[str, Any]:
-        """The line of an answer's request, once it is there."""
-        request_id = answer.get("X-Request-ID")
-        found: dict[str, Any] = eventually(
-            lambda: next((line for line in self.gateway.requests if line["id"] == request_id), None)
-        )
-        return found
-
 
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
@@ -169,7 +161,7 @@ async def test_a_budget_that_is_used_up_refuses_and_says_what_is_left(stand: Sta
     assert (answer.status, problem["reason"], problem["budget"]) == (429, "budget_exceeded", "small")
     assert (problem["limit_usd"], problem["left_usd"]) == ("0.001", "0.001")
     assert problem["violated-policies"] == ["small"]
-    assert stand.logged(answer)["held_usd"] == float(problem["needed_usd"])
+    assert stand.gateway.request_line(answer.get("X-Request-ID"))["held_usd"] == float(problem["needed_usd"])
     assert answer.get("x-should-retry") == "false"
 
 
