@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 from multidict import CIMultiDictProxy
 
+from proxy.core.addresses import counted_address
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway import cors
 from proxy.gateway.exchange import Exchange
@@ -141,7 +142,7 @@ class Beacons:
     # --- both ---
 
     async def _read(self, exchange: Exchange, runtime: Runtime, meter: AttemptMeter, most: int) -> bytes:
-        wait_ms = meter.take(exchange.address, runtime.shared.clock.now_ms())
+        wait_ms = meter.take(counted_address(exchange.address), runtime.shared.clock.now_ms())
         if wait_ms:
             raise GatewayError(Reason.QUOTA_EXCEEDED, "too many from this address", retry_after_ms=wait_ms, close=True)
         check_length(exchange, most)

@@ -129,6 +129,7 @@ async def test_what_is_no_envelope_or_too_large_is_refused(stand: Stand) -> None
 
 @pytest.mark.parametrize("path", ["sentry", "vitals"])
 async def test_one_address_is_bounded_and_no_other_pays_for_it(stand: Stand, path: str) -> None:
+    """Over IPv6 a customer has a whole /64 of addresses: limits count them as one."""
     body = envelope(stand.receiver.dsn, error("flood")) if path == "sentry" else b'{"path":"/","values":{"LCP":1}}'
 
     async def send(address: str) -> int:
@@ -140,6 +141,9 @@ async def test_one_address_is_bounded_and_no_other_pays_for_it(stand: Stand, pat
     statuses = [await send("203.0.113.9") for _ in range(45)]
     assert statuses.count(429) in range(3, 6)
     assert await send("203.0.113.10") != 429
+    of_one_customer = [await send(f"2001:db8:1:1::{n:x}") for n in range(1, 46)]
+    assert of_one_customer.count(429) in range(3, 6)
+    assert await send("2001:db8:1:2::1") != 429
 
 
 async def test_a_preflight_is_answered_by_the_policys_cors(stand: Stand) -> None:
