@@ -1,8 +1,8 @@
 """From all counts of a gateway to what is watched: by upstream, by route, and of the whole. Pure.
 
-Shares and means are those of ``deploy/prometheus/recording.yml``, with three differences that this place can afford:
-answers that broke off count as failed; what clients brought on themselves (an HTTP version, an upgrade, a cache that
-must not be passed by) does not, or any of them could raise an alarm; and in maintenance nothing fails.
+Shares and means are those of ``deploy/prometheus/recording.yml``, but that answers which broke off count as failed,
+too. What clients brought on themselves (an HTTP version, an upgrade, a cache that must not be passed by) does not, or
+any of them could raise an alarm; and in maintenance nothing fails.
 """
 
 import math

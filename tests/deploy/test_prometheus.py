@@ -29,7 +29,11 @@ HEALTHY: dict[str, str] = {
     f'sluicegate_requests_total{{{G}, route="app", tier="t", status="200", outcome="forwarded"}}': f"0+600x{MINUTES}",
     f'sluicegate_requests_total{{{G}, route="app", tier="t", status="429", outcome="refused"}}': f"0+300x{MINUTES}",
     f'sluicegate_requests_total{{{G}, route="app", tier="t", status="502", outcome="failed"}}': f"0+0.1x{MINUTES}",
+    # Callers in maintenance, and one who asks for what is not in the cache and for nothing else.
+    f'sluicegate_requests_total{{{G}, route="app", tier="none", status="503", outcome="failed"}}': f"0+300x{MINUTES}",
+    f'sluicegate_requests_total{{{G}, route="app", tier="t", status="504", outcome="refused"}}': f"0+60x{MINUTES}",
     f'sluicegate_errors_total{{{G}, fault="client", reason="quota_exceeded"}}': f"0+300x{MINUTES}",
+    f'sluicegate_errors_total{{{G}, fault="client", reason="not_cached"}}': f"0+60x{MINUTES}",
     f'sluicegate_errors_total{{{G}, fault="gateway", reason="maintenance"}}': f"0+300x{MINUTES}",
     f'sluicegate_errors_total{{{G}, fault="upstream", reason="upstream_reset"}}': f"0+0.1x{MINUTES}",
     f'sluicegate_upstream_duration_seconds_count{{{G}, upstream="app"}}': f"0+60x{MINUTES}",
@@ -85,14 +89,14 @@ CASES: dict[str, dict[str, str]] = {
     "SluicegateDown": {f"up{{{G}}}": late("1", "0", TURN)},
     "SluicegateAvailabilityFast": {
         # 2% of the last hour: the six hours before it were calm.
-        f'sluicegate_errors_total{{{G}, fault="store", reason="store_away"}}': late("0", "0+18"),
+        f'sluicegate_errors_total{{{G}, fault="store", reason="store_away"}}': late("0", "0+26"),
     },
     "SluicegateAvailabilitySlow": {
-        f'sluicegate_errors_total{{{G}, fault="upstream", reason="upstream_timeout"}}': f"0+9x{MINUTES}",
+        f'sluicegate_errors_total{{{G}, fault="upstream", reason="upstream_timeout"}}': f"0+12x{MINUTES}",
     },
     "SluicegateErrors": {
         f'sluicegate_requests_total{{{G}, route="app", tier="t", status="500", outcome="forwarded"}}': late(
-            "0", "0+12"
+            "0", "0+19"
         ),
     },
     "SluicegateSlow": {f'sluicegate_request_duration_seconds_sum{{{G}, route="app"}}': f"0+420x{MINUTES}"},
@@ -176,6 +180,34 @@ def test_the_rules_and_the_scrape_configuration_are_valid() -> None:
 
 def test_no_alert_fires_while_all_is_well(tmp_path: Path) -> None:
     firing(tmp_path, {}, {MINUTES: []})
+
+
+MAINTAINED = 'route="app", tier="none", status="503", outcome="failed"'
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {
+            f'sluicegate_requests_total{{{G}, route="app", tier="t", status="200", outcome="forwarded"}}': (
+                f"0+600x{CALM} {600 * CALM}x{MINUTES - CALM}"
+            ),
+            f"sluicegate_requests_total{{{G}, {MAINTAINED}}}": f"_x{CALM} 600+600x{MINUTES - CALM}",
+            f'sluicegate_errors_total{{{G}, fault="gateway", reason="maintenance"}}': (
+                f"_x{CALM} 600+600x{MINUTES - CALM}"
+            ),
+        },
+        {
+            f'sluicegate_requests_total{{{G}, route="app", tier="t", status="504", outcome="refused"}}': (
+                f"0+6000x{MINUTES}"
+            )
+        },
+    ],
+    ids=["maintenance", "what clients bring on themselves"],
+)
+def test_neither_maintenance_nor_a_client_can_page_anybody(tmp_path: Path, changed: dict[str, str]) -> None:
+    """However many they are. What is really wrong beside them is seen: they are in ``HEALTHY``, too."""
+    firing(tmp_path, changed, {CALM + minutes: [] for minutes in (1, 12, 30)})
 
 
 @pytest.mark.parametrize("name", [rule["alert"] for rule in ALERTS])
