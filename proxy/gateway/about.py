@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from proxy.core.identity import Identity
 from proxy.gateway.exchange import Exchange
 from proxy.policy.model import Policy
 from proxy.sentry.event import About
-from proxy.telemetry.private import query_names
+from proxy.telemetry.private import query_names, scrubbed
 
 NO_ROUTE: Final = "none"
 
@@ -25,10 +26,15 @@ def whose(exchange: Exchange, policy: Policy) -> dict[str, str]:
         "policy": policy.version,
     }
     if identity is not None:
-        found["tier"] = identity.tier
-        if identity.tenant is not None:
-            found["tenant"] = identity.tenant
+        found |= proven(identity)
     return found
+
+
+def proven(identity: Identity) -> dict[str, str]:
+    """Tier and tenant as everybody outside is told, but not a tenant that is called by somebody's address."""
+    if identity.tenant is None:
+        return {"tier": identity.tier}
+    return {"tier": identity.tier, "tenant": scrubbed(identity.tenant)}
 
 
 def tags(exchange: Exchange, policy: Policy) -> dict[str, str]:

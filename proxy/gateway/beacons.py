@@ -14,6 +14,7 @@ from multidict import CIMultiDictProxy
 from proxy.core.addresses import counted_address
 from proxy.core.errors import GatewayError, Reason
 from proxy.gateway import cors
+from proxy.gateway.about import proven
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.forward import check_length
 from proxy.gateway.ownusage import OWN_PREFIX
@@ -112,7 +113,7 @@ class Beacons:
         except GatewayError:
             return {}
         exchange.identity = identity
-        return {"tenant": identity.tenant, "tier": identity.tier} if identity.tenant is not None else {}
+        return proven(identity) if identity.tenant is not None else {}
 
     # --- web vitals ---
 

@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.gateway import ROOT, Gateway, bearer, eventually, get, once, running, token
 from tests.e2e.origin import Origin, running_origin
 from tests.e2e.policies import policy
+from tests.otlp.collector import Collector
 from tests.sentry.sentry_receiver import PROJECT, PUBLIC_KEY, Receiver, heard
 
 pytestmark = pytest.mark.full  # many seconds
@@ -216,3 +217,24 @@ async def test_a_killed_worker_is_told_of_and_what_the_policy_leaves_out_is_not(
             assert (event["tags"]["died"], event["tags"]["status"]) == ("worker", "-9")
             await asyncio.sleep(0.6)  # two rounds of the courier: nothing else comes
             assert len(events(receiver)) == 1
+
+
+async def test_a_tenant_that_is_somebodys_address_is_told_by_no_way() -> None:
+    """Of one request: the event, its transaction, the collector's span, and what its browser sends."""
+    with running_origin() as origin, Receiver.receiving() as receiver, Collector.receiving() as collector:
+        origin.answers["/bad"] = b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"
+        text = sentry_policy(origin, receiver, "traces_sample_rate: 1, tunnel: true", workers=1)
+        with running(
+            text + f"otlp: {{endpoint: '{collector.url}', traces: {{sample_rate: 1}}, metrics: off}}\n"
+        ) as gateway:
+            credential = f"Authorization: Bearer {token(tenant='ann@private.example')}"
+            await once(gateway, get("/bad", credential))
+            body = b'{"dsn":"%b"}\n{"type":"event"}\n{"message":"browser"}\n' % receiver.dsn.encode()
+            await once(gateway, get("/_gateway/sentry", credential, method="POST", body=body))
+            told = [heard(receiver, "event", lambda one: one["message"] != "browser")]
+            told.append(heard(receiver, "event", lambda one: one["message"] == "browser"))
+            told.append(heard(receiver, "transaction", lambda one: one["transaction"] == "GET app"))
+            assert [one["tags"]["tenant"] for one in told] == ["[Filtered]"] * 3
+            seen = eventually(lambda: [s for s in collector.spans if "sluicegate.tenant" in s.attributes])
+            assert [span.attributes["sluicegate.tenant"] for span in seen] == ["[Filtered]"] * len(seen)
+            nothing_private(receiver, gateway)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from proxy.core.identity import Identity, IdentityKind
-from proxy.gateway.about import about, name, request, tags, whose
+from proxy.gateway.about import about, name, proven, request, tags, whose
 from proxy.gateway.exchange import Exchange, Outcome
 from proxy.policy.model import Policy
+from proxy.telemetry.private import FILTERED
 from proxy.tracing.trace import Trace
 from tests.gateway.conftest import exchange_of
 from tests.sentry.test_witness import policy_of
@@ -44,6 +45,15 @@ def test_what_is_not_known_is_not_told(by: Policy) -> None:
     assert name(exchange) == "GET none"
     anonymous = ended(by, identity=Identity(IdentityKind.ANONYMOUS, "anonymous"))
     assert "tenant" not in whose(anonymous, by)
+
+
+def test_a_tenant_with_the_form_of_something_private_is_told_to_nobody(by: Policy) -> None:
+    """Events, transactions, spans and browsers' events have their tenant from here."""
+    private = Identity(IdentityKind.USER, "gold", tenant="ann@private.example")
+    assert proven(private) == {"tier": "gold", "tenant": FILTERED}
+    assert whose(ended(by, identity=private), by)["tenant"] == FILTERED
+    assert tags(ended(by, identity=private), by)["tenant"] == FILTERED
+    assert about(ended(by, identity=private), by).tags["tenant"] == FILTERED
 
 
 def test_an_event_knows_its_trace(by: Policy) -> None:
