@@ -22,7 +22,7 @@ from proxy.gateway.relay import read_body
 from proxy.gateway.runtime import Runtime
 from proxy.identity.attempts import AttemptMeter
 from proxy.policy.model import AuthMode
-from proxy.policy.sentry import Sentry, Tunnel, Vitals, Watching
+from proxy.policy.sentry import SHIFT, TIMES, Sentry, Tunnel, Vitals, Watching
 from proxy.policy.target import matched_path
 from proxy.sentry.envelope import EnvelopeError, read_header, tagged
 from proxy.sentry.waiting import Kind
@@ -36,8 +36,6 @@ MOST_VITALS: Final = 4096  # bytes of one beacon
 MOST_MS: Final = 600_000.0
 MOST_SHIFT: Final = 100.0
 _MOST_PATH: Final = 2048
-_SHIFT: Final = "CLS"
-_TIMES: Final = frozenset({"LCP", "INP", "FCP", "TTFB"})
 _NO_ROUTE: Final = "none"
 METHODS: Final = b"POST, OPTIONS"
 _JSON: Final = (b"Content-Type", b"application/json")
@@ -123,10 +121,10 @@ class Beacons:
         route = self._route_of(exchange, runtime, path)
         metrics = runtime.shared.metrics
         for name, value in values.items():
-            if name == _SHIFT:
+            if name == SHIFT:
                 metrics.histogram(LAYOUT_SHIFT, route).observe(value)
             else:
-                label = name.lower() if name in _TIMES else name
+                label = name.lower() if name in TIMES else name
                 metrics.histogram(WEB_VITALS, route, label).observe(value / 1000)
         return Answer(204, exchange.fields)
 
@@ -168,9 +166,9 @@ def read_vitals(body: bytes, measures: frozenset[str]) -> tuple[str, dict[str, f
         raise GatewayError(Reason.MALFORMED, "values is an object of numbers", field="values")
     found: dict[str, float] = {}
     for name, value in values.items():
-        if name != _SHIFT and name not in _TIMES and name not in measures:
+        if name != SHIFT and name not in TIMES and name not in measures:
             raise GatewayError(Reason.MALFORMED, "a name is neither a web vital nor in vitals.measures", field="values")
-        most = MOST_SHIFT if name == _SHIFT else MOST_MS
+        most = MOST_SHIFT if name == SHIFT else MOST_MS
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise GatewayError(Reason.MALFORMED, "a value is no number", field="values")
         if not 0 <= value <= most:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:  # which has what is here
     from proxy.policy.model import Cors
 
 
+SHIFT: Final = "CLS"  # the web vital that is no time
+TIMES: Final = frozenset({"LCP", "INP", "FCP", "TTFB"})  # web vitals in ms; as labels in small letters
+
+
 class Reported(StrEnum):
     """Faults that are not ours, and may be reported all the same."""
 

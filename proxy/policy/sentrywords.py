@@ -7,7 +7,7 @@ from proxy.policy import moneywords
 from proxy.policy.model import Cors
 from proxy.policy.otlp import Otlp
 from proxy.policy.section import Section, Text, key
-from proxy.policy.sentry import Reported, Sentry, Tunnel, Vitals, Watching
+from proxy.policy.sentry import SHIFT, TIMES, Reported, Sentry, Tunnel, Vitals, Watching
 from proxy.policy.spelling import (
     Shorthand,
     Spelling,
@@ -37,7 +37,24 @@ RATE: Final = Spelling(
     0.1,
     {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, pattern_json(_RATE)]},
 )
+_VITALS: Final = sorted({SHIFT, *TIMES})
+
+
+def _read_measure(name: str) -> str:
+    if name.upper() in _VITALS:  # one series would count both
+        raise ValueError(f"{name!r} is a web vital, which pages may always tell: name your own in another way")
+    return name
+
+
+def _any_case(name: str) -> str:
+    """A pattern, in JSON Schema's dialect."""
+    return "".join(f"[{letter}{letter.lower()}]" for letter in name)
+
+
 METRIC: Final = written("a name of at most 32 letters, digits, and . _ -", _METRIC, "db")
+
+_NO_VITAL: Final = f"(?!(?:{'|'.join(map(_any_case, _VITALS))})$)"
+MEASURE: Final = written(METRIC.what, _METRIC, "boot", _read_measure, _NO_VITAL + _METRIC)
 
 
 def _expand(raw: object) -> object:
@@ -71,7 +88,7 @@ class SentryProject(Section):
 
 
 class BrowserVitals(Section):
-    measures: list[Annotated[str, METRIC]] = key("Your own, in milliseconds, beside LCP, CLS, INP, FCP and TTFB.", [])
+    measures: list[Annotated[str, MEASURE]] = key("Your own, in milliseconds, beside LCP, CLS, INP, FCP and TTFB.", [])
     per_minute: Annotated[int, count(1, 100_000)] = key("Beacons from one address, by worker; beyond it 429.", 120)
 
 

@@ -66,6 +66,10 @@ def test_shares(policy, rate: str, value: float) -> None:
         ("sentry: {report: [upstream_6xx]}", "sentry.report[0]: 'upstream_6xx' is not known"),
         ("sentry: {tunnel: {max_body: 1GiB}}", "sentry.tunnel.max_body: '1GiB' is not a size from 1KiB to 32MiB"),
         ("vitals: {measures: ['a b']}", "vitals.measures[0]: 'a b' is not a name"),
+        *(
+            (f"vitals: {{measures: [boot, {name}]}}", f"vitals.measures[1]: '{name}' is a web vital, which pages may")
+            for name in ("lcp", "LCP", "Cls", "inp", "fcp", "ttfb")
+        ),
         ("server_timing: ['']", "server_timing[0]: '' is not a name"),
     ],
 )
