@@ -63,6 +63,7 @@ HEALTHY: dict[str, str] = {
     f'sluicegate_redis_memory_max_bytes{{{G}, store="cache"}}': f"0x{MINUTES}",  # without a bound
     f"sluicegate_policy_last_reload_successful{{{G}}}": f"1x{MINUTES}",
     f'sluicegate_worker_restarts_total{{{G}, reason="died"}}': f"1x{MINUTES}",  # long ago
+    f'sluicegate_background_restarts_total{{{G}, reason="died"}}': f"1x{MINUTES}",
     f"sluicegate_client_connections_refused_total{{{G}}}": f"0x{MINUTES}",
     f"sluicegate_log_lines_dropped_total{{{G}}}": f"0x{MINUTES}",
     f'sluicegate_certificate_expiry_timestamp_seconds{{{G}, kind="upstream", name="ai", address="a:443"}}': (
@@ -87,6 +88,7 @@ def late(before: str, after: str, turn: int = CALM) -> str:
 
 CASES: dict[str, dict[str, str]] = {
     "SluicegateDown": {f"up{{{G}}}": late("1", "0", TURN)},
+    "SluicegateMissing": dict.fromkeys(HEALTHY, f"1x{TURN - 10} stale"),
     "SluicegateAvailabilityFast": {
         # 2% of the last hour: the six hours before it were calm.
         f'sluicegate_errors_total{{{G}, fault="store", reason="store_away"}}': late("0", "0+26"),
@@ -124,6 +126,8 @@ CASES: dict[str, dict[str, str]] = {
     "SluicegateRedisAway": {f"sluicegate_redis_breaker_open{{{G}}}": late("0", "2", TURN)},
     "SluicegateRedisMemory": {f'sluicegate_redis_memory_bytes{{{G}, store="meters"}}': f"0+2x{MINUTES}"},
     "SluicegateReloadFailed": {f"sluicegate_policy_last_reload_successful{{{G}}}": late("1", "0", TURN)},
+    "SluicegateBackgroundRestarts": {f'sluicegate_background_restarts_total{{{G}, reason="died"}}': late("1", "2", TURN)},
+    "SluicegateBackgroundFails": {f'sluicegate_background_restarts_total{{{G}, reason="died"}}': late("1", "2+1", TURN)},
     "SluicegateWorkersRestart": {f'sluicegate_worker_restarts_total{{{G}, reason="hung"}}': f"_x{TURN} 1x5"},
     "SluicegateConnectionsRefused": {f"sluicegate_client_connections_refused_total{{{G}}}": late("0", "0+1", TURN)},
     "SluicegateLogLinesDropped": {f"sluicegate_log_lines_dropped_total{{{G}}}": late("0", "0+1")},
@@ -140,7 +144,10 @@ CASES: dict[str, dict[str, str]] = {
         ),
     },
 }
-ALONG = {"SluicegateCertificateEnded": ["SluicegateCertificateEnds"]}
+ALONG = {
+    "SluicegateCertificateEnded": ["SluicegateCertificateEnds"],
+    "SluicegateBackgroundFails": ["SluicegateBackgroundRestarts"],
+}
 
 
 def promtool(*arguments: str) -> None:
@@ -219,6 +226,7 @@ COUNTS = {
     "SluicegateTenantIsolation": ("sluicegate_tenant_isolation_violations_total", ', route="app"', 10),
     "SluicegateDeadLetters": ("sluicegate_ledger_dead_letters_total", "", 60),
     "SluicegateWorkersRestart": ("sluicegate_worker_restarts_total", ', reason="hung"', 15),
+    "SluicegateBackgroundRestarts": ("sluicegate_background_restarts_total", ', reason="hung"', 15),
 }
 LAST = MINUTES - 70
 """The minute in which something happens once, with time after it for the longest of them."""
