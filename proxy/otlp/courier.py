@@ -68,7 +68,7 @@ class Courier:
 
     def __init__(self, data_dir: str, metrics: Metrics, told: Callable[[], Iterable[Told]], began_s: float) -> None:
         self._spool = spool_in(data_dir)
-        self._rounds = Rounds(self._spool, self._hears_traces, self.round, LONGEST_ANSWER_S, LAST_ROUND_S)
+        self._rounds = Rounds(self._spool, self._hears_traces, (self.round,), LONGEST_ANSWER_S, LAST_ROUND_S)
         self._metrics = metrics
         self._told = told
         self._began_s = began_s

@@ -1,14 +1,17 @@
 """Takes what waits in the spool to Sentry: in the parent, one gateway at a time on one folder.
 
 What Sentry does not take for now (it is away, it fails, it asks to wait) stays and is tried again; what it refuses for
-good is counted and let go. A restart changes nothing of that.
+good, and what it fails over again and again while it takes the rest, is counted and let go. A restart changes nothing
+of that.
 """
 
 import asyncio
+import contextlib
 import logging
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from aiohttp import ClientError, ClientSession
@@ -17,15 +20,15 @@ from sentry_sdk.utils import Dsn
 
 from proxy.policy.sentry import Sentry
 from proxy.sentry.waiting import Kind, spool_in
-from proxy.spooling.rounds import AT_ONCE, Rounds
+from proxy.spooling.patience import Patience
+from proxy.spooling.rounds import AT_ONCE, Rounds, Turn
 from proxy.spooling.spool import Waiting
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Family, Metrics
 
 log = logging.getLogger("sluicegate.sentry")
 
 ANSWER_S: Final = 15.0
-FIRST_PAUSE_S: Final = 0.5
-LAST_PAUSE_S: Final = 15.0
+TURN_S: Final = 2.0  # that new ones of a kind wait at the most for one that is slow
 MOST_PAUSE_S: Final = 3600.0  # that Sentry may ask for
 _CLIENT: Final = "sluicegate"
 _FAMILIES: Final[dict[Kind, Family]] = {
@@ -41,7 +44,11 @@ class Taken(StrEnum):
 
     SENT = "sent"
     REFUSED = "refused"
-    LATER = "later"  # it waits; not counted
+    FAILED = "failed"  # neither it nor those below are counted: they wait
+    LATER = "later"  # Sentry asks to wait
+
+
+_SETTLED: Final = frozenset({Taken.SENT, Taken.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,102 +68,161 @@ class Project:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """To one project, which is told nothing that another has said of itself."""
+
+    project: Project
+    patience: Patience[Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Of one kind."""
+
+    going: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # files, by name
+    gone: dict[str, set[int]] = field(default_factory=dict)  # which envelopes of a file have
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))  # for envelopes
+
+
 class Courier:
-    """Follows policies; without a project it leaves everything where it is."""
+    """Follows policies; without a project it leaves everything where it is. No kind waits for another."""
 
     def __init__(self, data_dir: str, metrics: Metrics) -> None:
         self._spool = spool_in(data_dir)
-        self._rounds = Rounds(self._spool, lambda: self._project is not None, self.round, ANSWER_S)
+        turns: tuple[Turn, ...] = (self._bound, *(partial(self._turn, kind) for kind in Kind))
+        self._rounds = Rounds(self._spool, lambda: self._line is not None, turns, ANSWER_S)
         self._metrics = metrics
-        self._project: Project | None = None
-        self._until: dict[Kind | None, float] = {}  # when each kind, or all (None), may be tried again
-        self._pause_s = FIRST_PAUSE_S
-        self._done: dict[str, int] = {}  # envelopes of a file that have gone already
+        self._line: _Line | None = None
+        self._lanes = {kind: _Lane() for kind in Kind}
+        self._said_away = False
 
     def follow(self, sentry: Sentry | None) -> None:
-        self._project = Project.of(sentry.dsn) if sentry is not None else None
+        project = Project.of(sentry.dsn) if sentry is not None else None
+        if project is None:
+            self._line = None
+        elif self._line is None or self._line.project != project:
+            self._line, self._said_away = _Line(project, Patience(Kind)), False
 
-    def working(self) -> AbstractAsyncContextManager[None]:
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
         """While this lasts; at its end it tries once more, for a moment."""
-        return self._rounds.working()
+        try:
+            async with self._rounds.working():
+                yield
+        finally:
+            late = [task for lane in self._lanes.values() for task in lane.going.values()]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
-    async def round(self, session: ClientSession) -> None:
-        """Bounds what waits, and sends what may go now. Raises: OSError."""
-        if self._project is None:
+    async def _bound(self, _: ClientSession) -> None:
+        """Raises: OSError."""
+        if self._line is not None:
+            for kind, count in (await asyncio.to_thread(self._spool.trim)).items():
+                if count:
+                    self._metrics.inc(_FAMILIES[kind], "dropped", by=count)
+
+    async def _turn(self, kind: Kind, session: ClientSession) -> None:
+        """Sends what may go now, and waits for it only so long. Raises: OSError."""
+        line, lane = self._line, self._lanes[kind]
+        if line is None or not line.patience.may(kind, _now_s()):
             return
-        for kind, count in (await asyncio.to_thread(self._spool.trim)).items():
-            if count:
-                self._metrics.inc(_FAMILIES[kind], "dropped", by=count)
-        for one in await asyncio.to_thread(self._spool.waiting):
-            if self._may(one.kind):
-                await self._take(session, self._project, one)
+        files = await asyncio.to_thread(self._spool.waiting, kind)
+        here = {one.name for one in files}
+        line.patience.forget(kind, here)
+        for name in [name for name in lane.gone if name not in here and name not in lane.going]:
+            del lane.gone[name]
+        for one in sorted(files, key=line.patience.doubts):
+            if one.name in lane.going or not line.patience.may_file(one, _now_s()):
+                continue
+            while len(lane.going) >= line.patience.places(kind, AT_ONCE):
+                await asyncio.wait(lane.going.values(), return_when=asyncio.FIRST_COMPLETED)
+            if line is not self._line or not line.patience.may(kind, _now_s()):
+                break
+            task = lane.going[one.name] = asyncio.create_task(self._take(session, line, lane, one))
+            task.add_done_callback(lambda _, name=one.name: lane.going.pop(name))  # type: ignore[misc]
+        if lane.going:
+            await asyncio.wait(lane.going.values(), timeout=TURN_S)
 
-    def _may(self, kind: Kind) -> bool:
-        now_s = _now_s()
-        return now_s >= self._until.get(None, 0.0) and now_s >= self._until.get(kind, 0.0)
-
-    async def _take(self, session: ClientSession, project: Project, one: Waiting[Kind]) -> None:
+    async def _take(self, session: ClientSession, line: _Line, lane: _Lane, one: Waiting[Kind]) -> None:
         """The whole file, or as much of it as Sentry takes now."""
-        envelopes = await asyncio.to_thread(self._spool.read, one.name) or []
-        done = self._done.get(one.name, 0)
-        while done < len(envelopes):
-            batch = envelopes[done : done + AT_ONCE]
-            results = await asyncio.gather(*(self._post(session, project, one.kind, body) for body in batch))
-            for result in results:
-                if result is Taken.LATER:
-                    self._done[one.name] = done
-                    return
-                self._metrics.inc(_FAMILIES[one.kind], result.value)
-                done += 1
-        await asyncio.to_thread(self._spool.remove, one.name)
-        self._done.pop(one.name, None)
+        try:
+            envelopes = await asyncio.to_thread(self._spool.read, one.name) or []
+            gone = lane.gone.setdefault(one.name, set())
+            left = [number for number in range(len(envelopes)) if number not in gone]
+            sent = (self._send(session, line, one.kind, envelopes[number], number, gone) for number in left)
+            failed = Taken.FAILED in await asyncio.gather(*sent)
+            left_over = len(envelopes) - len(gone)
+            if left_over and not (failed and self._is_given_up(line, one, left_over)):
+                return
+            await asyncio.to_thread(self._spool.remove, one.name)
+            lane.gone.pop(one.name, None)
+        except OSError as error:
+            line.patience.put_off(one, _now_s())
+            self._rounds.report(error)
 
-    async def _post(self, session: ClientSession, project: Project, kind: Kind, body: bytes) -> Taken:
+    def _is_given_up(self, line: _Line, one: Waiting[Kind], count: int) -> bool:
+        if line.patience.put_off(one, _now_s()):
+            return False
+        log.warning("Sentry fails over what others get through: given up", extra={"fields": {"kind": one.kind.value}})
+        self._metrics.inc(_FAMILIES[one.kind], "dropped", by=count)
+        return True
+
+    async def _send(
+        self, session: ClientSession, line: _Line, kind: Kind, body: bytes, number: int, gone: set[int]
+    ) -> Taken:
+        """One envelope, which is counted as soon as that is known: whoever waits for others of its file may end."""
+        async with self._lanes[kind].places:
+            if not line.patience.may(kind, _now_s()):
+                return Taken.LATER
+            taken = await self._post(session, line, kind, body)
+        if taken in _SETTLED:
+            self._metrics.inc(_FAMILIES[kind], taken.value)
+            gone.add(number)
+        return taken
+
+    async def _post(self, session: ClientSession, line: _Line, kind: Kind, body: bytes) -> Taken:
+        project, patience = line.project, line.patience
         try:
             async with session.post(project.url, data=body, headers=project.headers, allow_redirects=False) as answer:
                 await answer.read()
                 status, fields = answer.status, answer.headers
         except (ClientError, OSError, TimeoutError) as error:
-            self._away(type(error).__name__)
-            return Taken.LATER
-        self._hear(fields.get("X-Sentry-Rate-Limits", ""))
+            return self._failed(patience, kind, type(error).__name__)
+        _hear(patience, fields.get("X-Sentry-Rate-Limits", ""))
         if status == 429:
             if "X-Sentry-Rate-Limits" not in fields:
-                self._wait(None, _seconds(fields.get("Retry-After", "")))
-            elif self._may(kind):  # it limits something of this kind that we do not know by name
-                self._wait(kind, _seconds(fields.get("Retry-After", "")))
+                patience.wait(None, _seconds(fields.get("Retry-After", "")), _now_s())
+            elif patience.may(kind, _now_s()):  # it limits something of this kind that we do not know by name
+                patience.wait(kind, _seconds(fields.get("Retry-After", "")), _now_s())
             return Taken.LATER
         if status >= 500 or status in (401, 403, 404, 408):  # what ops or Sentry mend: the DSN, the project, a proxy
-            self._away(str(status))
-            return Taken.LATER
-        self._pause_s = FIRST_PAUSE_S
+            return self._failed(patience, kind, str(status))
+        patience.took(kind)
+        self._said_away = False
         if status >= 300:
             log.warning("Sentry refused an envelope", extra={"fields": {"status": status, "kind": kind.value}})
             return Taken.REFUSED
         return Taken.SENT
 
-    def _away(self, why: str) -> None:
-        if self._may_say():
+    def _failed(self, patience: Patience[Kind], kind: Kind, why: str) -> Taken:
+        if patience.failed(kind, _now_s()) and not self._said_away:
+            self._said_away = True
             log.warning("Sentry cannot be reached: what it should hear waits", extra={"fields": {"error": why}})
-        self._wait(None, self._pause_s)
-        self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+        return Taken.FAILED
 
-    def _may_say(self) -> bool:
-        return self._pause_s == FIRST_PAUSE_S
 
-    def _hear(self, limits: str) -> None:
-        """``60:error;transaction:organization, …`` (https://develop.sentry.dev/sdk/expected-features/rate-limiting/)."""
-        for limit in limits.split(","):
-            seconds, _, rest = limit.strip().partition(":")
-            if not seconds.isdigit():
-                continue
-            categories = [name for name in rest.partition(":")[0].split(";") if name]
-            kinds = {_CATEGORIES.get(name) for name in categories} - {None} if categories else {None}
-            for kind in kinds:
-                self._wait(kind, _seconds(seconds))
-
-    def _wait(self, kind: Kind | None, pause_s: float) -> None:
-        self._until[kind] = max(self._until.get(kind, 0.0), _now_s() + pause_s)
+def _hear(patience: Patience[Kind], limits: str) -> None:
+    """``60:error;transaction:organization, …`` (https://develop.sentry.dev/sdk/expected-features/rate-limiting/)."""
+    for limit in limits.split(","):
+        seconds, _, rest = limit.strip().partition(":")
+        if not seconds.isdigit():
+            continue
+        categories = [name for name in rest.partition(":")[0].split(";") if name]
+        kinds = {_CATEGORIES.get(name) for name in categories} - {None} if categories else {None}
+        for kind in kinds:
+            patience.wait(kind, _seconds(seconds), _now_s())
 
 
 def _seconds(text: str) -> float:

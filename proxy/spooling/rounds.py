@@ -5,7 +5,7 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
@@ -19,21 +19,24 @@ LAST_ROUND_S: Final = 2.0  # for what is still there when the gateway ends
 AT_ONCE: Final = 8
 _LOCK: Final = "lock"
 
+Turn = Callable[[ClientSession], Awaitable[None]]
+
 
 class Rounds:
-    """``wanted``: whether there is anybody to send to; ``once`` sends what may go now, and may raise OSError."""
+    """``wanted``: whether there is anybody to send to. ``turns``: each sends what may go now, and may raise OSError;
+    they go on side by side, so that none waits for another."""
 
     def __init__(
         self,
         spool: Spool[Any],
         wanted: Callable[[], bool],
-        once: Callable[[ClientSession], Awaitable[None]],
+        turns: Sequence[Turn],
         answer_s: float,
         last_round_s: float = LAST_ROUND_S,
     ) -> None:
         self._spool = spool
         self._wanted = wanted
-        self._once = once
+        self._turns = turns
         self._answer_s = answer_s
         self._last_round_s = last_round_s
 
@@ -54,28 +57,39 @@ class Rounds:
 
     async def _work(self, ending: asyncio.Event) -> None:
         lock: int | None = None
-        connector = TCPConnector(limit=AT_ONCE)
+        connector = TCPConnector(limit=AT_ONCE * len(self._turns))
         async with ClientSession(timeout=ClientTimeout(total=self._answer_s), connector=connector) as session:
             try:
                 last = False
-                while not last:
+                while lock is None and not last:
                     last = ending.is_set()
-                    lock = lock if lock is not None else await asyncio.to_thread(self._lock)
-                    if lock is not None:
-                        await self._once_or_report(session)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_S):
-                            await ending.wait()
+                    lock = await asyncio.to_thread(self._lock)
+                    if lock is None:
+                        await _rest(ending)
+                if lock is not None:
+                    async with asyncio.TaskGroup() as group:
+                        for turn in self._turns:
+                            group.create_task(self._over_and_over(turn, session, ending))
             finally:
                 if lock is not None:
                     os.close(lock)
 
-    async def _once_or_report(self, session: ClientSession) -> None:
-        try:
-            await self._once(session)
-        except OSError as error:
-            fields = {"spool": self._spool.folder.name, "error": error.strerror}
-            log.warning("what waits to be sent cannot be read", extra={"fields": fields})
+    async def _over_and_over(self, turn: Turn, session: ClientSession, ending: asyncio.Event) -> None:
+        last = False
+        while not last:
+            last = ending.is_set()
+            try:
+                await turn(session)
+            except OSError as error:
+                self.report(error)
+            except Exception:  # a mistake of ours must not end the sending for good
+                log.exception("what waits to be sent could not be")
+            await _rest(ending)
+
+    def report(self, error: OSError) -> None:
+        """Of a disk that cannot be read."""
+        fields = {"spool": self._spool.folder.name, "error": error.strerror}
+        log.warning("what waits to be sent cannot be read", extra={"fields": fields})
 
     def _lock(self) -> int | None:
         """None: another gateway on this folder sends. Nothing is locked before there is something to send."""
@@ -88,3 +102,9 @@ class Rounds:
             os.close(fd)
             return None
         return fd
+
+
+async def _rest(ending: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(POLL_S):
+            await ending.wait()

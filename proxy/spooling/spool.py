@@ -57,14 +57,14 @@ class Spool(Generic[K]):
         finally:  # a full disk would fill with halves, which no bound counts
             half.unlink(missing_ok=True)
 
-    def waiting(self) -> list[Waiting[K]]:
-        """Oldest first, by the order of their kinds."""
+    def waiting(self, only: K | None = None) -> list[Waiting[K]]:
+        """Oldest first, by the order of their kinds; or of one kind."""
         found = []
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
                     kind = self._kinds.get(entry.name.partition("-")[0])
-                    if kind is not None:
+                    if kind is not None and only in (None, kind):
                         size = _size(entry)
                         if size is not None:
                             found.append(Waiting(entry.name, kind, size))

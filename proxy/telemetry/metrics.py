@@ -264,7 +264,7 @@ SENTRY_EVENTS: Final = Family(
     "sluicegate_sentry_events",
     _COUNTER,
     "Errors for Sentry: captured, repeated (counted instead of sent), sent, refused by it, dropped (too many waited, "
-    "or the disk takes nothing).",
+    "the disk takes nothing, or Sentry fails over it while it takes the rest).",
     ("result",),
 )
 SENTRY_TRACES: Final = Family(
@@ -276,7 +276,8 @@ SENTRY_TRACES: Final = Family(
 SENTRY_TUNNEL: Final = Family(
     "sluicegate_sentry_tunnel",
     _COUNTER,
-    "Browsers' envelopes for Sentry: taken, sent, refused by it, dropped (too many waited, or the disk takes nothing).",
+    "Browsers' envelopes for Sentry: taken, sent, refused by it, dropped (too many waited, the disk takes nothing, or "
+    "Sentry fails over it while it takes the rest).",
     ("result",),
 )
 OTLP_TRACES: Final = Family(

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
@@ -17,11 +17,12 @@ class Answer(NamedTuple):
 @dataclass
 class PostReceiver:
     """``asked``: path and fields, their names in lower case, of all that came; ``raw``: bodies that were answered 200;
-    ``answers``: given in turn, the last for ever."""
+    ``decides``: by a body alone, on its connection's thread; of the others ``answers``, in turn, the last for ever."""
 
     port: int = 0
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    decides: Callable[[bytes], Answer | None] = lambda _: None
     answers: list[Answer] = field(default_factory=lambda: [Answer(200)])
     _server: ThreadingHTTPServer | None = None
 
@@ -60,8 +61,10 @@ class PostReceiver:
         """Takes apart what is answered 200; called on the connection's thread."""
 
     def take(self, path: str, fields: dict[str, str], body: bytes) -> Answer:
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.asked.append((path, fields))
+        answer = self.decides(body)
+        if answer is None:
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer.status == 200:
             self.raw.append(body)
             self.accept(path, body)

@@ -18,9 +18,9 @@ class Sender:
         self.spool: Spool[Kind] = Spool(folder, WIDE)
         self.wanted = True
         self.rounds_made = 0
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self.holds = False
-        self.rounds = Rounds(self.spool, lambda: self.wanted, self._once, 1.0, last_round_s)
+        self.rounds = Rounds(self.spool, lambda: self.wanted, (self._once,), 1.0, last_round_s)
 
     async def _once(self, _: ClientSession) -> None:
         self.rounds_made += 1
@@ -65,6 +65,23 @@ async def test_a_disk_that_cannot_be_read_ends_nothing(tmp_path: Path, caplog: p
         async with sender.rounds.working():
             await reached(lambda: sender.rounds_made == 2)
     assert caplog.records[0].message == "what waits to be sent cannot be read"
+
+
+async def test_a_mistake_of_ours_ends_nothing_and_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sender = Sender(tmp_path)
+    sender.error = LookupError()
+    async with sender.rounds.working():
+        await reached(lambda: sender.rounds_made == 2)
+    assert caplog.records[0].exc_info is not None
+
+
+async def test_no_turn_waits_for_another(tmp_path: Path) -> None:
+    sender, other = Sender(tmp_path, last_round_s=0.1), Sender(tmp_path)
+    sender.holds = True
+    sender.rounds._turns = (sender._once, other._once)
+    async with sender.rounds.working():
+        await reached(lambda: other.rounds_made == 3)
+    assert sender.rounds_made == 1
 
 
 async def test_the_end_waits_only_so_long(tmp_path: Path) -> None:

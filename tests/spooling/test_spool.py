@@ -44,6 +44,7 @@ def test_what_is_written_is_read_again_in_the_order_of_kinds_and_oldest_first(tm
     spool.write(Kind.ERROR, [b"e2"])
     waiting = spool.waiting()
     assert [one.kind for one in waiting] == [Kind.ERROR, Kind.ERROR, Kind.BROWSER, Kind.TRACE]
+    assert spool.waiting(Kind.BROWSER) == waiting[2:3]
     assert [spool.read(one.name) for one in waiting] == [[b"e1"], [b"e2"], [b""], [b"t1", b"t2\n"]]
     spool.remove(waiting[0].name)
     spool.remove(waiting[0].name)
