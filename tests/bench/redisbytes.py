@@ -1,4 +1,5 @@
-"""Bytes of Redis for each caller's meter, each stored answer and each budget: ``python -m tests.bench.redisbytes``.
+"""Bytes of Redis for each caller's meter, each stored answer, each budget and each record that waits for the ledger:
+``python -m tests.bench.redisbytes``.
 
 A gateway counts so many callers that had not been there before, by one limit, and what Redis uses besides is divided by
 them. Rows tell callers with one request, and callers that have filled what a meter may hold. Over the embedded server.
@@ -6,8 +7,10 @@ them. Rows tell callers with one request, and callers that have filled what a me
 
 import asyncio
 import random
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 import redis
@@ -31,6 +34,8 @@ limits:
   calendar: {scope: user, kind: calendar, rate: 1_000/day}
 budgets:
   mine: {scope: user, daily: $10}
+  ours: {scope: tenant, monthly: $10_000}
+  all: {scope: global, daily: $10_000}
 routes:
   - {name: plain, match: {path: "/plain/**"}, upstream: app, limits: []}
   - {name: exact, match: {path: "/exact/**"}, upstream: app, limits: [exact]}
@@ -39,6 +44,8 @@ routes:
   - {name: calendar, match: {path: "/calendar/**"}, upstream: app, limits: [calendar]}
   - {name: cached, match: {path: "/cached/**"}, upstream: app, limits: [], cache: {scope: tenant, ttl: 1h}}
   - {name: ai, match: {path: "/v1/**"}, upstream: openai, limits: [], budgets: [mine]}
+  - {name: waiting, match: {path: "/waiting/**"}, rewrite: {strip: /waiting}, upstream: openai, limits: [],
+     budgets: [mine, ours, all]}
 """
 KINDS: Final = ("exact", "window", "smooth", "calendar")
 
@@ -57,6 +64,17 @@ class Measure:
         before = self.used()
         await volley(self._gateway, request, callers, 8)
         print(f"{name:34} {(self.used() - before) / callers:8.0f} bytes")
+
+    async def waiting(self, name: str, request: Callable[[int], bytes], callers: int) -> None:
+        """While nobody can write to the ledger's file. What one call of each caller leaves is there before."""
+        await volley(self._gateway, request, callers, 8)
+        await asyncio.sleep(SETTLED_S)
+        (ledger,) = self._gateway.config.parent.glob("data/**/ledger.db")
+        with closing(sqlite3.connect(ledger, isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            await self.each(name, request, callers)
+            assert self._client.xlen("{m0}outbox") >= callers
+            lock.execute("ROLLBACK")
 
     async def filled(self, name: str, path: str) -> None:
         before = set(self._client.scan_iter("*", count=500))
@@ -93,7 +111,12 @@ async def measure(gateway: Gateway, client: "redis.Redis") -> None:
     await bench.each(
         "budget in one period, settled",
         lambda n: post(call(prompt=1, output=1), token(user=f"spender-{n}")),
-        CALLERS // 4,
+        CALLERS,
+    )
+    await bench.waiting(
+        "record that waits, three budgets",
+        lambda n: post(call(prompt=1, output=1), token(user=f"waiting-{n}"), "/waiting/v1/chat/completions"),
+        CALLERS,
     )
 
 
