@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from proxy.core.units import format_duration
 from proxy.foresight.wording import burst_rate_text, moment_text
+from proxy.policy.document import Document
 from proxy.policy.model import MILLI, AuthMode, Limit, Match, Origin, Policy, Route, Scope
 from proxy.policy.moneywords import dollars
+from proxy.policy.problems import shown
 from proxy.policy.spending import Budget, Spending
 
 NOTHING: Final = ""  # what is new was nothing, what is gone is nothing
@@ -55,6 +57,15 @@ def changes(old: Policy, new: Policy) -> list[Change]:
                 for what, before, after in _walked("", was, now, shown=field.repr)
             ]
     return found
+
+
+def variables(old: Document, new: Document) -> list[Change]:
+    """Values that cannot be compared, for each is of variables that are not set, and they are others now."""
+    return [
+        Change("variables that are not set", shown(path), old.written[path], new.written[path])
+        for path in old.written
+        if path in old.unknown and path in new.unknown and old.written[path] != new.written.get(path)
+    ]
 
 
 # --- tiers -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,15 +62,20 @@ class Loaded:
 
 
 def load(
-    path: Path, env: Mapping[str, str], *, overlays: Sequence[Path] = (), allow_missing_secrets: bool = False
+    path: Path,
+    env: Mapping[str, str],
+    *,
+    overlays: Sequence[Path] = (),
+    allow_missing_secrets: bool = False,
+    suppose: Callable[[str], None] | None = None,
 ) -> Loaded:
     """The policy of a file, with those that it includes and ``overlays`` over them, the last on top.
 
-    Raises: PolicyError, also where a file cannot be read.
+    ``suppose``: as in ``Surroundings``. Raises: PolicyError, also where a file cannot be read.
     """
     full = path.absolute()
     disk = _Disk()
-    around = Surroundings(env, full.parent, disk.read, allow_missing_secrets)
+    around = Surroundings(env, full.parent, disk.read, allow_missing_secrets, suppose=suppose)
     with disk.told():
         return _assembled(read_text(full, str(path), disk.read), str(path), around, disk, overlays)
 

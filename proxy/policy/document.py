@@ -44,7 +44,9 @@ class Missing(str):
 class Surroundings:
     """What a file's variables are resolved with. ``read`` returns a file's text and raises OSError or ValueError.
 
-    ``literal`` leaves variables as they are written, for files that are to be written again.
+    ``literal`` leaves variables as they are written, for files that are to be written again. ``suppose`` hears the name
+    of each variable that is not set and falls back to nothing, which may switch a section off; it is taken as missing
+    then, as one that must be set.
     """
 
     env: Mapping[str, str]
@@ -52,6 +54,7 @@ class Surroundings:
     read: Callable[[Path], str]
     allow_missing: bool = False
     literal: bool = False
+    suppose: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +324,7 @@ class _Builder:
                 if not self.around.allow_missing:
                     self.problem(line, path, str(error.args[0]))
                 self.unknown.add(path)
-                return hashlib.sha256(found[1].encode()).hexdigest()
+                return hashlib.sha256(found[1].removesuffix(":-").encode()).hexdigest()
             except ValueError as error:
                 return self.stand_in(line, path, str(error))
 
@@ -341,6 +344,9 @@ class _Builder:
             )
         name, default = found.groups()
         value = self.around.env.get(name)
+        if default is not None and not (value or default) and self.around.suppose is not None:
+            self.around.suppose(name)
+            raise LookupError(f"the variable {name!r} is not set")
         if default is not None:
             return value or default
         if value is None:

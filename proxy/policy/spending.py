@@ -180,7 +180,7 @@ class Channel:
     kind: ChannelKind
     url: str = field(repr=False)
     secret: str = field(repr=False, default="")  # signs a webhook
-    user: str = ""
+    user: str = field(repr=False, default="")
     password: str = field(repr=False, default="")
     sender: str = ""
     to: tuple[str, ...] = ()

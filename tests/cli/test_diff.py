@@ -43,6 +43,45 @@ def test_programs_read_json(files: list[str], capsys: pytest.CaptureFixture[str]
     }
 
 
+SWITCHED = """\
+version: 1
+upstreams: {app: {primary: ["http://127.0.0.1:3000"]}}
+sentry: {dsn: "${SENTRY_DSN:-}", environment: production}
+alerts:
+  to:
+    - slack: "${SLACK:-}"
+    - email: {smtp: "${SMTP:-}", user: "${SMTP_USER:-}", password: "${SMTP_PASSWORD:-}", from: gw@example.com}
+      to: [tenant]
+routes: [{name: app, match: {path: "/**"}, upstream: app, auth: none}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ("production", "staging", "sentry.environment: production → staging"),
+        ("to: [tenant]", 'to: ["claim:email"]', "channels[1].to: tenant → claim:email"),
+        ("${SMTP_USER:-}", "me", "channels[1].user: (not shown) → another (not shown)"),
+        ("${SLACK:-}", "${TEAM:-}", "  alerts.to[0].slack: ${SLACK:-} → ${TEAM:-}"),
+    ],
+)
+def test_what_a_variable_switches_off_here_is_compared_all_the_same(
+    tmp_path: Path, was: str, now: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CI has none of production's variables: changes of what they are for were the same in effect. What they hold
+    cannot be compared, and that there are others is a difference."""
+    for name in ("SENTRY_DSN", "SLACK", "SMTP", "SMTP_USER", "SMTP_PASSWORD", "TEAM"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "old.yaml").write_text(SWITCHED)
+    (tmp_path / "new.yaml").write_text(SWITCHED.replace(was, now))
+    assert main(["diff", str(tmp_path / "old.yaml"), str(tmp_path / "old.yaml")]) == 0
+    assert "note: not set here, and taken as set: SENTRY_DSN, SLACK, SMTP, " in capsys.readouterr().out
+    assert main(["diff", str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml")]) == 1
+    assert told in capsys.readouterr().out
+    assert main(["diff", str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml"), "--json"]) == 1
+    assert "SENTRY_DSN" in json.loads(capsys.readouterr().out)["taken_as_set"]
+
+
 def test_a_wrong_call_is_2(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", files[0], "none.yaml"]) == 2
     assert "none.yaml: cannot be read" in capsys.readouterr().err

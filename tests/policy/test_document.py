@@ -158,6 +158,18 @@ def test_a_missing_variable_may_have_a_stand_in(read):
     assert value["a"] == value["c"] != value["b"][1:]
 
 
+def test_what_falls_back_to_nothing_may_be_supposed_to_be_set(read):
+    """Who compares policies hears of it; other defaults hold, and so does what is set."""
+    supposed = []
+    text = "a: ${A:-}\nb: ${B:-b}\nc: ${C:-}\nd: ${A}\n"
+    value = read(text, {"C": "c"}, allow_missing=True, suppose=supposed.append).value
+    assert supposed == ["A"]
+    assert isinstance(value["a"], Missing)
+    assert value["a"] == value["d"]  # the same variable
+    assert (value["b"], value["c"]) == ("b", "c")
+    assert read(text, allow_missing=True).value["a"] == ""
+
+
 def test_literal_reading_leaves_variables_alone(read):
     """For a file that is written again."""
     assert read("a: ${A}", literal=True).value == {"a": "${A}"}
