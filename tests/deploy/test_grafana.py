@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.series import unknown
 from tests.e2e.gateway import ROOT, Gateway, bearer, eventually, get, once, running, token, volley
 from tests.e2e.origin import OK, Origin, running_origin
 from tests.e2e.policies import policy
@@ -83,6 +84,11 @@ def queries() -> list[tuple[str, str]]:
                 query = query.replace(name, value)
             found.append((panel["title"], query))
     return found
+
+
+def test_panels_speak_of_metrics_that_there_are() -> None:
+    """With the names that are exposed: those that show nothing as 0 would return data under any name."""
+    assert not {title: names for title, query in queries() if (names := unknown(query))}
 
 
 @dataclass
