@@ -49,9 +49,14 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     suggested.add_argument("--percentile", type=_percentile, default=99.9, help="of use, as requests meet it (99.9)")
     suggested.add_argument("--window", default="1m", help="without --config: what limits count over (1m)")
     suggested.add_argument(
-        "--backtest", type=int, default=0, metavar="DAYS", help="the last days, not fitted but judged"
+        "--backtest", type=_days, default=0, metavar="DAYS", help="the last days, not fitted but judged"
     )
-    suggested.add_argument("--within", type=_share, metavar="SHARE", help="exit 1 if the backtest misses by more: 5%%")
+    suggested.add_argument(
+        "--within",
+        type=_share,
+        metavar="SHARE",
+        help="exit 1 if the backtest misses by more, for a tier or in all: 5%%",
+    )
     suggested.set_defaults(call=suggest.main)
 
     traced = commands.add_parser("why", help="why a request got what it got, from the gateway's own log")
@@ -70,6 +75,12 @@ def _percentile(text: str) -> float:
     if not 0 < number <= 100:
         raise argparse.ArgumentTypeError("is above 0 and up to 100")
     return number
+
+
+def _days(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, from 1 on")
+    return int(text)
 
 
 def _share(text: str) -> float:

@@ -1,10 +1,11 @@
 """`sluicegate suggest`: limits by real use, as a policy that `check` accepts; what it would refuse stands before it.
 
-Exit codes: 0 told, 1 the backtest missed by more than `--within`, 2 a wrong call, a file that is not there or is wrong,
-or a log that `--within` cannot be judged by.
+Exit codes: 0 told, 1 the backtest missed by more than `--within`, for a tier or in total, 2 a wrong call, a file that
+is not there or is wrong, or a log that `--within` cannot be judged by.
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,19 +17,13 @@ from proxy.cli.replay import WRONG, few_collections
 from proxy.cli.tables import aligned, printable
 from proxy.core.units import UnitError, format_duration, parse_duration_ms
 from proxy.foresight.accesslog import AccessLog, Log
+from proxy.foresight.backtest import Backtest, Prediction, later_from, prediction
 from proxy.foresight.logfile import STANDARD_INPUT
 from proxy.foresight.loglines import Entry
 from proxy.foresight.replaying import Replay
 from proxy.foresight.replayreport import first_unreadable
 from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_rates
-from proxy.foresight.suggesting import (
-    MEASURED,
-    Backtest,
-    Demand,
-    later_from,
-    rates_text,
-    suggested_rates,
-)
+from proxy.foresight.suggesting import MEASURED, Demand, LimitTier, rates_text, suggested_rates
 from proxy.foresight.wording import rate_text, share_text, written_rate
 from proxy.policy.compiler import Loaded, compile_text
 from proxy.policy.model import Policy
@@ -38,6 +33,9 @@ from proxy.policy.problems import PolicyError
 def main(args: argparse.Namespace) -> int:
     if STANDARD_INPUT in args.log:
         print("sluicegate: the log is read more than once: standard input will not do", file=sys.stderr)
+        return WRONG
+    if args.within is not None and not args.backtest:
+        print("sluicegate: --within is for what a backtest finds: say --backtest DAYS", file=sys.stderr)
         return WRONG
     try:
         with few_collections():
@@ -88,8 +86,16 @@ def _suggest(args: argparse.Namespace) -> int:
         print(f"sluicegate: {log.doubt}", file=sys.stderr)
         if args.within is not None:
             return WRONG
-    error = backtest.error()
-    return int(args.within is not None and error is not None and error > args.within)
+    missed = [] if args.within is None else list(backtest.missed(args.within))
+    for key, one in missed:
+        print(f"sluicegate: {_missed_text(key, one)}", file=sys.stderr)
+    return int(bool(missed))
+
+
+def _missed_text(key: LimitTier | None, one: Prediction) -> str:
+    which = "in total" if key is None else f"{key[0]} for {printable(key[1])}"
+    why = "so few are told no better" if one.is_chance else "which is more than chance explains"
+    return f"{which}: {one.predicted:,.0f} ± {one.margin:,.0f} predicted, {one.refused:,} refused, {why}"
 
 
 def _compiled(text: str, name: str, overlays: Sequence[Path] = ()) -> Loaded:
@@ -119,7 +125,7 @@ def _told(args: argparse.Namespace, old: Policy, new: Policy, backtest: Backtest
     lines = [f"Limits at the {args.percentile:g}th percentile of each tier's use on {fitted} days."]
     head = ["limit", "tier", "now", "suggested", "requests", "refused", "share"]
     if args.backtest:
-        head += ["later: requests", "predicted", "refused"]
+        head += ["later: requests", "predicted", "", "refused", "off by"]
     rows: list[list[str | None]] = []
     for (limit, tier), found in sorted(backtest.by.items(), key=lambda one: (new.limits[one[0][0]].index, one[0][1])):
         was, now = (rate_text(written_rate(policy.limits[limit].rates[tier])) for policy in (old, new))
@@ -128,17 +134,22 @@ def _told(args: argparse.Namespace, old: Policy, new: Policy, backtest: Backtest
             [limit, tier, was if args.config else None, now, f"{found.requests:,}", f"{found.refused:,}", share]
         )
         if args.backtest:
-            rows[-1] += [f"{found.later_requests:,}", f"{found.predicted:,.0f}", f"{found.later_refused:,}"]
+            one = prediction([found])
+            rows[-1] += [f"{found.later_requests:,}", f"{one.predicted:,.0f}", f"± {one.margin:,.0f}"]
+            rows[-1] += [f"{one.refused:,}", _error_text(one)]
     lines += aligned(head, rows, 4).splitlines()
     if args.backtest:
-        whole, error = backtest.total(), backtest.error()
-        missed = "" if error is None else f", off by {error:.1%}"
+        whole = backtest.total()
         lines.append(
-            f"On {args.backtest} later days it refuses {whole.later_refused:,}; predicted were "
-            f"{whole.predicted:,.0f}{missed}."
+            f"On {args.backtest} later days it refuses {whole.refused:,}; predicted were {whole.predicted:,.0f} "
+            f"± {whole.margin:,.0f}, off by {_error_text(whole)}."
         )
     left = [limit.name for limit in old.limits.values() if limit.kind not in MEASURED or limit.tokens]
     if left:
         lines.append(f"As they were, since requests alone do not tell their use: {', '.join(left)}.")
     lines += [f"note: {printable(note)}" for note in backtest.replay.notes()]
     return lines
+
+
+def _error_text(one: Prediction) -> str:
+    return f"{one.error:.1%}" if math.isfinite(one.error) else "all"

@@ -1,4 +1,4 @@
-"""Limits at a chosen percentile of each tier's real use, and what they would have refused. Pure.
+"""Limits at a chosen percentile of each tier's real use. Pure.
 
 A caller's use, as a request comes, is what the limit would count then: the request and those before it in its window,
 its calendar period, or under way. A limit at the 99.9th percentile is not below the use that 99.9% of a tier's requests
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from proxy.foresight.loglines import Entry
-from proxy.foresight.replaying import Judged, Replay
+from proxy.foresight.replaying import Replay
 from proxy.foresight.wording import rate_text
 from proxy.policy.model import MILLI, Limit, MeterKind, Policy, Rate
 from proxy.policy.words import WrittenRate
@@ -122,72 +122,3 @@ def rates_text(rates: Mapping[str, WrittenRate]) -> str:
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     return "{" + ", ".join(f"{tier}: {text}" for tier, text in texts.items()) + "}"
-
-
-# --- what they would have refused --------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Found:
-    """Of one limit and tier: on the days that were fitted, and on those that were not looked at."""
-
-    requests: int = 0
-    refused: int = 0
-    later_requests: int = 0
-    later_refused: int = 0
-
-    @property
-    def predicted(self) -> float:
-        """Refusals on the later days, at the share of the earlier ones."""
-        return self.later_requests * self.refused / self.requests if self.requests else 0.0
-
-    def add(self, other: "Found") -> None:
-        self.requests += other.requests
-        self.refused += other.refused
-        self.later_requests += other.later_requests
-        self.later_refused += other.later_refused
-
-
-@dataclass(slots=True)
-class Backtest:
-    """A suggested policy over the whole log. ``later_ms``: where the days begin that it has not seen."""
-
-    replay: Replay
-    later_ms: int
-    by: dict[LimitTier, Found] = field(default_factory=dict)
-
-    def add(self, entry: Entry) -> None:
-        judged: Judged = self.replay.judged(entry)
-        if judged.ruling is None or judged.identity is None:
-            return
-        later = entry.start_ms >= self.later_ms
-        tier = judged.identity.tier
-        for limit in judged.ruling.plan.limits:
-            found = self.by.get((limit.name, tier))
-            if found is None:
-                found = self.by[limit.name, tier] = Found()
-            refused = limit.name in judged.by
-            if later:
-                found.later_requests += 1
-                found.later_refused += refused
-            else:
-                found.requests += 1
-                found.refused += refused
-
-    def total(self) -> Found:
-        """Of all limits and tiers together."""
-        whole = Found()
-        for found in self.by.values():
-            whole.add(found)
-        return whole
-
-    def error(self) -> float | None:
-        """By how much the prediction missed, as a share of what was found; None where nothing was."""
-        whole = self.total()
-        return abs(whole.predicted - whole.later_refused) / whole.later_refused if whole.later_refused else None
-
-
-def later_from(days: Mapping[int, object], holdout: int) -> int:
-    """Where the last ``holdout`` days begin, epoch ms; after all of them for none."""
-    ordered = sorted(days)
-    return ordered[len(ordered) - holdout] * DAY_MS if holdout else (ordered[-1] + 1) * DAY_MS

@@ -18,6 +18,8 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     [
         (["replay", "a.log", "--policy", "a.yaml", "--most", "few"], "'few' is not a share such as 0.5%"),
         (["suggest", "a.log", "--percentile", "0"], "is above 0 and up to 100"),
+        (["suggest", "a.log", "--backtest", "-1"], "'-1' is not a number of days, from 1 on"),
+        (["suggest", "a.log", "--backtest", "0"], "'0' is not a number of days, from 1 on"),
     ],
 )
 def test_what_is_wrongly_given_is_told(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:

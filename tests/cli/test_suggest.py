@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from proxy.cli.main import main
+from tests.foresight.lines import line
 from tests.foresight.policies import TEXT
 from tests.foresight.traffic import lines_of
 
@@ -48,10 +49,34 @@ def test_a_policys_own_limits_get_other_rates(log: Path, capsys: pytest.CaptureF
     assert set(unchanged) <= set(out.splitlines())
 
 
-def test_ci_may_bound_what_the_backtest_misses_by(log: Path) -> None:
+def test_ci_may_bound_what_the_backtest_misses_by(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["suggest", str(log), "--percentile", "70", "--backtest", "2"]
     assert main([*arguments, "--within", "100%"]) == 0
+    assert capsys.readouterr().err == ""
     assert main([*arguments, "--within", "0.0001%"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert any(text.startswith("sluicegate: per-user for trial: ") for text in said)
+    assert said[-1].startswith("sluicegate: in total: ")
+
+
+def test_refusals_that_were_predicted_and_never_came_are_a_miss(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three days of bursts, then one without: 300 predicted and none found was no miss at all."""
+    bursts = [
+        line(day * 86_400 + n * 600 + k / 10, user=f"u{n % 9}") for day in range(3) for n in range(50) for k in range(9)
+    ]
+    calm = [line(3 * 86_400 + n * 60) for n in range(400)]
+    log.write_bytes(b"".join(bursts + calm))
+    arguments = ["suggest", str(log), "--percentile", "40", "--backtest", "1"]
+    assert main([*arguments, "--within", "5%"]) == 1
+    said = capsys.readouterr()
+    assert "On 1 later days it refuses 0; predicted were " in said.out
+    assert ", off by all." in said.out
+    assert "which is more than chance explains" in said.err
+
+
+def test_a_miss_cannot_be_asked_for_without_a_backtest(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["suggest", str(log), "--within", "5%"]) == 2
+    assert "say --backtest DAYS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

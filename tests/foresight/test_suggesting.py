@@ -1,17 +1,10 @@
 """Limits by real use, and whether what they refuse is what was predicted."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from proxy.foresight.loglines import Entry
 from proxy.foresight.replaying import Replay
 from proxy.foresight.rewriting import plain_policy, with_rates
 from proxy.foresight.suggesting import (
-    Backtest,
     Demand,
-    Found,
-    later_from,
     open_policy,
     rates_text,
     round_up,
@@ -19,9 +12,9 @@ from proxy.foresight.suggesting import (
 )
 from proxy.policy.compiler import compile_text
 from proxy.policy.model import Policy
-from tests.foresight.lines import NOON_MS, entry
+from tests.foresight.lines import entry
 from tests.foresight.policies import compiled
-from tests.foresight.traffic import TIERS, moments_of
+from tests.foresight.traffic import TIERS
 
 TEXT = plain_policy(TIERS, "1m").replace("[per-ip, per-user, per-tenant]", "[per-user]")
 
@@ -88,34 +81,3 @@ def test_the_last_days_are_not_looked_at() -> None:
     demand = demand_of(days)
     assert demand.fitted(100, 1)["per-user", "trial"] == 1
     assert demand.fitted(100, 0)["per-user", "trial"] == 9
-    assert later_from(demand.days, 1) == NOON_MS // 86_400_000 * 86_400_000 + 3 * 86_400_000
-    assert later_from(demand.days, 0) > NOON_MS + 3 * 86_400_000
-
-
-def test_the_prediction_is_by_share_of_requests() -> None:
-    found = Found(requests=100, refused=5, later_requests=40, later_refused=3)
-    assert found.predicted == 2.0
-    assert Found().predicted == 0
-
-
-def traffic(seed: int) -> Iterator[Entry]:
-    for at_s, user, tier in moments_of(10, users=60, sessions=4, seed=seed):
-        one = Entry(NOON_MS + int(at_s * 1000), 0, "GET", "/api/x", "app.example.com", "192.0.2.1")
-        one.knows_callers, one.tenant, one.user, one.tier = True, "acme", f"u{user}", tier
-        yield one
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("seed", [0, 1])
-def test_refusals_on_days_that_it_has_not_seen_are_as_predicted(seed: int) -> None:
-    """Seven days are fitted, three judged: within 5%. Of some thousand refusals, chance alone misses 2%."""
-    demand = Demand(policy())
-    for one in traffic(seed):
-        demand.add(one)
-    backtest = Backtest(Replay(suggested(demand, 80, holdout=3)), later_from(demand.days, 3))
-    for one in traffic(seed):
-        backtest.add(one)
-    assert backtest.total().later_refused > 3000
-    error = backtest.error()
-    assert error is not None
-    assert error < 0.05

@@ -9,16 +9,21 @@ DAY_S = 86_400
 TIERS = {"enterprise": 9.0, "growth": 6.0, "trial": 4.0}  # requests a minute, while somebody works
 
 
-def moments_of(days: int, *, users: int, sessions: int, seed: int) -> Iterator[tuple[float, int, str]]:
+def moments_of(
+    days: int, *, users: int, sessions: int, seed: int, quiet: frozenset[int] = frozenset()
+) -> Iterator[tuple[float, int, str]]:
     """(seconds after the first noon's midnight, user, tier) by time.
 
-    Each user comes some times a day, works for some minutes, and knows of no limit.
+    Each user comes some times a day, works for some minutes, and knows of no limit. On ``quiet`` days of the week (the
+    log begins on a Monday) only every third user of each tier comes.
     """
     rng = random.Random(seed)
     tiers = list(TIERS)
     for day in range(days):
         moments: list[tuple[float, int]] = []
         for user in range(users):
+            if day % 7 in quiet and user // len(tiers) % 3:
+                continue
             for session in range(sessions):
                 pace = TIERS[tiers[user % len(tiers)]] / 60
                 at_s = (session + rng.uniform(0, 0.9)) * DAY_S / sessions  # one at a time
