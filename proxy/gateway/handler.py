@@ -102,7 +102,7 @@ class Handler:
         self._reporter.begin()
         tracer = self.watch.tracer
         if tracer is not None:
-            exchange.trace = tracer.begin(exchange.headers, exchange.started_s)
+            exchange.trace = tracer.begin(exchange.headers, exchange.started_s, exchange.connection.peer)
         try:
             await self._answer(exchange, runtime)
         except GatewayError as error:

@@ -15,11 +15,13 @@ from typing import Any, Final
 from proxy.core.units import NANOS
 from proxy.gateway.about import name, request, tags, whose
 from proxy.gateway.exchange import Exchange, Outcome
+from proxy.identity.address import is_trusted
 from proxy.otlp import waiting
 from proxy.otlp.spans import written
 from proxy.otlp.traced import Peer, ProviderCall, Traced
 from proxy.policy.model import Policy
 from proxy.policy.sentry import Sentry
+from proxy.policy.tracing import Heeded
 from proxy.sentry.envelope import envelope
 from proxy.sentry.transaction import transaction
 from proxy.sentry.waiting import Kind
@@ -58,7 +60,7 @@ class Traces:
         watching, metrics = policy.watching, self._metrics
         self._sentry = watching.sentry
         sampling = Sampling.of(watching)
-        self.tracer = None if sampling is None else Tracer(sampling, Random(), self._count_over)  # noqa: S311 - a sample
+        self.tracer = None if sampling is None else self._tracer(sampling, policy)
         over = []
         if sampling is not None and sampling.sentry is not None:
             over.append(metrics.slot(SENTRY_TRACES, "over"))
@@ -67,6 +69,15 @@ class Traces:
             self._writer.spool = waiting.spool_in(policy.data_dir)
             self._dropped = metrics.slot(OTLP_TRACES, "dropped")
         self._over = tuple(over)
+
+    def _tracer(self, sampling: Sampling, policy: Policy) -> Tracer:
+        tracing, trusted = policy.watching.tracing, policy.listen.trusted_proxies
+        heeded = {
+            Heeded.ANYONE: lambda _: True,
+            Heeded.TRUSTED: lambda peer: is_trusted(peer, trusted),
+            Heeded.NOBODY: lambda _: False,
+        }[tracing.decisions]
+        return Tracer(sampling, Random(), self._count_over, tracing.per_second, heeded)  # noqa: S311 - a sample
 
     def _count_over(self) -> None:
         for slot in self._over:

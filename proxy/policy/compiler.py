@@ -39,6 +39,7 @@ from proxy.policy.routes import (
 from proxy.policy.sentrywords import compile_watching
 from proxy.policy.servers import compile_admin, compile_counted_tenants, compile_listen, compile_maintenance
 from proxy.policy.sums import check_sums
+from proxy.policy.tracingwords import compile_tracing
 from proxy.policy.upstreams import compile_upstreams
 from proxy.policy.validation import validate
 
@@ -235,6 +236,7 @@ def _compiled(whole: Assembled, around: Surroundings) -> tuple[Policy, tuple[Pol
             compile_cors(config.cors, ("cors",), findings),
             f"sluicegate@{__version__}",
             compile_otlp(config.otlp, findings),
+            compile_tracing(config.tracing),
         ),
         budgets=tuple(one for periods in budgets.values() for one in periods),
         prices=compile_prices(config, findings),

@@ -8,7 +8,7 @@ a worker.
 from enum import StrEnum
 from typing import Annotated, Any
 
-from proxy.policy import cachewords, money, moneywords, otlpwords, sentrywords, words
+from proxy.policy import cachewords, money, moneywords, otlpwords, sentrywords, tracingwords, words
 from proxy.policy.model import (
     Address,
     Ambiguous,
@@ -431,6 +431,9 @@ class Config(Section):
     )
     otlp: otlpwords.Collector | None = key(
         "Who hears of traced requests and of metrics over OTLP (OpenTelemetry's protocol), with the extra `otlp`.", None
+    )
+    tracing: tracingwords.TracedRequests = section(
+        tracingwords.TracedRequests, "Which requests are traced, whoever of these hears of them."
     )
     vitals: sentrywords.VitalsOrOff = key(
         "What pages tell of themselves at `POST /_gateway/vitals`; default: off.", None

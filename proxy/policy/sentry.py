@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from proxy.policy.otlp import Otlp
+from proxy.policy.tracing import ALL_HEEDED, Tracing
 
 if TYPE_CHECKING:  # which has what is here
     from proxy.policy.model import Cors
@@ -64,6 +65,7 @@ class Watching:
     server_timing: frozenset[str] = frozenset()  # names of metrics in Server-Timing that are kept
     cors: "Cors | None" = None
     otlp: Otlp | None = None
+    tracing: Tracing = ALL_HEEDED
 
 
 UNWATCHED: Final = Watching()

@@ -19,6 +19,7 @@ from proxy.policy.spelling import (
     size,
     written,
 )
+from proxy.policy.tracing import Tracing
 
 _RATE: Final = r"[01]|[01]?\.[0-9]{1,9}|1\.0+"
 _METRIC: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,31}"
@@ -103,6 +104,7 @@ def compile_watching(
     cors: Cors | None,
     release: str,
     otlp: Otlp | None,
+    tracing: Tracing,
 ) -> Watching:
     """``release``: the gateway's, where the file names none. A project without a DSN hears nothing."""
     return Watching(
@@ -111,6 +113,7 @@ def compile_watching(
         server_timing=frozenset(timing),
         cors=cors,
         otlp=otlp,
+        tracing=tracing,
     )
 
 

@@ -1,9 +1,10 @@
 """Traced requests: who decides that one is, and what its upstream is told. Pure.
 
-A request that comes with a decision (sentry-trace, where Sentry hears of traces, or W3C's traceparent) keeps it; of the
-others a share is drawn by counting down to the next one, so that a request which is not drawn costs one subtraction.
-The gaps are geometric: each request is drawn with the same chance. What is not traced passes on untouched whatever it
-brought. There is one trace for all who hear of it: its id in the log leads to each of them.
+A request that comes with a decision (sentry-trace, where Sentry hears of traces, or W3C's traceparent) keeps it, where
+the policy heeds its sender, and as long as no more than half of all that may be made were asked for so. Of the others a
+share is drawn by counting down to the next one, so that a request which is not drawn costs one subtraction. The gaps
+are geometric: each request is drawn with the same chance. What is not traced passes on untouched whatever it brought.
+There is one trace for all who hear of it: its id in the log leads to each of them.
 
 Sources: https://develop.sentry.dev/sdk/telemetry/traces/, https://www.w3.org/TR/trace-context/,
 https://www.w3.org/TR/baggage/.
@@ -11,7 +12,7 @@ https://www.w3.org/TR/baggage/.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, log, log1p
 from random import Random
 from time import monotonic
@@ -20,7 +21,6 @@ from urllib.parse import quote
 
 from proxy.tracing.sampling import Sampling
 
-MOST_PER_S: Final = 100  # traces of one worker: whoever may send a decision could ask for all
 MOST_MARKS: Final = 32
 MOST_BAGGAGE: Final = 8192  # bytes (W3C Baggage §3.3.2)
 
@@ -121,17 +121,21 @@ class Tracer:
         self,
         sampling: Sampling,
         random: Random,
-        over: Callable[[], None] = lambda: None,
-        most_per_s: int = MOST_PER_S,
+        over: Callable[[], None],
+        most_per_s: int,
+        heeds: Callable[[str], bool],
     ) -> None:
-        """``over`` is told of each trace that is not made, as too many are."""
+        """``over`` is told of each trace that is not made, as too many are; ``heeds``: whether a decision counts that
+        comes from this address."""
         self._sampling = sampling
         self.rate = sampling.rate
         self._random = random
         self._over = over
+        self._heeds = heeds
         self._most_per_s = most_per_s
+        self._most_asked_per_s = max(1, most_per_s // 2)  # the rest nobody takes from those that are drawn
         self._second = 0
-        self._made = 0
+        self._made = self._asked = 0
         self.left: float = self._gap()  # requests until the one that is drawn; 1: the next is
 
     def _gap(self) -> float:
@@ -141,32 +145,37 @@ class Tracer:
             return 1
         return max(1, ceil(log(1.0 - self._random.random()) / log1p(-self.rate)))
 
-    def begin(self, headers: Mapping[str, str], now_s: float) -> Trace | None:
-        """Of a request that begins; None: it is not traced."""
+    def begin(self, headers: Mapping[str, str], now_s: float, peer: str = "") -> Trace | None:
+        """Of a request that begins, from whoever is at the connection's other end. None: it is not traced."""
         self.left -= 1
         drawn = self.left < 1
         if drawn:
             self.left = self._gap()
+        asked = False
         if SENTRY_TRACE in headers or TRACEPARENT in headers:
             said = incoming(headers, sentry=self._sampling.sentry is not None)
             if said is not None and said.sampled is not None:
-                drawn = said.sampled
+                if self._heeds(peer):
+                    drawn = asked = said.sampled
+                else:
+                    said = replace(said, sampled=None)  # whose trace it belongs to is believed all the same
         elif not drawn:
             return None
         else:
             said = None
-        if not drawn or not self._may(now_s):
+        if not drawn or not self._may(now_s, asked):
             return None
         return self._made_of(said, headers)
 
-    def _may(self, now_s: float) -> bool:
+    def _may(self, now_s: float, asked: bool) -> bool:
         second = int(now_s)
         if second != self._second:
-            self._second, self._made = second, 0
-        self._made += 1
-        if self._made > self._most_per_s:
+            self._second, self._made, self._asked = second, 0, 0
+        if self._made >= self._most_per_s or (asked and self._asked >= self._most_asked_per_s):
             self._over()
             return False
+        self._made += 1
+        self._asked += asked
         return True
 
     def _made_of(self, said: Incoming | None, headers: Mapping[str, str]) -> Trace:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from proxy.gateway.traces import Traces
 from proxy.otlp.waiting import spool_in
 from proxy.policy.model import Origin, Policy
 from proxy.policy.otlp import Otlp
+from proxy.policy.tracing import Heeded, Tracing
 from proxy.sentry.waiting import spool_in as sentrys_spool_in
 from proxy.sentry.witness import Witness
 from proxy.telemetry.metrics import Metrics
@@ -145,6 +147,24 @@ async def test_traces_beyond_what_a_worker_makes_are_counted_for_each(tmp_path: 
     made = [stand.traces.tracer.begin({}, 7.5) for _ in range(110)]
     assert sum(trace is None for trace in made) == 10
     assert (stand.count("otlp", "over"), stand.count("sentry", "over")) == (10, 10)
+
+
+@pytest.mark.parametrize(("decisions", "heeded"), [(Heeded.ANYONE, 2), (Heeded.TRUSTED, 1), (Heeded.NOBODY, 0)])
+async def test_whose_decisions_count_is_the_policys(tmp_path: Path, decisions: Heeded, heeded: int) -> None:
+    """Found in review: whoever asked for traces made this worker's, up to its bound, at any rate."""
+    stand = Stand(tmp_path, otlp=0.0)
+    policy = stand.policy
+    stand.traces.follow(
+        replace(
+            policy,
+            watching=replace(policy.watching, tracing=Tracing(decisions, 100)),
+            listen=replace(policy.listen, trusted_proxies=(ip_network("10.0.0.0/8"),)),
+        )
+    )
+    assert stand.traces.tracer is not None
+    asks = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    made = [stand.traces.tracer.begin(asks, 7.5, peer) for peer in ("10.1.2.3", "203.0.113.9")]
+    assert sum(trace is not None for trace in made) == heeded
 
 
 def test_nobody_traces_where_nobody_hears(tmp_path: Path) -> None:

@@ -15,12 +15,16 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SCOPE = {"public_key": "key", "environment": "test", "release": "app@1"}
 
 
-def tracer(rate: float = 0.0, seed: int = 1, **options: Any) -> Tracer:
-    return Tracer(Sampling(rate, None, SCOPE), Random(seed), **options)
+ASKED = {"sentry-trace": f"{TRACE}-{SPAN}-1"}
 
 
-def shared(sentry: float | None, otlp: float | None, seed: int = 1) -> Tracer:
-    return Tracer(Sampling(sentry, otlp, SCOPE), Random(seed), most_per_s=10**9)
+def tracer(rate: float | None = 0.0, *, otlp: float | None = None, seed: int = 1, **options: Any) -> Tracer:
+    wanted: dict[str, Any] = {"over": lambda: None, "most_per_s": 10**9, "heeds": lambda _: True, **options}
+    return Tracer(Sampling(rate, otlp, SCOPE), Random(seed), **wanted)
+
+
+def shared(sentry: float | None, otlp: float | None) -> Tracer:
+    return tracer(sentry, otlp=otlp)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,7 @@ def test_what_is_none_is_none(name: str, value: str) -> None:
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
 def test_the_share_that_is_drawn_is_the_rate(rate: float) -> None:
     """And the draws are independent: the mean gap is 1 / rate, and its variance that of a geometric one."""
-    one, requests = tracer(rate, most_per_s=10**9), 200_000
+    one, requests = tracer(rate), 200_000
     at = [n for n in range(requests) if one.begin({}, 0.0) is not None]
     assert len(at) / requests == pytest.approx(rate, rel=0.08)
     gaps = [later - earlier for earlier, later in pairwise(at)]
@@ -93,10 +97,32 @@ def test_a_decision_that_comes_along_is_kept_whatever_the_rate() -> None:
 
 def test_whoever_asks_for_every_trace_does_not_get_them() -> None:
     over: list[int] = []
-    one = tracer(0.0, over=lambda: over.append(1), most_per_s=3)
-    made = [one.begin({"sentry-trace": f"{TRACE}-{SPAN}-1"}, second) for second in (5.0, 5.1, 5.2, 5.3, 6.0)]
+    one = tracer(0.0, over=lambda: over.append(1), most_per_s=6)
+    made = [one.begin(ASKED, second) for second in (5.0, 5.1, 5.2, 5.3, 6.0)]
     assert [trace is not None for trace in made] == [True, True, True, False, True]
     assert len(over) == 1
+
+
+def test_those_that_are_drawn_keep_half_of_what_may_be_made() -> None:
+    """Found in review: whoever sent decisions took all traces of a second, and those drawn had none."""
+    one = tracer(1.0, most_per_s=10)
+    asked = [one.begin(ASKED, 5.0) is not None for _ in range(50)]
+    drawn = [one.begin({}, 5.0) is not None for _ in range(50)]
+    assert (sum(asked), sum(drawn)) == (5, 5)
+    assert sum(one.begin({}, 6.0) is not None for _ in range(50)) == 10
+    assert tracer(0.0, most_per_s=1).begin(ASKED, 5.0) is not None
+
+
+def test_a_decision_counts_only_where_the_policy_heeds_its_sender() -> None:
+    """Of one that it does not, the trace goes on all the same if it is drawn."""
+    none, every = (tracer(rate, heeds=lambda peer: peer == "10.0.0.1") for rate in (0.0, 1.0))
+    assert none.begin(ASKED, 5.0, "10.0.0.1") is not None
+    assert none.begin(ASKED, 5.0, "203.0.113.9") is None
+    refused = {"traceparent": f"00-{TRACE}-{SPAN}-00"}
+    trace = every.begin(refused, 5.0, "203.0.113.9")
+    assert trace is not None
+    assert (trace.trace_id, trace.parent_id, trace.rate) == (TRACE, SPAN, 1.0)
+    assert every.begin(refused, 5.0, "10.0.0.1") is None
 
 
 def told(trace: Trace | None) -> dict[str, str]:
