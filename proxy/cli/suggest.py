@@ -26,7 +26,7 @@ from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_r
 from proxy.foresight.suggesting import MEASURED, Demand, LimitTier, rates_text, suggested_rates
 from proxy.foresight.wording import rate_text, share_text, written_rate
 from proxy.policy.compiler import Loaded, compile_text
-from proxy.policy.model import Policy
+from proxy.policy.model import MeterKind, Policy
 from proxy.policy.problems import PolicyError
 
 
@@ -73,7 +73,8 @@ def _suggest(args: argparse.Namespace) -> int:
     rates = suggested_rates(policy, demand.fitted(args.percentile, args.backtest))
     texts = {limit: rates_text(by_tier) for limit, by_tier in rates.items()}
     if len(loaded.document.files) > 1:
-        suggested, text = _overlaid(text, name, args.overlay, overlay_of(texts))
+        in_flight = [limit.name for limit in policy.limits.values() if limit.kind is MeterKind.CONCURRENCY]
+        suggested, text = _overlaid(text, name, args.overlay, overlay_of(texts, in_flight))
     else:
         text = with_rates(text, texts)
         suggested = _compiled(text, name).policy

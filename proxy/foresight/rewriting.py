@@ -3,13 +3,14 @@
 Also the policy that a log without one is measured by.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-_KEYS: Final = ("rate", "concurrent")
+_RATE: Final = "rate"
+_CONCURRENT: Final = "concurrent"
 
 
 class NotFound(ValueError):
@@ -23,7 +24,10 @@ def with_rates(text: str, rates: Mapping[str, str]) -> str:
     places: list[tuple[int, int, str]] = []
     for name, written in rates.items():
         limit = _below(limits, name) if limits is not None else None
-        value = next((found for key in _KEYS if limit is not None and (found := _below(limit, key)) is not None), None)
+        value = next(
+            (found for key in (_RATE, _CONCURRENT) if limit is not None and (found := _below(limit, key)) is not None),
+            None,
+        )
         if limit is None or value is None or not _encloses(limit, value):
             raise NotFound(f"the rate of {name} does not stand in the limit itself")
         places.append((value.start_mark.index, _end(value), written))
@@ -32,9 +36,10 @@ def with_rates(text: str, rates: Mapping[str, str]) -> str:
     return text
 
 
-def overlay_of(rates: Mapping[str, str]) -> str:
-    """The same as an overlay, for a policy in several files."""
-    return "limits:\n" + "".join(f"  {name}: {{rate: {written}}}\n" for name, written in rates.items())
+def overlay_of(rates: Mapping[str, str], in_flight: Collection[str] = ()) -> str:
+    """The same as an overlay, for a policy in several files; ``in_flight``: the limits of what is under way."""
+    keys = {name: _CONCURRENT if name in in_flight else _RATE for name in rates}
+    return "limits:\n" + "".join(f"  {name}: {{{keys[name]}: {written}}}\n" for name, written in rates.items())
 
 
 def _below(node: Node | None, key: str) -> Node | None:

@@ -49,6 +49,21 @@ def test_a_policys_own_limits_get_other_rates(log: Path, capsys: pytest.CaptureF
     assert set(unchanged) <= set(out.splitlines())
 
 
+def test_a_policy_in_several_files_gets_an_overlay(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is in flight has no rate: it failed for every such policy, and blamed a file that nobody had written."""
+    limits, rest = tmp_path / "limits.yaml", tmp_path / "whole.yaml"
+    begin, end = TEXT.index("limits:"), TEXT.index("budgets:")
+    limits.write_text(TEXT[begin:end])
+    rest.write_text(f"include: [limits.yaml]\n{TEXT[:begin]}{TEXT[end:]}")
+    log.write_bytes(b"".join(line(n, path="/api/upload", method="POST", ms=9000, user=f"u{n % 9}") for n in range(300)))
+    assert main(["suggest", str(log), "--config", str(rest)]) == 0
+    (tmp_path / "suggested.yaml").write_text(text := capsys.readouterr().out)
+    assert "  in-flight: {concurrent: {" in text
+    assert main(["check", str(rest), "--overlay", str(tmp_path / "suggested.yaml")]) == 0
+
+
 def test_ci_may_bound_what_the_backtest_misses_by(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["suggest", str(log), "--percentile", "70", "--backtest", "2"]
     assert main([*arguments, "--within", "100%"]) == 0

@@ -59,5 +59,5 @@ def test_a_policy_for_a_log_without_one_is_a_policy(tiers: list[str]) -> None:
 
 def test_rates_alone_are_an_overlay() -> None:
     """In the form that `check --overlay` takes."""
-    text = overlay_of({"a": "5/1m", "b": "{trial: 6/1m, default: 8/1m}"})
-    assert text == "limits:\n  a: {rate: 5/1m}\n  b: {rate: {trial: 6/1m, default: 8/1m}}\n"
+    text = overlay_of({"a": "5/1m", "b": "{trial: 6/1m, default: 8/1m}", "c": "3"}, ["c"])
+    assert text == "limits:\n  a: {rate: 5/1m}\n  b: {rate: {trial: 6/1m, default: 8/1m}}\n  c: {concurrent: 3}\n"
