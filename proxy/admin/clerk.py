@@ -4,6 +4,8 @@
 
 import asyncio
 import json
+import logging
+import os
 import pickle
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +24,7 @@ from proxy.core.clock import SystemClock
 from proxy.ledger.reports import By
 from proxy.ledger.tabular import as_json
 from proxy.policy.model import Policy
+from proxy.telemetry.log import configure
 
 _WHO: Final = "admin API"
 _SINCE: Final = "30d"
@@ -97,6 +100,7 @@ _ANSWERS: Final[dict[About, Callable[[Policy, Mapping[str, str], int], Awaitable
 
 
 def main() -> None:
+    configure(json_lines=os.environ.get("SLUICEGATE_LOG", "json") == "json", level=logging.WARNING)
     asked = sys.stdin.buffer
     assert isinstance(asked, BufferedReader)
     while asked.peek(1):  # nothing: whoever asked has gone

@@ -1,10 +1,14 @@
 """One question, one answer: as the admin API has it."""
 
 import asyncio
+import pickle
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from blockbuster import BlockBuster
 
@@ -80,3 +84,15 @@ def test_an_ending_is_on_the_record_too(policy: Policy) -> None:
     assert asked(policy, About.END, {"id": str(made["id"]), "reason": "enough"}) == (
         400, {"error": "grant number 1 was ended before"},
     )  # fmt: skip
+
+
+def test_what_a_clerk_ends_by_is_a_line_and_says_nothing_of_the_errand(policy: Policy) -> None:
+    errand = pickle.dumps(Errand(policy, "hunter2", {}))  # type: ignore[arg-type]  # no About: nobody handles that
+    ended = subprocess.run(
+        [sys.executable, "-m", "proxy.admin.clerk"], input=errand, capture_output=True, timeout=30, check=False
+    )
+    line = orjson.loads(ended.stderr)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert line["msg"] == "the process ends by an exception"
+    assert line["exception"].endswith("KeyError: …")
+    assert b"hunter2" not in ended.stderr
