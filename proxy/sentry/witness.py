@@ -20,13 +20,12 @@ from proxy.sentry.quota import Quota
 from proxy.sentry.waiting import Kind, spool_in
 from proxy.spooling.writer import CLOSE_S, Made, Writer, said_of
 from proxy.telemetry.metrics import SENTRY_EVENTS, SENTRY_TRACES, SENTRY_TUNNEL, Metrics
-from proxy.telemetry.plain import told_record
+from proxy.telemetry.plain import is_ours, told_record
 
 log = logging.getLogger("sluicegate.sentry")
 
 ABOUT: Final = "about"  # in a record: of what request it speaks
 REPORT: Final = "report"  # in a record without an exception: it is told all the same
-_OURS: Final = "sluicegate"  # loggers whose first line, before anything is put into it, holds words of code alone
 
 
 class Witness:
@@ -134,14 +133,14 @@ class Listener(logging.Handler):
         about: About = getattr(record, ABOUT, NOWHERE)
         if about is NOWHERE and (request_id := getattr(record, "fields", {}).get("id")):
             about = About({"request_id": str(request_id)})
-        words = str(record.msg).partition("\n")[0]
+        ours = is_ours(record)
+        words = str(record.msg).partition("\n")[0] if ours else told_record(record)
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            where = words if record.name.startswith(_OURS) else told_record(record)
             level = "fatal" if record.levelno >= logging.CRITICAL else "error"
-            self._witness.exception(error, where, about, level)
+            self._witness.exception(error, words, about, level)
         elif getattr(record, REPORT, False) or record.levelno >= logging.CRITICAL:
-            self._witness.message(record.getMessage(), words, record.name, record.levelno, about)
+            self._witness.message(record.getMessage() if ours else words, words, record.name, record.levelno, about)
 
 
 def _now_ms() -> int:

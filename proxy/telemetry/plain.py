@@ -110,12 +110,16 @@ def told(error: BaseException) -> str:
     return scrubbed(f"{name}: {said}" if name and said else name or said)
 
 
+def is_ours(record: logging.LogRecord) -> bool:
+    """Whether the record's own words are constant, and what is put into them may be logged."""
+    return record.name.partition(".")[0] == _OURS
+
+
 def told_record(record: logging.LogRecord) -> str:
     """A log record's message. Our own say only what they may; of others' first line there are the constant words."""
-    family = record.name.partition(".")[0]
-    if family == _OURS:
+    if is_ours(record):
         return record.getMessage()
     line = record.getMessage().partition("\n")[0]
-    if family == _LOOPS:
+    if record.name.partition(".")[0] == _LOOPS:
         return scrubbed(_CALLED.sub(HIDDEN, line))
     return scrubbed(plain(line, known_words(None) | (words_in(str(record.msg)) if record.args else set())))

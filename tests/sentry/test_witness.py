@@ -104,6 +104,14 @@ def test_a_strangers_words_are_not_trusted(tmp_path: Path) -> None:
     assert item.json()["tags"]["where"] == "failed for …"
 
 
+def test_a_strangers_message_has_no_more_words_for_being_the_record_itself(tmp_path: Path) -> None:
+    heard = Heard(tmp_path)
+    made = f"failed for {SECRET}"
+    logging.getLogger("library").critical(made)
+    (item,) = heard.items()
+    assert item.json()["message"] == "failed for …"
+
+
 def test_a_flood_is_counted_and_the_first_of_another_kind_gets_through(tmp_path: Path) -> None:
     heard = Heard(tmp_path)
     for _ in range(30):
