@@ -219,6 +219,22 @@ def test_compose_names_what_there_is() -> None:
         assert yaml.safe_load((DEPLOY / "compose" / file).read_text("utf-8"))["apiVersion"] == 1
 
 
+def test_the_runbooks_commands_for_kubernetes_name_what_there_is() -> None:
+    """Pods by their label and container, the deployment, the ConfigMap and its keys."""
+    page = (ROOT / "docs/operations.md").read_text("utf-8")
+    edge = {one["kind"]: one for one in resources(DEPLOY / "kubernetes/edge/sluicegate.yaml")[:3]}
+    deployment, configured = edge["Deployment"], edge["ConfigMap"]
+    template = deployment["spec"]["template"]
+    logs = re.findall(r"kubectl logs -l ([^= ]+)=(\S+) -c (\S+) --tail=-1", page)
+    assert len(logs) >= 2
+    for label, value, container in logs:
+        assert template["metadata"]["labels"][label] == value
+        assert container in {one["name"] for one in template["spec"]["containers"]}
+    assert set(re.findall(r"kubectl \w+ deploy/(\S+)", page)) == {deployment["metadata"]["name"]}
+    assert set(re.findall(r"kubectl edit configmap ([a-z]+)", page)) == {configured["metadata"]["name"]}
+    assert "tenants.yaml" in configured["data"]
+
+
 def test_what_docker_is_told_to_mount_is_a_folder() -> None:
     """The same page says why; a gateway would go on by the old policy for good."""
     mounted = re.findall(r"-v \S+?:(/etc/\S+?):", (DEPLOY / "README.md").read_text("utf-8"))

@@ -66,6 +66,12 @@ def commands() -> dict[str, str]:
     return found
 
 
+def asides() -> list[str]:
+    """The commands of ours that stand within the text, as far as nobody has to fill in a number or a request first."""
+    found = re.findall(r"`(sluicegate [^`]+)`", PAGE.partition("## Tasks")[2])
+    return [one for one in dict.fromkeys(found) if not re.search("NUMBER|REQUEST_ID", one)]
+
+
 @dataclass
 class Stand:
     gateway: Gateway
@@ -154,6 +160,19 @@ def test_the_page_has_twelve_tasks_and_each_has_a_test_here() -> None:
     named = set(re.findall(r"stand\.task\(\s*\"([^\"]+)\"", Path(__file__).read_text("utf-8")))
     assert len(commands()) == 12
     assert set(commands()) == named
+
+
+@pytest.mark.parametrize("command", asides())
+def test_what_stands_beside_the_tasks_works_as_typed(stand: Stand, command: str) -> None:
+    """From any folder. What ends a key ends another one; who asks the admin listener is told its port by the policy."""
+    if "keys revoke" in command:
+        command = command.replace("next-server", "left-server")
+        stand.run(command.replace("revoke", "create"))
+    whole = stand.gateway.config.read_text()
+    told = stand.gateway.config.with_name("told.yaml")
+    address = stand.gateway.listener("admin").removeprefix("http://")
+    told.write_text(whole.replace('admin: {address: "127.0.0.1:0"', f'admin: {{address: "{address}"'))
+    stand.run(command.replace("config.yaml", told.name))
 
 
 def test_raise_a_tenants_limit(stand: Stand) -> None:
