@@ -7,20 +7,18 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Final
+from typing import Final
 
-from proxy.core.units import format_duration
+from proxy.foresight.valuediff import NOTHING, differing, left_out_of
 from proxy.foresight.wording import burst_rate_text, moment_text
+from proxy.policy.coverage import hidden
 from proxy.policy.document import Document
-from proxy.policy.model import MILLI, AuthMode, Limit, Match, Origin, Policy, Route, Scope
+from proxy.policy.model import MILLI, AuthMode, Limit, Match, Policy, Route, Scope
 from proxy.policy.moneywords import dollars
 from proxy.policy.problems import shown
 from proxy.policy.spending import Budget, Spending
 
-NOTHING: Final = ""  # what is new was nothing, what is gone is nothing
 ALL_TIERS: Final = "all tiers"
-_HIDDEN: Final = "(not shown)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def changes(old: Policy, new: Policy) -> list[Change]:
             was, now = getattr(old, field.name), getattr(new, field.name)
             found += [
                 Change(field.name, what or field.name, before, after)
-                for what, before, after in _walked("", was, now, shown=field.repr)
+                for what, before, after in differing(was, now, shown=field.repr)
             ]
     return found
 
@@ -246,6 +244,11 @@ def _routes(old: Policy, new: Policy) -> Iterator[Change]:
             yield Change(subject, "route", f"{_match_text(was.match)} to {was.upstream}", NOTHING, routes=(name,))
         elif was is not None and now is not None:
             yield from _route(subject, was, now)
+    hidden_before, hidden_after = ({one.name: by.name for one, by in hidden(p.routes)} for p in (old, new))
+    for name in (name for name in after if name in before):
+        hider_before, hider_after = hidden_before.get(name), hidden_after.get(name)
+        if (hider_before is None) is not (hider_after is None):
+            yield Change(f"route {name}", "is reached", _reach(hider_before), _reach(hider_after), routes=(name,))
     kept_old = [route.name for route in old.routes if route.name in after]
     kept_new = [route.name for route in new.routes if route.name in before]
     if kept_old != kept_new:
@@ -267,11 +270,16 @@ def _route(subject: str, old: Route, new: Route) -> Iterator[Change]:
         yield Change(subject, "counts as", f"{old.weight / MILLI:g}", f"{new.weight / MILLI:g}", routes=routes)
     for field in dataclasses.fields(Route):
         if field.name not in _OWN_WORDS:
-            for what, one, two in _walked("", getattr(old, field.name), getattr(new, field.name)):
+            left_out = left_out_of(Route, field.name)
+            for what, one, two in differing(getattr(old, field.name), getattr(new, field.name), left_out=left_out):
                 named = f"{field.name}.{what}" if what else field.name
                 yield Change(subject, named, one, two, routes=routes)
-    for what, one, two in _walked("calls", _without_meters(old.spending), _without_meters(new.spending)):
+    for what, one, two in differing(_without_meters(old.spending), _without_meters(new.spending), "calls"):
         yield Change(subject, what, one, two, routes=routes)
+
+
+def _reach(hider: str | None) -> str:
+    return "yes" if hider is None else f"no: {hider} above takes all that it would take"
 
 
 def _without_meters(spending: Spending | None) -> Spending | None:
@@ -285,70 +293,3 @@ def _match_text(match: Match) -> str:
     parts += [f"{name}: {value}" for name, value in match.headers]
     parts += [f"?{name}={value}" for name, value in match.query]
     return ", ".join(parts)
-
-
-# --- anything else -----------------------------------------------------------------------------------------------
-
-
-def _walked(path: str, old: Any, new: Any, *, shown: bool = True) -> Iterator[tuple[str, str, str]]:
-    """(place, was, now) of each leaf that differs."""
-    if old == new:
-        return
-    if dataclasses.is_dataclass(old) and type(old) is type(new) and not isinstance(old, Scope | Origin):
-        for field in dataclasses.fields(old):
-            place = f"{path}.{field.name}" if path else field.name
-            one, two = getattr(old, field.name), getattr(new, field.name)
-            yield from _walked(place, one, two, shown=shown and field.repr)
-    elif isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys((*old, *new)):
-            place = f"{path}.{key}" if path else str(key)
-            yield from _walked(place, old.get(key), new.get(key), shown=shown)
-    elif isinstance(old, tuple) and isinstance(new, tuple) and _alike(old, new):
-        for number, (one, two) in enumerate(zip(old, new, strict=True)):
-            yield from _walked(f"{path}[{number}]", one, two, shown=shown)
-    elif not shown:
-        yield path, NOTHING if _empty(old) else _HIDDEN, NOTHING if _empty(new) else f"another {_HIDDEN}"
-    else:
-        yield _bare(path), _text(old, path), _text(new, path)
-
-
-def _alike(old: tuple[Any, ...], new: tuple[Any, ...]) -> bool:
-    """Lists of the same number of sections, which are compared one by one."""
-    sections = all(dataclasses.is_dataclass(one) and not isinstance(one, Origin | Scope) for one in (*old, *new))
-    return len(old) == len(new) and sections
-
-
-def _empty(value: Any) -> bool:
-    return value is None or value in ("", (), frozenset())
-
-
-def _usual(field: "dataclasses.Field[Any]", value: Any) -> bool:
-    made = field.default_factory
-    return _empty(value) or value == (field.default if made is dataclasses.MISSING else made())
-
-
-def _bare(place: str) -> str:
-    """Without the unit that its value is told in."""
-    return place.removesuffix("_ms").removesuffix("_nanousd")
-
-
-def _text(value: Any, path: str = "") -> str:
-    if _empty(value):
-        return NOTHING
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, Origin):
-        return f"{value.scheme}://{value.authority}{value.base_path}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and path.endswith("_ms"):
-        return format_duration(value)
-    if isinstance(value, int) and path.endswith("_nanousd"):
-        return dollars(value)
-    if dataclasses.is_dataclass(value):
-        told = [f for f in dataclasses.fields(value) if f.repr and not _usual(f, getattr(value, f.name))]
-        return ", ".join(f"{_bare(f.name)} {_text(getattr(value, f.name), f.name)}" for f in told) or "as by default"
-    if isinstance(value, tuple | frozenset):
-        words = [_text(one) for one in value]
-        return ", ".join(sorted(words) if isinstance(value, frozenset) else words)
-    return str(value)

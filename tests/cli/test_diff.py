@@ -60,8 +60,8 @@ routes: [{name: app, match: {path: "/**"}, upstream: app, auth: none}]
     ("was", "now", "told"),
     [
         ("production", "staging", "sentry.environment: production → staging"),
-        ("to: [tenant]", 'to: ["claim:email"]', "channels[1].to: tenant → claim:email"),
-        ("${SMTP_USER:-}", "me", "channels[1].user: (not shown) → another (not shown)"),
+        ("to: [tenant]", 'to: ["claim:email"]', "channels.email-1.to: tenant → claim:email"),
+        ("${SMTP_USER:-}", "me", "channels.email-1.user: (not shown) → another (not shown)"),
         ("${SLACK:-}", "${TEAM:-}", "  alerts.to[0].slack: ${SLACK:-} → ${TEAM:-}"),
     ],
 )

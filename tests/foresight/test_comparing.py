@@ -46,7 +46,7 @@ CHANGED = {
     "where it goes": (("http://127.0.0.1:3000", "http://other"), "primary: http://127.0.0.1:3000 → http://other"),
     "how long it waits": (
         ("path: /health}", "path: /health}, timeouts: {idle: 2m}"),
-        "route health: timeouts: connect 2s, first_byte 30s, idle 2m is new",
+        "route health: timeouts: the upstream's → connect 2s, first_byte 30s, idle 2m",
     ),
     "what is kept": (
         ("path: /health}", "path: /health}, cache: {scope: public, ttl: 5m}"),
@@ -54,6 +54,10 @@ CHANGED = {
     ),
     "the caps of calls": (("max_output_tokens: 100", "max_output_tokens: 50"), "calls.max_output_tokens: 100 → 50"),
     "addresses": (("203.0.113.0/24", "198.51.100.0/24"), "deny: 203.0.113.0/24 → 198.51.100.0/24"),
+    "whom an issuer may name": (("tenants: any}", "tenants: [other]}"), "issuers[0].tenants: any → other"),
+    "what a key may use": ((", routes: [api, ai]}", "}"), "keys.robot.routes: api, ai → all"),
+    "for whom a key may act": (("may_act_for: any, ", ""), "keys.robot.may_act_for: * → its own tenant"),
+    "who is let in": (("ip: {deny", "ip: {allow: [192.0.2.0/24], deny"), "allow: all → 192.0.2.0/24"),
     "unknown tiers": (("unknown_tier: trial", "unknown_tier: enterprise"), "unknown_tier: trial → enterprise"),
 }  # fmt: skip
 
@@ -88,6 +92,17 @@ def test_routes_come_and_go_and_change_places() -> None:
     gone = compiled("".join(lines[:app] + lines[app + 1 :]))
     assert [str(one) for one in changes(compiled(), gone)] == ["route: GET /app/** to app is gone"]
     assert [str(one) for one in changes(gone, compiled())] == ["route: GET /app/** to app is new"]
+
+
+def test_a_route_that_takes_all_of_others_is_told_with_them() -> None:
+    """An open one above them lets in whom they would have asked; each of them is named, as check does."""
+    widened = changed(("match: {path: /health}", 'match: {path: "/**"}'))
+    told = {(one.subject, one.was, one.now) for one in changes(compiled(), widened) if one.what == "is reached"}
+    hidden = "no: health above takes all that it would take"
+    names = ("prefetch", "upload", "trpc", "api", "ai", "app")
+    assert told == {(f"route {name}", "yes", hidden) for name in names}
+    back = {(one.subject, one.was, one.now) for one in changes(widened, compiled()) if one.what == "is reached"}
+    assert back == {(subject, now, was) for subject, was, now in told}
 
 
 def test_no_secret_is_shown() -> None:

@@ -2,11 +2,25 @@
 
 import pytest
 
-from proxy.policy.coverage import covers, literal
+from proxy.policy.coverage import covers, hidden, literal
 from proxy.policy.model import Match
 
 WIDE = Match("/a/**", ("GET", "POST"), ("*.a.com",), (("x", "*"),), (("q", "1"),))
 NARROW = Match("/a/b", ("HEAD",), ("b.a.com",), (("x", "1"), ("y", "2")), (("q", "1"), ("r", "*")))
+
+
+def test_what_is_never_reached_is_told_with_the_first_that_takes_it(policy):
+    """In the order of the routes; the first above, where several would take it."""
+    routes = policy(
+        """
+routes:
+  - {name: open, match: {path: "/a/**"}, upstream: app, auth: none}
+  - {name: all, match: {path: "/**"}, upstream: app, auth: none}
+  - {name: own, match: {path: "/a/b"}, upstream: app, auth: none}
+  - {name: else, match: {path: "/b"}, upstream: app, auth: none}
+"""
+    ).routes
+    assert [(one.name, by.name) for one, by in hidden(routes)] == [("own", "open"), ("else", "all")]
 
 
 def test_wider_in_everything_covers():
