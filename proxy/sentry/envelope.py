@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 MOST_ITEMS: Final = 100
+MOST_READ: Final = 2**20  # bytes of events in one envelope: Sentry takes no larger event, and reading costs 50 ms a MiB
 OURS: Final = frozenset({"tenant", "tier"})  # names that a credential alone may fill
 
 _EACH: Final = "*"  # of a list
@@ -66,7 +67,7 @@ def read_header(data: bytes) -> dict[str, Any]:
 def tagged(data: bytes, tags: Mapping[str, str]) -> bytes:
     """The same envelope with these tags on its events, and none of ``OURS`` that it brought. Raises: EnvelopeError."""
     head, _, rest = data.partition(b"\n")
-    out = [head]
+    out, read = [head], 0
     for _ in range(MOST_ITEMS):
         rest = rest.lstrip(b"\n")
         if not rest:
@@ -89,6 +90,9 @@ def tagged(data: bytes, tags: Mapping[str, str]) -> bytes:
         if paths is None or (kind == "attachment" and item.get("attachment_type") not in _ATTACHED):
             continue
         if paths:
+            read += len(payload)
+            if read > MOST_READ:
+                raise EnvelopeError("the events are larger than 1 MiB")
             payload = _told_whose(paths, payload, tags)
         item["length"] = len(payload)
         out += (_written(item, "item's header"), payload)

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from proxy.sentry.envelope import MOST_ITEMS, EnvelopeError, envelope, read_header, tagged
+from proxy.sentry.envelope import MOST_ITEMS, MOST_READ, EnvelopeError, envelope, read_header, tagged
 from tests.sentry.sentry_receiver import parsed
 
 DEEP = b"[" * 400 + b"]" * 400  # which orjson reads, and does not write
@@ -84,6 +84,16 @@ def test_nobody_says_whose_it_is_but_a_credential(kind: str, told: dict[str, Any
     assert b"victim" not in item.payload
     assert b"enterprise" not in item.payload
     assert b'"own"' in item.payload
+
+
+def test_only_so_much_is_read() -> None:
+    """Anybody may send; what is not read, as a recording, has the tunnel's own bound."""
+    half = b'{"x":"%b"}' % (b"a" * (MOST_READ // 2))
+    recording = ({"type": "replay_recording", "length": 2 * MOST_READ}, b"a" * (2 * MOST_READ))
+    kept = parsed(tagged(of(recording, ({"type": "event"}, half)), {}))
+    assert [item.payload for item in kept] == [recording[1], half]
+    with pytest.raises(EnvelopeError, match=r"^the events are larger than 1 MiB$"):
+        tagged(of(({"type": "event"}, half), ({"type": "log"}, half)), {})
 
 
 def test_what_says_nothing_of_it_gains_nothing() -> None:
