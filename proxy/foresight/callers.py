@@ -100,10 +100,14 @@ class LoggedCallers:
             found = self._anonymous[tier] = anonymous(self._policy, tier)
         return found
 
+    def knows_key(self, key: str) -> bool:
+        """Whether the policy has this key. One with a ``keys_file`` that is not at hand does not."""
+        return key in self._keys
+
     def key_may_use(self, key: str, route: str) -> bool:
-        """Whether the policy has this key, and lets it use the route."""
-        known = self._keys.get(key)
-        return known is not None and (known.routes is None or route in known.routes)
+        """Whether the policy lets a key that it knows use the route."""
+        known = self._keys[key]
+        return known.routes is None or route in known.routes
 
     def _made(self, tenant: str | None, user: str | None, tier: str, key: str | None) -> Identity:
         if tenant is None and user is None and key is None:

@@ -21,6 +21,7 @@ from proxy.policy.model import AuthMode, BatchKind, MeterKind, Policy, Route, Sc
 
 OWN_PREFIX: Final = "/_gateway/"
 MOST_TENANTS: Final = 20_000  # that are told apart; the rest are one
+MOST_KEYS: Final = 1_000  # unknown ones, likewise
 OTHERS: Final = "(others)"
 _NO_FIELDS: Final[Mapping[str, str]] = {}
 _FROM_STORE: Final = "cached"
@@ -134,6 +135,7 @@ class Replay:
         self._unseen = [one for one in policy.routes if one.match.headers or one.match.query]
         self._routers: dict[str, Router] = {"": _seen_router(policy, None)} if self._unseen else {}
         self._kept: Counter[str] = Counter()
+        self._unknown_keys: Counter[str] = Counter()
         self._unnamed = self._unpriced = self._graphql = self._lasting = 0
 
     def add(self, entry: Entry) -> Judged:
@@ -213,6 +215,12 @@ class Replay:
         if self.callers.unknown_tiers:
             tiers = ", ".join(sorted(self.callers.unknown_tiers)[:5])
             found.append(f"the policy has no tier {tiers}: taken as {self.policy.identity.unknown_tier}")
+        if self._unknown_keys:
+            names = ", ".join(name for name, _ in self._unknown_keys.most_common(5))
+            found.append(
+                f"{self._unknown_keys.total():,} requests came with keys that the policy does not have here ({names}): "
+                "let through to their limits; a keys_file that is not at hand may have them"
+            )
         if self._unpriced:
             found.append(f"{self._unpriced:,} calls have no cost in the log: they took nothing from budgets")
         if self._graphql:
@@ -235,8 +243,11 @@ class Replay:
         if not entry.knows_callers:
             self._unnamed += 1
             return self.callers.nobody(self._tier) if identity.kind is IdentityKind.ANONYMOUS else identity
-        if entry.key is not None and not self.callers.key_may_use(entry.key, route.name):
-            raise GatewayError(Reason.KEY_ROUTE_REFUSED)
+        if entry.key is not None:
+            if not self.callers.knows_key(entry.key):
+                self._unknown_keys[entry.key if len(self._unknown_keys) < MOST_KEYS else OTHERS] += 1
+            elif not self.callers.key_may_use(entry.key, route.name):
+                raise GatewayError(Reason.KEY_ROUTE_REFUSED)
         if route.auth is AuthMode.REQUIRED and identity.kind is IdentityKind.ANONYMOUS:
             raise GatewayError(Reason.TOKEN_MISSING)
         return identity

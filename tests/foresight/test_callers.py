@@ -82,4 +82,5 @@ def test_a_key_is_for_its_routes() -> None:
     callers = LoggedCallers(POLICY)
     assert callers.key_may_use("robot", "api")
     assert not callers.key_may_use("robot", "upload")
-    assert not callers.key_may_use("toaster", "api")
+    assert callers.knows_key("robot")
+    assert not callers.knows_key("toaster")

@@ -71,12 +71,18 @@ def test_shadow_is_counted_apart() -> None:
         ({"path": "/app/x", "method": "DELETE"}, "(method_refused)"),
         ({"ip": "203.0.113.9"}, "(ip_denied)"),
         ({"key": "robot", "path": "/api/upload", "method": "POST"}, "(key_route_refused)"),
-        ({"key": "unheard-of"}, "(key_route_refused)"),
         ({"path": "/api/%zz"}, "(bad_target)"),
     ],
 )
 def test_what_no_limit_refuses_is_told_by_its_reason(fields: dict[str, Any], by: str) -> None:
     assert list(refused(replayed(entry(**fields)))) == [(fields.get("tenant", "initech"), by)]
+
+
+def test_a_key_that_is_not_at_hand_is_let_through_to_its_limits() -> None:
+    """A keys_file is kept apart from its policy: without it every machine client was refused, and nothing said so."""
+    replay = replayed(*(entry(n, key="unheard-of") for n in range(6)))
+    assert refused(replay) == {("initech", "per-user"): 1}
+    assert replay.notes()[0].startswith("6 requests came with keys that the policy does not have here (unheard-of): ")
 
 
 def test_what_was_refused_before_its_limits_takes_nothing_and_stays_refused() -> None:
