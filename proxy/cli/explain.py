@@ -65,9 +65,18 @@ def _effective(loaded: Loaded, *, as_json: bool, origins: bool) -> str:
     document = loaded.document
     files = document.files or (document.file,)
     tree = effective(document)
+    masked = [shown(path) for path, leaf in leaves(tree) if leaf.masked]
     if not as_json:
-        return f"# policy {loaded.policy.version}: {', '.join(files)}\n{yaml_text(tree, origins=origins)}"
-    told: dict[str, Any] = {"policy": loaded.policy.version, "files": files, "effective": plain(tree)}
+        head = f"# policy {loaded.policy.version}: {', '.join(files)}\n"
+        if masked:
+            head += f"# masked, for they stand in the files: {', '.join(masked)}\n"
+        return head + yaml_text(tree, origins=origins)
+    told: dict[str, Any] = {
+        "policy": loaded.policy.version,
+        "files": files,
+        "masked": masked,
+        "effective": plain(tree),
+    }
     if origins:
         told["origins"] = {shown(path): origin_of(leaf) for path, leaf in leaves(tree)}
     return json.dumps(told, indent=2, default=str) + "\n"

@@ -1,8 +1,9 @@
 """The whole policy as it holds, each value with where it is written: in a file, in an overlay, or nowhere.
 
 What is not written has the schema's default, but where that is nothing at all (no list, no text, no section). A value
-that variables were put into is shown as it is written. A secret that stands in a file is not shown: of a URL the host
-is. What a route takes from `defaults` is not told here: `explain --path` says it of a request. Pure.
+that variables were put into is shown as it is written. A secret that stands in a file is not shown, and the leaf says
+so: of a URL its login is masked, of a webhook's all but the host. What a route takes from `defaults` is not told here:
+`explain --path` says it of a request. Pure.
 """
 
 import re
@@ -23,14 +24,21 @@ HIDDEN: Final = "<hidden>"
 _LEFT_OUT: Final = frozenset({"include"})  # it has done its work
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _WITHOUT_SECRETS: Final = frozenset({"sqlite"})  # whose URLs are paths
+# Of these only the login is secret; a webhook's path is what lets one in.
+_LOGGED_IN: Final = frozenset(
+    {"redis", "rediss", "redis+sentinel", "redis+cluster", "unix", "postgresql", "postgres", "smtp", "smtps"}
+)
+_PARAMETER: Final = re.compile(r"(?<=[?&])(?!db=|sslmode=)([^=&]*=)?[^&]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value as it is to be written; empty lists and maps are leaves, too. ``origin`` is None for a default."""
+    """A value as it is to be written; empty lists and maps are leaves, too. ``origin`` is None for a default.
+    ``masked``: it is not what is written there."""
 
     value: Any
     origin: Origin | None
+    masked: bool = False
 
 
 Tree: TypeAlias = "Leaf | dict[str, Tree] | list[Tree]"
@@ -104,7 +112,8 @@ class _Walk:
         if path in document.written:
             value = document.written[path]
         elif hidden and isinstance(value, str):
-            value = masked(value)
+            told = masked(value)
+            return Leaf(told, document.origin(path), told != value)
         elif isinstance(value, str):
             value = str(value).replace("${", "$${")
         return Leaf(value, document.origin(path))
@@ -120,11 +129,16 @@ def _default_tree(value: Any) -> "Tree | None":
 
 
 def masked(secret: str) -> str:
-    """Of a URL its scheme and host; of anything else nothing."""
+    """Of a URL all but its login and its parameters, of a webhook's scheme and host; of anything else nothing."""
     found = _URL.fullmatch(secret)
     if found is None or "@" in found[3]:
         return HIDDEN
-    if found[1] in _WITHOUT_SECRETS:
+    scheme, authority, rest = found.groups()
+    if scheme in _WITHOUT_SECRETS:
         return secret
-    user, at, host = found[2].rpartition("@")
-    return f"{found[1]}://{'…' if user else ''}{at}{host}{'/…' if found[3] else ''}"
+    user, at, host = authority.rpartition("@")
+    if scheme not in _LOGGED_IN and not user:  # Sentry's DSN has its key as a login
+        rest = "/…" if rest else ""
+    path, mark, query = rest.partition("?")
+    plain_query = _PARAMETER.sub(r"\1…", mark + query)
+    return f"{scheme}://{'…' if user else ''}{at}{host}{path}{plain_query}"

@@ -212,6 +212,35 @@ def test_the_effective_policy_is_printed_with_origins_or_without(
     assert "origins" not in json.loads(capsys.readouterr().out)
 
 
+def test_what_holds_no_secret_is_a_policy_as_it_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Redis without a login is nothing to hide: masked, the policy of deploy/compose was refused by check."""
+    bare = tmp_path / "config.yaml"
+    bare.write_text(
+        "version: 1\nredis: {meters: 'redis://redis:6379/0', cache: 'redis://cache:6379/0'}\n"
+        "upstreams: {app: {primary: ['http://127.0.0.1:3000']}}\n"
+        "routes: [{name: app, match: {path: '/**'}, upstream: app, auth: none}]\n"
+    )
+    assert main(["explain", "--config", str(bare), "--effective"]) == 0
+    told = capsys.readouterr().out
+    assert "masked" not in told
+    whole = tmp_path / "whole.yaml"
+    whole.write_text(told)
+    assert main(["check", str(whole)]) == 0
+    capsys.readouterr()
+    assert main(["diff", str(bare), str(whole)]) == 0
+
+
+def test_what_is_masked_is_said_to_be(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--config", str(config), "--effective"]) == 0
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[1]
+        .startswith("# masked, for they stand in the files: identity.issuers[0].secrets")
+    )
+    assert main(["explain", "--config", str(config), "--effective", "--json"]) == 0
+    assert "identity.issuers[0].secrets[0]" in json.loads(capsys.readouterr().out)["masked"]
+
+
 def test_the_effective_policy_shows_variables_as_they_are_written(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,13 +86,19 @@ def test_no_secret_is_shown(loaded):
     assert "hush" not in yaml_text(tree, origins=True)
     found = plain(tree)
     assert found["admin"]["token"] == "${A}"
-    assert found["redis"]["meters"] == "redis://…@r1/…"
+    assert found["redis"]["meters"] == "redis://…@r1/0"
     assert found["redis"]["cache"] == "redis://${B}:${A}@r2"
     assert found["identity"]["issuers"][0]["secrets"] == [HIDDEN, "${A}${A}"]
     assert found["alerts"]["to"][0]["slack"] == "https://hooks.slack.com/…"
-    assert found["sentry"]["dsn"] == "https://…@sentry.example/…"
+    assert found["sentry"]["dsn"] == "https://…@sentry.example/7"
     assert found["listen"]["max_fields"] == "${N}0"
     assert found["metrics"]["tenants"] == ["$${A}"]
+    assert [path for path, leaf in leaves(tree) if leaf.masked] == [
+        ("redis", "meters"),
+        ("identity", "issuers", 0, "secrets", 0),
+        ("alerts", "to", 0, "slack"),
+        ("sentry", "dsn"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -100,15 +106,25 @@ def test_no_secret_is_shown(loaded):
     [
         ("hush", HIDDEN),
         ("redis://host:6379", "redis://host:6379"),
-        ("redis://user:hush@host:6379/0?x=hush", "redis://…@host:6379/…"),
+        ("redis://redis:6379/0", "redis://redis:6379/0"),
+        ("redis://user:hush@host:6379/0?x=hush", "redis://…@host:6379/0?x=…"),
+        ("redis://host/0?hush", "redis://host/0?…"),
+        ("redis+sentinel://:hush@a:1,b:2/mymaster/0", "redis+sentinel://…@a:1,b:2/mymaster/0"),
+        ("https://host/services/hush", "https://host/…"),
+        ("https://hush@sentry.example/7", "https://…@sentry.example/7"),
+        ("smtps://mail:465", "smtps://mail:465"),
         ("redis://:hush/hush@host", HIDDEN),
         ("https://host/path/@hush", HIDDEN),
-        ("postgresql://u:hush@db/ledger", "postgresql://…@db/…"),
-        ("unix:///run/redis.sock", "unix:///…"),
+        ("postgresql://u:hush@db/ledger", "postgresql://…@db/ledger"),
+        (
+            "postgresql://db/ledger?sslmode=require&password=hush&db=1",
+            "postgresql://db/ledger?sslmode=require&password=…&db=1",
+        ),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("sqlite:////var/lib/ledger.db", "sqlite:////var/lib/ledger.db"),
         ("://hush", HIDDEN),
     ],
 )
-def test_of_a_secret_that_is_a_url_the_host_is_shown(secret, told):
+def test_of_a_secret_that_is_a_url_its_login_is_masked(secret, told):
     """Where a password may reach into what follows, nothing is."""
     assert masked(secret) == told
