@@ -4,11 +4,9 @@ Exit codes: 0 told, 1 the log has no such request, 2 a wrong call, or a file tha
 """
 
 import argparse
-import gzip
 import json
 import os
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ from proxy.cli.progress import Progress
 from proxy.cli.replay import WRONG, few_collections
 from proxy.cli.spool import spooled
 from proxy.cli.tables import aligned, printable
-from proxy.foresight.logfile import MAX_LINE, STANDARD_INPUT, LogFiles
+from proxy.foresight.logfile import MAX_LINE, STANDARD_INPUT, LogFiles, opened
 from proxy.foresight.order import Ordered
 from proxy.foresight.replaying import Judged, Replay, is_judged
 from proxy.foresight.retracing import facts, unsaid
@@ -47,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return WRONG
     except OSError as error:
-        print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror or 'is no gzip file'}", file=sys.stderr)
+        print(f"sluicegate: {error.filename or args.log[0]}: {error.strerror}", file=sys.stderr)
         return WRONG
     if args.json:
         told = {"line": line, "meters": [_data(meter) for meter in (replayed[1] if replayed is not None else ())]}
@@ -84,14 +82,10 @@ def found_line(paths: Sequence[Path], request_id: str) -> dict[str, Any] | None:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Raises: OSError, also for a packed file that is cut off or damaged."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with sys.stdin.buffer if path == STANDARD_INPUT else opened(path, "rb") as lines:
-            while line := lines.readline(MAX_LINE):
-                yield line
-    except (EOFError, zlib.error) as error:
-        raise OSError(0, "is cut off, or damaged", str(path)) from error
+    """Raises: OSError."""
+    with opened(path) as (_, lines):
+        while line := lines.readline(MAX_LINE):
+            yield line
 
 
 def _replayed(paths: Sequence[Path], line: dict[str, Any], policy: Policy) -> Replayed | None:

@@ -59,7 +59,7 @@ class LogFiles:
 
     def _of(self, place: int, path: Path) -> Iterator[Entry]:
         reading = self.reading
-        with _opened(path) as (raw, lines):
+        with opened(path) as (raw, lines):
             number = 0
             while line := lines.readline(MAX_LINE):
                 number += 1
@@ -94,8 +94,8 @@ def _by_end(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """(the file itself, for its place; its lines)."""
+def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """(the file itself, for its place; its lines). Raises: OSError, also for a packed file that is cut off."""
     if path == STANDARD_INPUT:
         yield sys.stdin.buffer, sys.stdin.buffer
         return

@@ -96,6 +96,12 @@ def test_a_packed_log_that_is_cut_off_is_2(log: Path, capsys: pytest.CaptureFixt
         packed.write_bytes(damaged)
         assert why(packed, "r99") == 2
         assert f"{packed}: is cut off, or damaged" in capsys.readouterr().err
+    packed.write_bytes(log.read_bytes())
+    assert why(packed, "r99") == 2
+    assert f"{packed}: is no gzip file" in capsys.readouterr().err
+    packed.write_bytes(gzip.compress(log.read_bytes())[:-4])
+    assert why(packed, "r5") == 0  # it was there before the end
+    assert why(packed, "r5", "--config", str(log.with_name("config.yaml"))) == 2
 
 
 def test_a_call_is_told_with_what_it_held_and_what_it_came_to(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
