@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,11 +21,14 @@ from proxy.cli.tables import aligned, printable
 from proxy.foresight.logfile import MAX_LINE, STANDARD_INPUT, LogFiles, opened
 from proxy.foresight.order import Ordered
 from proxy.foresight.replaying import Judged, Replay, is_judged
-from proxy.foresight.retracing import facts, unsaid
+from proxy.foresight.retracing import ended, facts, is_open, unsaid
 from proxy.foresight.standing import Meter, as_asked, meters
 from proxy.policy.compiler import load
 from proxy.policy.model import Policy
 from proxy.policy.problems import PolicyError
+
+_REQUEST: Final = "request"
+_SETTLED: Final = "call settled"
 
 Replayed = tuple[Judged, list[Meter]]
 
@@ -66,7 +69,21 @@ def _files(paths: Sequence[Path], *, twice: bool) -> Iterator[list[Path]]:
 
 
 def found_line(paths: Sequence[Path], request_id: str) -> dict[str, Any] | None:
-    """The line of a request. Raises: OSError."""
+    """The line of a request; of a call that outlived its client with what was told of it later. Raises: OSError."""
+    found: dict[str, Any] | None = None
+    settled: dict[str, Any] = {}
+    for told in _told(paths, request_id):
+        if told.get("msg") == _REQUEST:
+            found = told
+        elif told.get("msg") == _SETTLED:
+            settled = told
+        if found is not None and (settled or not is_open(found)):
+            break
+    return ended(found, settled) if found is not None and is_open(found) else found
+
+
+def _told(paths: Sequence[Path], request_id: str) -> Iterator[dict[str, Any]]:
+    """All that the logs tell by this id. Raises: OSError."""
     wanted = request_id.encode()
     for path in paths:
         for line in _lines(path):
@@ -76,9 +93,8 @@ def found_line(paths: Sequence[Path], request_id: str) -> dict[str, Any] | None:
                 told = orjson.loads(line)
             except ValueError:
                 continue
-            if isinstance(told, dict) and told.get("id") == request_id and told.get("msg") == "request":
-                return told
-    return None
+            if isinstance(told, dict) and told.get("id") == request_id:
+                yield told
 
 
 def _lines(path: Path) -> Iterator[bytes]:

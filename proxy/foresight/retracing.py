@@ -12,6 +12,7 @@ from proxy.foresight.wording import moment_text
 Fact = tuple[str, str]
 
 _REFUSED: Final = "refused"
+_SETTLED: Final = ("cost_usd", "tokens_in", "tokens_out", "estimated")
 
 _OUTCOMES: Final = {
     "forwarded": "the upstream's answer was relayed whole",
@@ -52,6 +53,16 @@ def facts(line: Mapping[str, Any]) -> list[Fact]:
     return found
 
 
+def is_open(line: Mapping[str, Any]) -> bool:
+    """Whether it was written before its call had ended, for its client had left."""
+    return "held_usd" in line and "cost_usd" not in line and line.get("outcome") != _REFUSED
+
+
+def ended(line: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
+    """An open line, with what the log's later event ``call settled`` says of its call."""
+    return {**line, **{name: event[name] for name in _SETTLED if name in event}}
+
+
 def _identity(line: Mapping[str, Any]) -> str:
     parts = [f"{name} {line[name]}" for name in ("tenant", "user", "key") if name in line]
     return ", ".join(
@@ -90,8 +101,8 @@ def unsaid(line: Mapping[str, Any], *, replayed: bool) -> list[str]:
     found = []
     if not replayed:
         found.append("each meter before and after: a line names those that refused alone; --config replays the log")
-    if "held_usd" in line and "cost_usd" not in line and line.get("outcome") != _REFUSED:
-        found.append("what the call came to: it went on without its client; the log's 'call settled' of this id tells")
+    if is_open(line):
+        found.append("what the call came to: it went on without its client, and this log has no 'call settled' of it")
     if replayed and "held_usd" in line:
         found.append("grants: budgets are told as the policy has them")
     if "cache" not in line:

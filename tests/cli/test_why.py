@@ -89,6 +89,29 @@ def test_packed_logs_and_standard_input(
     assert "full          5     1         5" in capsys.readouterr().out
 
 
+def test_a_call_that_outlived_its_client_is_told_with_its_end(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its line was written when the client left; a later one says what it came to."""
+    gone = {"path": "/ai/v1/chat/completions", "method": "POST", "route": "ai", "outcome": "client_gone", "status": 499}
+    later = {
+        "msg": "call settled",
+        "route": "ai",
+        "cost_usd": 0.25,
+        "tokens_in": 7,
+        "tokens_out": 3,
+        "estimated": False,
+    }
+    with log.open("ab") as file:
+        file.write(line(600, id="g1", **gone, held_usd=0.5, held_tokens=90))
+        file.write(line(600, id="g2", **gone, held_usd=0.5, held_tokens=90))
+        file.write(json.dumps({"id": "g1", **later}).encode() + b"\n")
+    assert why(log, "g1", "--config", str(log.with_name("config.yaml"))) == 0
+    out = capsys.readouterr().out
+    assert "call      $0.250000000, 7 tokens in, 3 out, held $0.500000000 and 90 tokens" in out
+    assert ["user", "$1/day", "fits", "$0", "$0.50", "$0.25", "$0.25"] in [row.split() for row in out.splitlines()]
+    assert why(log, "g2") == 0
+    assert "what the call came to: it went on without its client" in capsys.readouterr().out
+
+
 def test_a_packed_log_that_is_cut_off_is_2(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Not 1: whether it has the request nobody knows."""
     packed = log.with_suffix(".log.gz")

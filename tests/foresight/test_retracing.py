@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.foresight.retracing import facts, unsaid
+from proxy.foresight.retracing import ended, facts, is_open, unsaid
 from tests.foresight.lines import line
 
 
@@ -86,3 +86,21 @@ def test_what_a_line_does_not_hold_is_said() -> None:
     ):
         said = unsaid(json.loads(line(**call, **fields)), replayed=True)
         assert [one.split(":")[0] for one in said] == [*words, "query, fields, claims and bodies"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_so"),
+    [
+        ({"held_usd": 0.5, "outcome": "client_gone"}, True),
+        ({"held_usd": 0.5, "outcome": "refused"}, False),
+        ({"held_usd": 0.5, "cost_usd": 0.25}, False),
+        ({}, False),
+    ],
+)
+def test_a_line_that_was_written_before_its_call_had_ended_is_open(fields: dict[str, Any], is_so: bool) -> None:
+    assert is_open(json.loads(line(**fields))) is is_so
+
+
+def test_what_is_told_later_ends_it() -> None:
+    whole = ended({"id": "r1", "held_usd": 0.5}, {"id": "r1", "msg": "call settled", "cost_usd": 0.25, "tokens_in": 7})
+    assert whole == {"id": "r1", "held_usd": 0.5, "cost_usd": 0.25, "tokens_in": 7}
