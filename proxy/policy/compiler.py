@@ -28,6 +28,7 @@ from proxy.policy.model import Answers, AuthMode, GatewayKey, IpRules, Policy, R
 from proxy.policy.otlpwords import compile_otlp
 from proxy.policy.prices import compile_prices
 from proxy.policy.problems import KeyPath, PolicyError, PolicyProblem
+from proxy.policy.regularfile import read_regular
 from proxy.policy.routes import (
     budget_names,
     check_defaults,
@@ -140,7 +141,7 @@ class _Disk:
 
     def read(self, path: Path) -> str:
         self._files[path] = None
-        return path.read_text(encoding="utf-8")
+        return read_regular(path)
 
     def names(self, glob: Path) -> list[str]:
         self._globs[glob] = None

@@ -41,7 +41,8 @@ start from; `sluicegate check FILE` tells every error of a file at once, with it
   by name (a leading dot hides one; wildcards stand in a file's name only). Lists go on: the route for `/**` belongs
   into the last file. Sections are filled together; a value or a named entry (a limit, an upstream, a tenant, …) that is
   given twice is an error. Only `version` may stand in each. A plain name that is not there is an error, a wildcard that
-  matches nothing a warning. Included files include none themselves; anchors and `x-` keys stay in their file.
+  matches nothing a warning, a pipe or a folder among its matches an error. Included files include none themselves;
+  anchors and `x-` keys stay in their file.
 * **Overlays**: `--overlay prod.yaml`, of every command that reads a policy, puts a file over all that; several in turn.
   Maps are gone into; of a list whose items have a `name` (routes) the items of one name are, too, and a new item comes
   before the one that the overlay names after it, else last; all else is replaced, and `null` takes a key away.

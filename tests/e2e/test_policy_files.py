@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -141,6 +142,22 @@ async def test_a_fault_in_one_file_is_told_with_its_line_and_the_old_policy_stay
         await in_force(gateway, before)
         assert await status(gateway, "/more") == 200
     assert set(seen) == {200}
+
+
+async def test_a_pipe_in_an_included_folder_holds_up_no_reload(folder: Path, gateway: Gateway) -> None:
+    """It is told as a fault, and once it is gone the next change is taken."""
+    rejected = gateway.metric(REJECTED)
+    os.mkfifo(folder / "routes.d/50-pipe.yaml")
+    await reached(lambda: gateway.metric(REJECTED) > rejected, 10)
+    named = "the file 'routes.d/50-pipe.yaml' cannot be read: it is no regular file"
+    eventually(lambda: any(named in event["msg"] for event in gateway.events))
+    assert await quota(gateway) == "100000"
+    before = gateway.metric(APPLIED)
+    (folder / "routes.d/50-pipe.yaml").unlink()
+    replace(folder / "limits.yaml", LIMITS.format(200_000))
+    await in_force(gateway, before)
+    await reached(lambda: gateway.metric(NEWEST) == 1, 10)
+    assert await quota(gateway) == "200000"
 
 
 async def test_a_configmaps_swap_brings_changed_and_new_files_and_takes_some(origin: Origin, tmp_path: Path) -> None:

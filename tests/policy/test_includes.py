@@ -1,5 +1,6 @@
 """Which files a policy is made of, and what is wrong with which they are."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,13 @@ def test_a_folder_of_anything_is_not_meant(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as error:
         taken(tmp_path)
     assert error.value.files == (tmp_path / "config.yaml",)
+
+
+def test_a_pipe_among_the_files_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    """Whoever reads it would wait until somebody writes into it."""
+    write(tmp_path, {"config.yaml": HEAD + ROUTE + "include: 'd/*'\n", "d/a.yaml": ""})
+    os.mkfifo(tmp_path / "d/f.yaml")
+    assert refusals(tmp_path) == ["config.yaml:5: include: the file 'd/f.yaml' cannot be read: it is no regular file"]
 
 
 def test_a_refused_policy_says_what_was_looked_at(tmp_path: Path) -> None:
