@@ -169,7 +169,7 @@ class Supervisor:
                     on_ready()
                     for name, looking in (
                         ("redis settings", warn_of_settings(policy, redis_url)),
-                        ("redis memory", watch_memory(stores_of(policy, redis_url).items(), self.metrics)),
+                        ("redis memory", watch_memory(stores_of(policy, redis_url).items(), self.metrics, self.clock)),
                         ("certificates", watch_certificates(lambda: self.policy, self.metrics)),
                     ):
                         stack.callback(asyncio.create_task(looking, name=name).cancel)

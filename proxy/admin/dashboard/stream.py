@@ -70,7 +70,7 @@ class Stream:
     async def listen(self, request: web.Request) -> web.StreamResponse:
         observatory = self._observatory
         if observatory.watching >= MOST_LISTENERS:
-            answer = as_json({"error": f"{MOST_LISTENERS} are listening already; ask again later"}, 503)
+            answer = as_json({"error": f"{MOST_LISTENERS} pages listen already"}, 503)
             answer.headers["Retry-After"] = str(AGAIN_S)
             return answer
         heard = Heard(self._run, request.headers.get("Last-Event-ID", ""))

@@ -38,7 +38,7 @@ function onEvent(name, content) {
 
 const WORDS = {
   live: () => "Live",
-  lost: (wait) => `Connection lost, trying again in ${wait} s`,
+  lost: ({ wait, said }) => `${said ?? "Connection lost"}, trying again in ${wait} s`,
   locked: () => "Token needed",
   paused: () => "Paused",
 };

@@ -8,7 +8,7 @@ const byId = (id) => document.getElementById(id);
 
 const TONES = {
   serving: "good", maintenance: "warn", starting: "warn", draining: "warn",
-  fine: "good", behind: "warn", away: "bad", none: "",
+  fine: "good", behind: "warn", away: "bad", unknown: "", none: "",
   healthy: "good", failing: "bad", down: "bad", quiet: "",
   refused: "warn", failed: "bad",
 }; // prettier-ignore
@@ -41,6 +41,15 @@ class Tile {
   draw(points) {
     this.#spark?.show(points, this.key);
   }
+}
+
+const answered = (at_s) => (at_s ? `answered the gateway at ${moment(at_s * 1000)}` : "has not answered yet");
+
+/** Whether Redis can be reached, and since when that is known. */
+function reach({ is, breakers_open: open, answered_s }) {
+  if (open) return `${open} workers cannot reach it`;
+  if (is === "unknown") return "nobody has asked it yet";
+  return is === "away" && answered_s ? `no answer since ${moment(answered_s * 1000)}` : answered(answered_s);
 }
 
 /** The last ten seconds, so that numbers are read and not watched. */
@@ -111,7 +120,8 @@ export class Figures {
 
   state({ redis, ledger }) {
     const without = redis.decided_without ? `, ${compact(redis.decided_without)} decided without` : "";
-    this.#tiles.redis.show(redis.is, redis.breakers_open ? `${redis.breakers_open} workers cannot reach it` : `p95 ${millis(redis.p95_ms)}${without}`, TONES[redis.is]);
+    const asked = redis.p95_ms === null ? "no request asked it" : `p95 ${millis(redis.p95_ms)}`;
+    this.#tiles.redis.show(redis.is, redis.is === "fine" ? `${asked}${without}` : reach(redis), TONES[redis.is]);
     const waits = ledger.is === "none" ? "no route calls a provider" : `${compact(ledger.waiting)} records wait, ${span(ledger.lag_s)}`;
     this.#tiles.ledger.show(ledger.is, ledger.budgets_closed ? "budgets are closed" : waits, TONES[ledger.is]);
   }
@@ -222,7 +232,8 @@ function facts(state) {
     ["Policy", state.policy],
     ["Workers", `${workers.ready} of ${workers.all} ready, ${workers.restarts} started again`],
     ["Clients’ connections", count(state.connections)],
-    ["Redis", redis.breakers_open ? `${redis.breakers_open} workers cannot reach it` : "all workers reach it"],
+    ["Redis", reach(redis)],
+    ...(redis.caches_answered_s === null ? [] : [["Redis of the cache", answered(redis.caches_answered_s)]]),
     ...memory,
     ["Cache, in workers’ memory", `${bytes(cache.bytes)} of ${bytes(cache.most_bytes)}, ${count(cache.entries)} URLs`],
     ["Workers that hear of purges", `${cache.hear_of_purges} of ${workers.ready}`],
@@ -245,7 +256,7 @@ function alarms(state) {
   if (state.phase === "maintenance") said.push("Maintenance is on: clients get 503.");
   if (state.reload_problems.length) said.push(`The policy file was rejected, the old policy stays: ${state.reload_problems.join("; ")}`);
   if (state.incidents.length) said.push(`An alert of the service is not over: ${state.incidents.join(", ").replaceAll("_", " ")}.`);
-  if (state.redis.breakers_open) said.push("Redis is away: routes are open or closed as the policy says.");
+  if (state.redis.is === "away") said.push("Redis is away: routes are open or closed as the policy says.");
   if (state.ledger.budgets_closed) said.push("Budgets are closed: calls to providers wait until they are rebuilt.");
   if (state.isolation) said.push("An answer named another tenant than the one it was for, and was refused: see the log.");
   return said.join("\n");

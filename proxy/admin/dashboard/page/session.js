@@ -27,11 +27,21 @@ export const headers = () => (token ? { Authorization: `Bearer ${token}` } : {})
 /** Whether a header can carry it. */
 export const canBeToken = (value) => /^[\x21-\x7e]+$/.test(value);
 
+/** `wait`: after so many seconds it may be asked again; 0 where that is not said. */
 export class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, message, wait = 0) {
     super(message);
     this.status = status;
+    this.wait = wait;
   }
+}
+
+/** What an answer that is no success says of itself. */
+export async function refusal(answer) {
+  const said = await answer.json().catch(() => ({}));
+  const problems = Array.isArray(said.problems) ? said.problems.join("; ") : "";
+  const message = said.error || problems || `the gateway answered ${answer.status}`;
+  return new Refused(answer.status, message, Number(answer.headers.get("Retry-After")) || 0);
 }
 
 /** A call of the admin API: its JSON. Throws Refused with what it said, TypeError where nobody answers. */
@@ -42,10 +52,6 @@ export async function call(method, path, body) {
     init.headers["Content-Type"] = "application/json";
   }
   const answer = await fetch(path, init);
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const problems = Array.isArray(said.problems) ? said.problems.join("; ") : "";
-    throw new Refused(answer.status, said.error || problems || `the gateway answered ${answer.status}`);
-  }
-  return said;
+  if (!answer.ok) throw await refusal(answer);
+  return answer.json().catch(() => ({}));
 }

@@ -1,6 +1,6 @@
 // Server-sent events read by fetch and not by EventSource, which could send the token in a URL alone.
 
-import { hasToken, headers } from "./session.js";
+import { Refused, hasToken, headers, refusal } from "./session.js";
 
 const SILENCE_MS = 10_000; // the gateway ticks every two seconds
 const HIDDEN_MS = 60_000; // a tab that nobody sees stops asking
@@ -29,7 +29,8 @@ export class Parser {
   }
 }
 
-/** Calls `onEvent(name, content)`, and `onState(state, detail)` with live, lost, locked or paused. */
+/** Calls `onEvent(name, content)`, and `onState(state, detail)` with live, lost, locked or paused. Of lost `detail` has
+ *  `wait`, in seconds, and `said`, if the gateway has answered. */
 export class Stream {
   #path;
   #accessPath;
@@ -86,6 +87,7 @@ export class Stream {
 
   async #run(abort) {
     this.#abort = abort;
+    let refused = null;
     try {
       await this.#listen(abort);
     } catch (error) {
@@ -95,11 +97,12 @@ export class Stream {
         this.#say("locked");
         return;
       }
+      if (error instanceof Refused) refused = error;
     }
     if (this.#abort !== abort) return;
-    const wait = WAITS_S[Math.min(this.#failures, WAITS_S.length - 1)];
+    const wait = refused?.wait || WAITS_S[Math.min(this.#failures, WAITS_S.length - 1)];
     this.#failures += 1;
-    this.#say("lost", wait);
+    this.#say("lost", { wait, said: refused?.message });
     this.#timer = setTimeout(() => this.start(), wait * 1000 * (0.75 + Math.random() / 2));
   }
 
@@ -121,7 +124,7 @@ export class Stream {
         signal: abort.signal,
       });
       if (answer.status === 401) throw LOCKED;
-      if (!answer.ok) throw new Error(`answered ${answer.status}`);
+      if (!answer.ok) throw await refusal(answer);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new Parser();
       for (;;) {
