@@ -61,7 +61,8 @@ def _suggest(args: argparse.Namespace) -> int:
         text = plain_policy(sorted(tiers), window)
     loaded = _compiled(text, name, args.overlay)
     policy = loaded.policy
-    demand = Demand(policy)
+    judges = args.config is not None  # what is made here names no issuers: they are for its reader to fill in
+    demand = Demand(policy, judges)
     read = _read(args.log, demand.add)
     if read.nothing is not None:
         print(f"sluicegate: {', '.join(map(str, args.log))}: {read.nothing}{first_unreadable(read)}", file=sys.stderr)
@@ -78,7 +79,7 @@ def _suggest(args: argparse.Namespace) -> int:
     else:
         text = with_rates(text, texts)
         suggested = _compiled(text, name).policy
-    backtest = Backtest(Replay(suggested), later_from(demand.days, args.backtest))
+    backtest = Backtest(Replay(suggested, judges_issuers=judges), later_from(demand.days, args.backtest))
     log = _read(args.log, backtest.add)
     told = _told(args, policy, suggested, backtest, len(demand.days))
     print("\n".join(f"# {line}".rstrip() for line in told))

@@ -70,14 +70,18 @@ def anonymous(policy: Policy, tier: str | None = None) -> Identity:
 class LoggedCallers:
     """Identities of a log's callers under one policy, the same object for the same names.
 
-    A line does not tell the issuer: its users are the sole issuer's, or of one without a name. ``unknown_tiers`` has
-    the tiers of lines that the policy does not know, which count as its ``unknown_tier``.
+    A line does not tell the issuer: its users are of the only one that may name their tenant, or of one without a name
+    where several may. ``several`` counts those. ``unknown_tiers`` has the tiers of lines that the policy does not know,
+    which count as its ``unknown_tier``.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        issuers = policy.identity.issuers
-        self._issuer = issuers[0].issuer if len(issuers) == 1 else ""
+        self._issuers = policy.identity.issuers
+        self._sole = self._issuers[0].issuer if len(self._issuers) == 1 else ""  # whose users keys name
+        self._unbound = any(issuer.tenants is None for issuer in self._issuers)
+        self._bound = frozenset(tenant for issuer in self._issuers for tenant in issuer.tenants or ())
+        self.several = 0
         self._known: dict[Named, Identity] = {}
         self._anonymous: dict[str | None, Identity] = {}
         self._keys = {key.name: key for key in policy.identity.keys}
@@ -100,6 +104,12 @@ class LoggedCallers:
             found = self._anonymous[tier] = anonymous(self._policy, tier)
         return found
 
+    def refusal(self, tenant: str | None) -> Reason | None:
+        """Why no token may act for this tenant: nobody issues any, or no issuer may name it. None: one may."""
+        if self._unbound or tenant in self._bound:
+            return None
+        return Reason.TENANT_REFUSED if self._issuers else Reason.TOKEN_INVALID
+
     def knows_key(self, key: str) -> bool:
         """Whether the policy has this key. One with a ``keys_file`` that is not at hand does not."""
         return key in self._keys
@@ -119,7 +129,12 @@ class LoggedCallers:
             kind=IdentityKind.USER if key is None else IdentityKind.MACHINE,
             tier=tier,
             tenant=tenant,
-            issuer=self._issuer if user is not None else "",
+            issuer="" if user is None else self._issuer(tenant) if key is None else self._sole,
             user=user,
             credential=key or "",
         )
+
+    def _issuer(self, tenant: str | None) -> str:
+        found = [one.issuer for one in self._issuers if one.tenants is None or tenant in one.tenants]
+        self.several += len(found) > 1
+        return found[0] if len(found) == 1 else ""

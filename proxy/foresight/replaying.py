@@ -123,14 +123,16 @@ class Replay:
     """One policy, from empty meters on. Entries come in the order of ``start_ms``.
 
     ``tier`` is that of callers whom the log's format does not name; the policy's anonymous one where none is given.
+    ``judges_issuers``: not for a policy that does not have its own yet.
     """
 
-    def __init__(self, policy: Policy, tier: str | None = None) -> None:
+    def __init__(self, policy: Policy, tier: str | None = None, *, judges_issuers: bool = True) -> None:
         self.policy = policy
         self.judge = Judge(policy)
         self.sums = Sums()
         self.callers = LoggedCallers(policy)
         self._tier = tier
+        self._judges_issuers = judges_issuers
         self._checks_address = bool(policy.ip.deny or policy.ip.allow)
         self._unseen = [one for one in policy.routes if one.match.headers or one.match.query]
         self._routers: dict[str, Router] = {"": _seen_router(policy, None)} if self._unseen else {}
@@ -215,6 +217,10 @@ class Replay:
         if self.callers.unknown_tiers:
             tiers = ", ".join(sorted(self.callers.unknown_tiers)[:5])
             found.append(f"the policy has no tier {tiers}: taken as {self.policy.identity.unknown_tier}")
+        if self.callers.several:
+            found.append(
+                "no line tells who issued a token: users whom several issuers may name are taken as one of none"
+            )
         if self._unknown_keys:
             names = ", ".join(name for name, _ in self._unknown_keys.most_common(5))
             found.append(
@@ -248,6 +254,10 @@ class Replay:
                 self._unknown_keys[entry.key if len(self._unknown_keys) < MOST_KEYS else OTHERS] += 1
             elif not self.callers.key_may_use(entry.key, route.name):
                 raise GatewayError(Reason.KEY_ROUTE_REFUSED)
+        if self._judges_issuers and identity.kind is IdentityKind.USER:
+            reason = self.callers.refusal(entry.tenant)
+            if reason is not None:
+                raise GatewayError(reason)
         if route.auth is AuthMode.REQUIRED and identity.kind is IdentityKind.ANONYMOUS:
             raise GatewayError(Reason.TOKEN_MISSING)
         return identity

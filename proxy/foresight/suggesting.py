@@ -44,14 +44,15 @@ def _open(limit: Limit) -> Limit:
 
 @dataclass(slots=True)
 class Demand:
-    """What callers ask for where nothing refuses them, by UTC day."""
+    """What callers ask for where nothing refuses them, by UTC day. ``judges_issuers``: as a replay does."""
 
     policy: Policy
+    judges_issuers: bool = True
     days: dict[int, dict[LimitTier, Counter[int]]] = field(default_factory=dict)
     replay: Replay = field(init=False)
 
     def __post_init__(self) -> None:
-        self.replay = Replay(open_policy(self.policy))
+        self.replay = Replay(open_policy(self.policy), judges_issuers=self.judges_issuers)
 
     def add(self, entry: Entry) -> None:
         judged = self.replay.judged(entry)

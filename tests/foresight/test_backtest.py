@@ -111,12 +111,12 @@ def traffic(seed: int, users: int, quiet: frozenset[int]) -> Iterator[Entry]:
 
 def backtested(seed: int, percentile: float, *, users: int, quiet: frozenset[int] = frozenset()) -> Backtest:
     """Seven days are fitted, three judged."""
-    demand = Demand(policy())
+    demand = Demand(policy(), judges_issuers=False)
     for one in traffic(seed, users, quiet):
         demand.add(one)
     rates = suggested_rates(demand.policy, demand.fitted(percentile, holdout=3))
     text = with_rates(TEXT, {name: rates_text(by_tier) for name, by_tier in rates.items()})
-    backtest = Backtest(Replay(policy(text)), later_from(demand.days, 3))
+    backtest = Backtest(Replay(policy(text), judges_issuers=False), later_from(demand.days, 3))
     for one in traffic(seed, users, quiet):
         backtest.add(one)
     return backtest

@@ -6,7 +6,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import IdentityKind
 from proxy.foresight.callers import LoggedCallers, anonymous, claimed, keyed
-from tests.foresight.policies import compiled
+from tests.foresight.policies import changed, compiled
 
 POLICY = compiled()
 
@@ -76,6 +76,32 @@ def test_a_tier_that_the_policy_does_not_know_is_noted() -> None:
     callers = LoggedCallers(POLICY)
     assert callers.identity("acme", "bob", "gold", None).tier == "trial"
     assert callers.unknown_tiers == {"gold"}
+
+
+@pytest.mark.parametrize(
+    ("issuers", "tenant", "reason", "issuer"),
+    [
+        ("[]", "acme", Reason.TOKEN_INVALID, ""),
+        ("[{issuer: a, secrets: [S], tenants: [other]}]", "acme", Reason.TENANT_REFUSED, ""),
+        ("[{issuer: a, secrets: [S], tenants: [other]}]", None, Reason.TENANT_REFUSED, ""),
+        (
+            "[{issuer: a, secrets: [S], tenants: [acme]}, {issuer: b, secrets: [S], tenants: [other]}]",
+            "acme",
+            None,
+            "a",
+        ),
+        ("[{issuer: a, secrets: [S], tenants: [acme]}, {issuer: b, secrets: [S], tenants: any}]", "acme", None, ""),
+        ("[{issuer: a, secrets: [S], tenants: any}]", None, None, "a"),
+    ],
+)
+def test_an_issuer_is_one_that_may_name_the_tenant(
+    issuers: str, tenant: str | None, reason: Reason | None, issuer: str
+) -> None:
+    written = f'issuers: [{{issuer: test, secrets: ["{"s" * 32}"], tenants: any}}]'
+    callers = LoggedCallers(changed((written, f"issuers: {issuers.replace('S', 's' * 32)}")))
+    assert callers.refusal(tenant) is reason
+    assert callers.identity(tenant, "ada", "trial", None).issuer == issuer
+    assert callers.several == ("any" in issuers and tenant == "acme")
 
 
 def test_a_key_is_for_its_routes() -> None:

@@ -78,6 +78,19 @@ def test_what_no_limit_refuses_is_told_by_its_reason(fields: dict[str, Any], by:
     assert list(refused(replayed(entry(**fields)))) == [(fields.get("tenant", "initech"), by)]
 
 
+@pytest.mark.parametrize(
+    ("issuers", "by"),
+    [("[]", "(token_invalid)"), (f'[{{issuer: test, secrets: ["{"s" * 32}"], tenants: [other]}}]', "(tenant_refused)")],
+)
+def test_who_has_a_token_that_no_issuer_may_give_is_refused(issuers: str, by: str) -> None:
+    """Five thousand callers of a policy without issuers were all let through."""
+    policy = changed((f'issuers: [{{issuer: test, secrets: ["{"s" * 32}"], tenants: any}}]', f"issuers: {issuers}"))
+    lines = [entry(), entry(key="robot"), entry(path="/health"), entry(path="/app/x", tenant=None, user=None)]
+    replay = Replay(policy)
+    assert [replay.add(one).by for one in lines] == [(by,), (), (), ()]
+    assert Replay(policy, judges_issuers=False).add(entry()).admitted
+
+
 def test_a_key_that_is_not_at_hand_is_let_through_to_its_limits() -> None:
     """A keys_file is kept apart from its policy: without it every machine client was refused, and nothing said so."""
     replay = replayed(*(entry(n, key="unheard-of") for n in range(6)))

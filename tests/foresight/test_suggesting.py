@@ -29,7 +29,7 @@ def suggested(demand: Demand, percentile: float, holdout: int = 0) -> Policy:
 
 
 def demand_of(entries: "list[Entry]") -> Demand:
-    demand = Demand(policy())
+    demand = Demand(policy(), judges_issuers=False)
     for one in entries:
         demand.add(one)
     return demand
