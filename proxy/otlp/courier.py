@@ -1,7 +1,8 @@
 """Takes traces that wait, and what is counted, to the policy's collector over OTLP/HTTP. Lives in the parent.
 
-Traces stay in the spool until the collector has taken or refused them; one gateway at a time sends from a folder. Of
-metrics each gateway tells its own, every so often and once more at its end.
+Traces stay in the spool until the collector has taken or refused them, or failed over them again and again while it
+took others; one gateway at a time sends from a folder. Of metrics each gateway tells its own, every so often and once
+more at its end.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from proxy import __version__
 from proxy.otlp import extra
 from proxy.otlp.waiting import Kind, spool_in
 from proxy.policy.otlp import Otlp
+from proxy.spooling.patience import Patience
 from proxy.spooling.rounds import Rounds
 from proxy.spooling.spool import Waiting
 from proxy.telemetry.metrics import OTLP_PUSHES, OTLP_TRACES, Metrics
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sluicegate.otlp")
 
-FIRST_PAUSE_S: Final = 0.5
-LAST_PAUSE_S: Final = 15.0
 MOST_PAUSE_S: Final = 3600.0  # that a collector may ask for
 LONGEST_ANSWER_S: Final = 60.0  # the policy's own timeout is shorter
 LAST_ROUND_S: Final = 3.0  # for all that is still there when the gateway ends
@@ -47,7 +47,8 @@ class Taken(StrEnum):
     SENT = "sent"
     PARTLY = "partly"  # the collector left some of it out
     REFUSED = "refused"  # for good
-    LATER = "later"  # traces wait; of metrics the next ones say it all
+    LATER = "later"  # it is away or asks to wait: traces do, of metrics the next ones say it all
+    FAILED = "failed"  # the same, so far as anybody can tell; or it fails over this message alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class _Collector:
     headers: dict[str, str]
     messages: "Messages"
     timeout: ClientTimeout
+    patience: Patience[Kind] = field(default_factory=lambda: Patience(Kind))
 
 
 class Courier:
@@ -74,8 +76,7 @@ class Courier:
         self._began_s = began_s
         self._instance = secrets.token_hex(16)
         self._collector: _Collector | None = None
-        self._until_s = 0.0
-        self._pause_s = FIRST_PAUSE_S
+        self._said_away = False
         self._done: dict[str, int] = {}  # traces of a file that have gone already
         self._followed = asyncio.Event()  # there may be another collector
 
@@ -93,7 +94,7 @@ class Courier:
             headers = {**dict(otlp.headers), "Content-Type": "application/x-protobuf"}
             timeout = ClientTimeout(total=otlp.timeout_ms / 1000)
             self._collector = _Collector(otlp, headers, extra.load()(resource), timeout)
-            self._until_s, self._pause_s = 0.0, FIRST_PAUSE_S
+            self._said_away = False
         self._followed.set()
 
     def _hears_traces(self) -> bool:
@@ -118,11 +119,17 @@ class Courier:
         dropped = (await asyncio.to_thread(self._spool.trim))[Kind.TRACE]
         if dropped:
             self._metrics.inc(OTLP_TRACES, "dropped", by=dropped)
-        for one in await asyncio.to_thread(self._spool.waiting):
-            collector = self._collector
-            if collector is None or not self._hears_traces() or _now_s() < self._until_s:
+        collector, files = self._collector, await asyncio.to_thread(self._spool.waiting)
+        if collector is None or not self._hears_traces():
+            return
+        patience, here = collector.patience, {one.name for one in files}
+        patience.forget(Kind.TRACE, here)
+        self._done = {name: done for name, done in self._done.items() if name in here}
+        for one in sorted(files, key=patience.doubts):
+            if collector is not self._collector or not patience.may(Kind.TRACE, _now_s()):
                 return
-            await self._take(session, collector, one)
+            if patience.may_file(one, _now_s()):
+                await self._take(session, collector, one)
 
     async def _take(self, session: ClientSession, collector: _Collector, one: Waiting[Kind]) -> None:
         """The whole file, or as much of it as the collector takes now."""
@@ -131,13 +138,24 @@ class Courier:
         while done < len(traces):
             batch = traces[done : done + AT_ONCE]
             taken = await self._send_traces(session, collector, batch)
-            if taken is Taken.LATER:
+            if taken is Taken.LATER or (taken is Taken.FAILED and self._is_tried_again(collector, one)):
                 self._done[one.name] = done
                 return
+            if taken is Taken.FAILED:
+                self._metrics.inc(OTLP_TRACES, "dropped", by=len(traces) - done)
+                break
+            collector.patience.took(Kind.TRACE)
             self._metrics.inc(OTLP_TRACES, taken.value, by=len(batch))
             done += len(batch)
         await asyncio.to_thread(self._spool.remove, one.name)
         self._done.pop(one.name, None)
+
+    def _is_tried_again(self, collector: _Collector, one: Waiting[Kind]) -> bool:
+        collector.patience.failed(Kind.TRACE, _now_s())
+        if collector.patience.put_off(one, _now_s()):
+            return True
+        log.warning("the collector fails over what others get through: given up")
+        return False
 
     async def _send_traces(self, session: ClientSession, collector: _Collector, traces: list[bytes]) -> Taken:
         messages = collector.messages
@@ -177,7 +195,7 @@ class Courier:
         messages, told = collector.messages, list(self._told())
         body = await asyncio.to_thread(messages.metrics, told, self._began_s, time.time())
         taken = await self._post(session, collector, _METRICS, body, messages.rejected_points)
-        self._metrics.inc(OTLP_PUSHES, taken.value)
+        self._metrics.inc(OTLP_PUSHES, (Taken.LATER if taken is Taken.FAILED else taken).value)
 
     # --- either ---
 
@@ -192,12 +210,15 @@ class Courier:
                 told = await answer.read()
                 status, retry_after = answer.status, answer.headers.get("Retry-After", "")
         except (ClientError, OSError, TimeoutError) as error:
-            self._away(type(error).__name__)
-            return Taken.LATER
+            self._say_away(type(error).__name__)
+            return Taken.FAILED
         if status >= 500 or status in _MENDED:
-            self._away(str(status), retry_after)
+            self._say_away(str(status))
+            if not retry_after.isdigit():
+                return Taken.FAILED
+            collector.patience.wait(None, min(float(retry_after), MOST_PAUSE_S), _now_s())
             return Taken.LATER
-        self._pause_s = FIRST_PAUSE_S
+        self._said_away = False
         if status >= 300:
             log.warning("the collector refused a message", extra={"fields": {"status": status, "path": path}})
             return Taken.REFUSED
@@ -207,12 +228,10 @@ class Courier:
             return Taken.PARTLY
         return Taken.SENT
 
-    def _away(self, why: str, retry_after: str = "") -> None:
-        if self._pause_s == FIRST_PAUSE_S:
+    def _say_away(self, why: str) -> None:
+        if not self._said_away:
             log.warning("the collector cannot be reached: traces for it wait", extra={"fields": {"error": why}})
-        asked_s = min(float(retry_after), MOST_PAUSE_S) if retry_after.isdigit() else 0.0
-        self._until_s = max(self._until_s, _now_s() + max(self._pause_s, asked_s))
-        self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+        self._said_away = True
 
 
 def _now_s() -> float:

@@ -17,6 +17,7 @@ from proxy.otlp.courier import Courier
 from proxy.otlp.spans import written
 from proxy.otlp.waiting import Kind, spool_in
 from proxy.policy.otlp import Otlp
+from proxy.spooling import patience
 from proxy.spooling.spool import Spool
 from proxy.telemetry.exposition import Exposition
 from proxy.telemetry.metrics import SENTRY_EVENTS, Metrics
@@ -134,6 +135,35 @@ async def test_what_is_refused_for_good_is_counted_and_holds_nobody_up(stand: St
     async with stand.courier.working():
         await reached(lambda: stand.heard() == [3])
     assert stand.count("traces", "refused") == 2
+
+
+async def test_a_message_that_always_fails_holds_nobody_up_and_is_given_up_and_counted(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collector that always fails over one message got none of the others."""
+    monkeypatch.setattr(patience, "MOST_STRIKES", 2)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.01)
+    poison = bytes.fromhex(f"{7:032x}")
+    stand.collector.decides = lambda body: Answer(500) if poison in body else None
+    await stand.write(7, 8)
+    async with stand.courier.working():
+        for number in (1, 2, 3, 4):
+            await stand.write(number)
+            await reached(lambda: stand.heard()[-1:] == [number])  # noqa: B023 - it is looked at in this turn
+            await asyncio.sleep(0.3)  # it fails once more
+        await reached(lambda: stand.count("traces", "dropped") == 2)
+    assert (stand.heard(), await stand.waiting()) == ([1, 2, 3, 4], 0)
+
+
+async def test_another_collector_does_not_wait_as_long_as_the_one_before_asked(stand: Stand) -> None:
+    stand.collector.answers = [Answer(503, {"Retry-After": "3600"})]
+    await stand.write(1)
+    with Collector.receiving() as other:
+        async with stand.courier.working():
+            await reached(lambda: "/v1/traces" in stand.collector.paths)
+            stand.courier.follow(replace(stand.otlp, endpoint=other.url))
+            await reached(lambda: stand.count("traces", "sent") == 1)
+    assert stand.heard() == []
 
 
 async def test_what_a_collector_leaves_out_is_told(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
