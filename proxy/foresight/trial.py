@@ -147,9 +147,7 @@ def _spend(judge: Judge, doorway: Doorway, request: Request, spent: Mapping[str,
     except GatewayError:
         return []  # the request in question will tell
     route, identity = arrival.route, arrival.identity
-    if route is None or identity is None:
-        return list(spent)
-    if request.call is None or route.spending is None:
+    if route is None or identity is None or request.call is None or route.spending is None:
         return list(spent)
     return [
         name
