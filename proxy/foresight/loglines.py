@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.core.units import NANOS
+from proxy.identity.address import parse_node
 
 NONE_WORDS: Final = ("", "-")
 LAST_MS: Final = 253_402_300_800_000  # the year 9999 ends
@@ -42,6 +43,7 @@ _LOCAL: Final = "%d/%b/%Y:%H:%M:%S %z"
 class Entry:
     """One request. Times are epoch milliseconds. ``knows_callers``: the line would name its caller if there was one.
 
+    ``address`` is the client's, or where the line has X-Forwarded-For, the peer's: ``forwarded`` is what that wrote.
     ``reason``: why the gateway refused it or failed, and ``upstream``: whether it asked one; of our own lines alone.
     ``nanousd`` and ``tokens`` are those of a call to a provider that was made; None: of none.
     """
@@ -49,6 +51,7 @@ class Entry:
     __slots__ = (
         "address",
         "end_ms",
+        "forwarded",
         "host",
         "key",
         "knows_callers",
@@ -76,6 +79,7 @@ class Entry:
         self.path, _, self.query = target.partition("?")
         self.host = host
         self.address = address
+        self.forwarded = ""
         self.status = 0
         self.tenant: str | None = None
         self.user: str | None = None
@@ -213,7 +217,8 @@ def _envoy(text: str) -> Entry | None:
     if not method:
         return None
     ends_ms, took_ms = _ended(_iso_ms(moment), _number(took))
-    entry = Entry(ends_ms, took_ms, method, target, _word(host) or "", _first(forwarded))
+    entry = Entry(ends_ms, took_ms, method, target, _word(host) or "", "")
+    entry.forwarded = _word(forwarded) or ""
     entry.status = int(status)
     entry.request_id = _word(request_id) or ""
     return entry
@@ -225,9 +230,9 @@ def _envoy_json(told: dict[str, Any]) -> Entry | None:
     if method is None or target is None or not target.startswith("/"):
         return None
     peer = _word(get("downstream_remote_address")) or ""
-    address = _first(get("x_forwarded_for")) or (peer.rpartition(":")[0] or peer).strip("[]")
     ends_ms, took_ms = _ended(_iso_ms(str(told["start_time"])), _number(get("duration", 0)))
-    entry = Entry(ends_ms, took_ms, method, target, _word(get("authority")) or "", address)
+    entry = Entry(ends_ms, took_ms, method, target, _word(get("authority")) or "", parse_node(peer) or peer)
+    entry.forwarded = _word(get("x_forwarded_for")) or ""
     entry.status = _status(_number(get("response_code", 0)))
     entry.request_id = _word(get("request_id")) or ""
     _name_caller(entry, told)
@@ -251,12 +256,6 @@ def _name_caller(entry: Entry, named: dict[str, Any]) -> None:
 
 def _word(value: object) -> str | None:
     return None if value is None or value in NONE_WORDS else str(value)
-
-
-def _first(value: object) -> str:
-    """The first address of X-Forwarded-For."""
-    word = _word(value)
-    return "" if word is None else word.partition(",")[0].strip()
 
 
 def _number(value: object) -> float:

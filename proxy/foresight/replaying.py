@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from proxy.core.errors import GatewayError, Reason
 from proxy.core.identity import Identity, IdentityKind
+from proxy.foresight.addresses import LoggedAddresses
 from proxy.foresight.beforelimits import had_no_credential, refused_before_limits
 from proxy.foresight.callers import LoggedCallers
 from proxy.foresight.judge import Call, Judge, Ruling
@@ -131,6 +132,7 @@ class Replay:
         self.judge = Judge(policy)
         self.sums = Sums()
         self.callers = LoggedCallers(policy)
+        self.addresses = LoggedAddresses(policy)
         self._tier = tier
         self._judges_issuers = judges_issuers
         self._checks_address = bool(policy.ip.deny or policy.ip.allow)
@@ -151,7 +153,8 @@ class Replay:
         reason = refused_before_limits(entry)
         if reason is not None:
             return self._keep(reason, entry.route or _ROUTELESS)
-        judge, address = self.judge, entry.address
+        judge = self.judge
+        address = self.addresses.of(entry) if entry.forwarded else entry.address
         self._lasting += entry.end_ms > entry.start_ms
         route: Route | None = None
         try:
@@ -217,6 +220,11 @@ class Replay:
         if self.callers.unknown_tiers:
             tiers = ", ".join(sorted(self.callers.unknown_tiers)[:5])
             found.append(f"the policy has no tier {tiers}: taken as {self.policy.identity.unknown_tier}")
+        if self.addresses.unbelieved:
+            found.append(
+                f"{self.addresses.unbelieved:,} lines have an X-Forwarded-For by somebody whom listen.trusted_proxies "
+                "does not name: counted by that address, as the gateway would"
+            )
         if self.callers.several:
             found.append(
                 "no line tells who issued a token: users whom several issuers may name are taken as one of none"

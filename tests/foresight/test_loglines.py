@@ -98,13 +98,16 @@ def test_envoys_default() -> None:
         '"nsq2http" "cc21d9b0-cf5c-432b" "locations" "tcp://10.0.2.1:80"\n'
     )
     told = entry_of(text.encode())
-    assert seen(told, "start_ms", "end_ms", "method", "path", "status", "address", "host", "request_id") == {
+    assert seen(
+        told, "start_ms", "end_ms", "method", "path", "status", "address", "forwarded", "host", "request_id"
+    ) == {
         "start_ms": NOON_MS + 310,
         "end_ms": NOON_MS + 536,
         "method": "POST",
         "path": "/api/v1/locations",
         "status": 204,
-        "address": "10.0.35.28",
+        "address": "",
+        "forwarded": "10.0.35.28, 10.1.1.1",
         "host": "locations",
         "request_id": "cc21d9b0-cf5c-432b",
     }
