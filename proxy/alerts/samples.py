@@ -15,7 +15,6 @@ from proxy.alerts.windows import Tally, summed
 from proxy.core.errors import Fault, Reason
 from proxy.policy.service import Kind, Rule
 from proxy.telemetry.metrics import (
-    AI_CALLS,
     BACKGROUND_RESTARTS,
     BREAKER,
     CERTIFICATE_EXPIRY,
@@ -64,15 +63,15 @@ class Watched:
 
 def goes_on(subject: Subject, before: Watched, after: Watched) -> bool:
     """Whether by both the same is counted of it, and judged by the same rule: then what was counted goes on counting.
-    What all requests have in common is none of the routes' business."""
+    The whole is all requests, whichever routes there are; but of latency only those that the rule is about."""
     kind, name = subject.kind, subject.name
     if before.rules.get(kind) != after.rules.get(kind):
         return False
     if kind is Kind.UPSTREAM:
         return before.leading_to(name) == after.leading_to(name)
-    if name == WHOLE:
-        return kind is not Kind.LATENCY or before.providers == after.providers
-    return kind is Kind.ISOLATION or before.routes.get(name) == after.routes.get(name)
+    if name == WHOLE and kind is Kind.LATENCY:
+        return (before.routes.keys(), before.providers) == (after.routes.keys(), after.providers)
+    return name == WHOLE or kind is Kind.ISOLATION or before.routes.get(name) == after.routes.get(name)
 
 
 Sample = Tally | float
@@ -111,39 +110,32 @@ _Samples = Iterable[tuple[str, Sample]]
 def _errors(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
     if watched.maintenance:
         return
-    totals = dict.fromkeys(watched.routes, 0.0)
+    totals = dict.fromkeys(watched.routes, 0.0)  # and of all others: the whole does not jump when a route comes back
     failed = dict(totals)
     for (route, _, status, outcome), value in counts.of(REQUESTS.name):
         is_failed = outcome == _CUT or (status[0] == "5" and outcome != _REFUSED)
         totals[route] = totals.get(route, 0.0) + value
         failed[route] = failed.get(route, 0.0) + (value if is_failed else 0.0)
-    yield from _whole_and_each({name: Tally(totals[name], failed[name], failed[name]) for name in totals}, watched)
+    routes = {name: Tally(totals[name], failed[name], failed[name]) for name in totals}
+    yield WHOLE, summed(routes)
+    for name in watched.routes:
+        yield name, routes[name]
 
 
 def _latency(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
-    """Bad are those that took longer than the first bound, as exactly as the histogram's buckets say. Calls to
-    providers are known by their route, or, of one that is gone while they end, by having been settled."""
-    settled = {labels[0] for labels, _ in counts.of(AI_CALLS.name)}
-    left_out = rule.leave_out | watched.providers | (settled - watched.routes.keys())
+    """Bad are those that took longer than the first bound, as exactly as the histogram's buckets say."""
+    names = [name for name in watched.routes if name not in rule.leave_out and name not in watched.providers]
     edge = bisect_right(DURATION.buckets, min(bound.limit for bound in rule.bounds))
     slow = frozenset(repr(bound) for bound in (*DURATION.buckets[edge:], math.inf))
-    total = {name: 0.0 for name in watched.routes if name not in left_out}
-    bad = dict(total)
+    total, bad = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for (route, bucket), value in counts.of(DURATION.name):
-        if route not in left_out:
-            total[route] = total.get(route, 0.0) + value
-            bad[route] = bad.get(route, 0.0) + (value if bucket in slow else 0.0)
+        if route in total:
+            total[route] += value
+            bad[route] += value if bucket in slow else 0.0
     seconds = {labels[0]: value for labels, value in counts.of(DURATION.name + SUM)}
-    yield from _whole_and_each({name: Tally(total[name], seconds.get(name, 0.0), bad[name]) for name in total}, watched)
-
-
-def _whole_and_each(counted: Mapping[str, Tally], watched: Watched) -> _Samples:
-    """The whole has what no route matched, and routes that are gone, too: it does not fall when they go, nor jump when
-    one comes back."""
-    yield WHOLE, summed(counted)
-    for name, tally in counted.items():
-        if name in watched.routes:
-            yield name, tally
+    routes = {name: Tally(total[name], seconds.get(name, 0.0), bad[name]) for name in names}
+    yield WHOLE, summed(routes)
+    yield from routes.items()
 
 
 def _available(counts: _Counts, watched: Watched, rule: Rule, now_s: float) -> _Samples:
