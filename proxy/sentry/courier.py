@@ -95,14 +95,15 @@ class Courier:
         self._metrics = metrics
         self._line: _Line | None = None
         self._lanes = {kind: _Lane() for kind in Kind}
-        self._said_away = False
+        self._said_away: set[Kind] = set()
 
     def follow(self, sentry: Sentry | None) -> None:
         project = Project.of(sentry.dsn) if sentry is not None else None
         if project is None:
             self._line = None
         elif self._line is None or self._line.project != project:
-            self._line, self._said_away = _Line(project, Patience(Kind)), False
+            self._line = _Line(project, Patience(Kind))
+            self._said_away.clear()
 
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -200,16 +201,17 @@ class Courier:
         if status >= 500 or status in (401, 403, 404, 408):  # what ops or Sentry mend: the DSN, the project, a proxy
             return self._failed(patience, kind, str(status))
         patience.took(kind)
-        self._said_away = False
+        self._said_away.discard(kind)
         if status >= 300:
             log.warning("Sentry refused an envelope", extra={"fields": {"status": status, "kind": kind.value}})
             return Taken.REFUSED
         return Taken.SENT
 
     def _failed(self, patience: Patience[Kind], kind: Kind, why: str) -> Taken:
-        if patience.failed(kind, _now_s()) and not self._said_away:
-            self._said_away = True
-            log.warning("Sentry cannot be reached: what it should hear waits", extra={"fields": {"error": why}})
+        if patience.failed(kind, _now_s()) and kind not in self._said_away:
+            self._said_away.add(kind)
+            fields = {"error": why, "kind": kind.value}
+            log.warning("Sentry cannot be reached: what it should hear waits", extra={"fields": fields})
         return Taken.FAILED
 
 

@@ -1,5 +1,6 @@
 """The thread of one process that writes into its spool, so that no request waits for a disk."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -20,8 +21,9 @@ Made = Callable[[], bytes]
 class Writer(Generic[K]):
     """Starts with the first thing that is to be written. ``spool`` is set before that.
 
-    ``dropped`` is told in the thread what will never be sent: for want of room, as the disk took none of it, or as it
-    could not be made. ``failed`` is told why nothing more could be done for it: once, until all goes well again.
+    ``dropped`` is told, mostly in the thread, what will never be sent: for want of room, as the disk took none of it,
+    or as it could not be made. ``failed`` is told why nothing more could be done for it: once, until all goes well
+    again.
     """
 
     def __init__(self, name: str, dropped: Callable[[K, int], None], failed: Callable[[Exception], None]) -> None:
@@ -52,11 +54,20 @@ class Writer(Generic[K]):
         return True
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Writes what is queued, and waits for that."""
+        """Writes what is queued, and waits for that. What a disk that hangs has not taken by then is dropped."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                self._drop_queued()
+                self._queue.put(None)
             self._thread = None
+
+    def _drop_queued(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (item := self._queue.get_nowait()) is not None:
+                    self._dropped(item[0], len(item[1]))
 
     # --- in the thread ---
 

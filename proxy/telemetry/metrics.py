@@ -290,7 +290,8 @@ OTLP_TRACES: Final = Family(
     "sluicegate_otlp_traces",
     _COUNTER,
     "Traced requests for the collector: captured, over (more than a worker makes in a second), sent, partly (it left "
-    "out some of a message), refused, dropped (too many waited, or the disk takes nothing).",
+    "out some of a message), refused, dropped (too many waited, the disk takes nothing, or it fails over it while it "
+    "takes the rest).",
     ("result",),
 )
 OTLP_PUSHES: Final = Family(

@@ -65,6 +65,17 @@ def test_a_disk_that_is_behind_takes_no_more_bytes(tmp_path: Path) -> None:
     told.writer.close()
 
 
+def test_what_a_disk_that_hangs_has_not_taken_at_the_end_is_counted(tmp_path: Path) -> None:
+    told, held = Told(tmp_path), Held()
+    told.writer.put(Kind.TRACE, [held])
+    assert held.begun.wait(10)
+    told.writer.put(Kind.ERROR, [bytes, bytes])
+    told.writer.put(Kind.TRACE, [bytes])
+    told.writer.close(0.01)
+    assert told.dropped == [(Kind.ERROR, 2), (Kind.TRACE, 1)]
+    held.let_go.set()
+
+
 def test_what_goes_for_want_of_room_is_told_by_kind(tmp_path: Path) -> None:
     bounds = {**WIDE, Kind.TRACE: (1, 1 << 20)}
     spool = Told(tmp_path, bounds).spool
