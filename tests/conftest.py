@@ -20,6 +20,7 @@ NOT_IN_A_WORKER = [
     "proxy.gateway.workers",
     "proxy.policy.compiler",
     "proxy.policy.includes",
+    "proxy.policy.regularfile",
     "proxy.store.embedded",
     "proxy.store.plain",
 ]
