@@ -14,6 +14,7 @@ settings.load_profile("fuzz" if FUZZ else "quick")
 # Of the parent and the command line alone, which answer no client.
 NOT_IN_A_WORKER = [
     "proxy.cli",
+    "proxy.gateway.cores",
     "proxy.gateway.meterstore",
     "proxy.gateway.policyfiles",
     "proxy.gateway.supervisor",
