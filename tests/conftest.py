@@ -31,12 +31,14 @@ MEANT = {
     "os.stat": (
         ("<frozen importlib._bootstrap_external>", {"_path_stat"}),
         ("proxy/store/scripts.py", {"load"}),
+        ("proxy/metering/calendar.py", {"period_edges"}),  # a time zone, once a process
     ),
     "os.listdir": (("<frozen importlib._bootstrap_external>", {"_fill_cache"}),),
     "io.BufferedReader.read": (
         ("proxy/identity/keyfetch.py", {"read_file"}),  # a local file, once a policy
         ("proxy/metering/journal.py", {"_read"}),  # once a worker, at its start
         ("proxy/store/scripts.py", {"load"}),  # once a process
+        ("proxy/metering/calendar.py", {"period_edges"}),  # likewise
     ),
     "os.replace": (("proxy/metering/journal.py", {"_rewrite"}),),  # when most of a megabyte is dead
     "os.write": (
