@@ -116,11 +116,11 @@ def main(args: argparse.Namespace) -> int:
     except OSError as exc:
         print(f"sluicegate: {exc.filename}: {exc.strerror}", file=sys.stderr)
         return 1
-    if (warning := access_warning(path, was)) is not None:
-        print(f"sluicegate: {warning}", file=sys.stderr)
     if key is not None:
         print(key)
         print(f"{args.name}: this is shown once; {path} keeps its digest alone", file=sys.stderr)
+    if (warning := access_warning(path, was)) is not None:
+        print(f"sluicegate: {warning}", file=sys.stderr)
     return 0
 
 
@@ -166,10 +166,11 @@ def replace_file(path: Path, text: str, chown: Chown = os.fchown) -> None:
             file.write(text)
             file.flush()
             if was is not None:
-                for owner in ((-1, was.st_gid), (was.st_uid, -1)):
-                    with contextlib.suppress(PermissionError):
-                        chown(fd, *owner)
-                os.fchmod(fd, was.st_mode & 0o777)  # it is 0600 until it has its owner
+                with contextlib.suppress(PermissionError):
+                    chown(fd, -1, was.st_gid)
+                os.fchmod(fd, was.st_mode & 0o777)  # after its group has changed, and while it is still ours
+                with contextlib.suppress(PermissionError):
+                    chown(fd, was.st_uid, -1)
             os.fsync(fd)
         Path(name).replace(path)
     except BaseException:
