@@ -8,9 +8,10 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Final
 
 from proxy.cli.progress import Progress
 from proxy.cli.replay import WRONG, few_collections
@@ -23,11 +24,22 @@ from proxy.foresight.loglines import Entry
 from proxy.foresight.replaying import Replay
 from proxy.foresight.replayreport import first_unreadable
 from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_rates
-from proxy.foresight.suggesting import MEASURED, Demand, LimitTier, rates_text, suggested_rates
+from proxy.foresight.suggesting import (
+    FEWEST_CALLERS,
+    FEWEST_REQUESTS,
+    MEASURED,
+    Demand,
+    Few,
+    LimitTier,
+    rates_text,
+    suggested_rates,
+)
 from proxy.foresight.wording import rate_text, share_text, written_rate
 from proxy.policy.compiler import Loaded, compile_text
 from proxy.policy.model import MeterKind, Policy
 from proxy.policy.problems import PolicyError
+
+_FEWEST: Final = f"{FEWEST_REQUESTS} requests of {FEWEST_CALLERS} callers of a tier on the days that are fitted"
 
 
 def main(args: argparse.Namespace) -> int:
@@ -67,11 +79,19 @@ def _suggest(args: argparse.Namespace) -> int:
     if read.nothing is not None:
         print(f"sluicegate: {', '.join(map(str, args.log))}: {read.nothing}{first_unreadable(read)}", file=sys.stderr)
         return WRONG
+    if not demand.days:
+        print("sluicegate: no request of the log came as far as a limit", file=sys.stderr)
+        return WRONG
     if len(demand.days) <= args.backtest:
         days = len(demand.days)
         print(f"sluicegate: the log has {days} days; --backtest {args.backtest} leaves none to fit", file=sys.stderr)
         return WRONG
-    rates = suggested_rates(policy, demand.fitted(args.percentile, args.backtest))
+    few = demand.few(args.backtest)
+    uses = {key: use for key, use in demand.fitted(args.percentile, args.backtest).items() if key not in few}
+    rates = suggested_rates(policy, uses)
+    if not rates:
+        print(f"sluicegate: nothing to suggest by: it takes {_FEWEST}", file=sys.stderr)
+        return WRONG
     texts = {limit: rates_text(by_tier) for limit, by_tier in rates.items()}
     if len(loaded.document.files) > 1:
         in_flight = [limit.name for limit in policy.limits.values() if limit.kind is MeterKind.CONCURRENCY]
@@ -81,7 +101,7 @@ def _suggest(args: argparse.Namespace) -> int:
         suggested = _compiled(text, name).policy
     backtest = Backtest(Replay(suggested, judges_issuers=judges), later_from(demand.days, args.backtest))
     log = _read(args.log, backtest.add)
-    told = _told(args, policy, suggested, backtest, len(demand.days))
+    told = [*_told(args, policy, suggested, backtest, len(demand.days)), *_few_lines(few)]
     print("\n".join(f"# {line}".rstrip() for line in told))
     print(text, end="")
     if log.doubt is not None:
@@ -150,6 +170,18 @@ def _told(args: argparse.Namespace, old: Policy, new: Policy, backtest: Backtest
     if left:
         lines.append(f"As they were, since requests alone do not tell their use: {', '.join(left)}.")
     lines += [f"note: {printable(note)}" for note in backtest.replay.notes()]
+    return lines
+
+
+def _few_lines(few: Mapping[LimitTier, Few]) -> list[str]:
+    if not few:
+        return []
+    lines = [f"As they were, since it takes {_FEWEST}:"]
+    for (limit, tier), one in sorted(few.items()):
+        callers = (
+            f"{one.callers} caller{'s' * (one.callers != 1)}" if one.callers < FEWEST_CALLERS else "enough callers"
+        )
+        lines.append(f"  {limit} for {printable(tier)}: {one.requests:,} requests of {callers}")
     return lines
 
 

@@ -9,8 +9,11 @@ from typing import Final
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from proxy.policy.names import name_flaw
+
 _RATE: Final = "rate"
 _CONCURRENT: Final = "concurrent"
+_NO_TIERS: Final = ("anonymous", "none", "default")  # the last stands for all others in limits
 
 
 class NotFound(ValueError):
@@ -39,7 +42,12 @@ def with_rates(text: str, rates: Mapping[str, str]) -> str:
 def overlay_of(rates: Mapping[str, str], in_flight: Collection[str] = ()) -> str:
     """The same as an overlay, for a policy in several files; ``in_flight``: the limits of what is under way."""
     keys = {name: _CONCURRENT if name in in_flight else _RATE for name in rates}
-    return "limits:\n" + "".join(f"  {name}: {{{keys[name]}: {written}}}\n" for name, written in rates.items())
+    return "limits:\n" + "".join(f"  {quoted(name)}: {{{keys[name]}: {text}}}\n" for name, text in rates.items())
+
+
+def quoted(name: str) -> str:
+    """A name as YAML keeps it: ``on`` and ``2026`` are no words to it as they are."""
+    return name if name[0].isalpha() and yaml.safe_load(name) == name else f'"{name}"'
 
 
 def _below(node: Node | None, key: str) -> Node | None:
@@ -68,8 +76,12 @@ def _has(node: Node) -> bool:
 
 
 def plain_policy(tiers: Iterable[str], window: str) -> str:
-    """Limits by address, user and tenant for callers of these tiers, in front of one app; to be filled in."""
-    names = [*dict.fromkeys(tier for tier in tiers if tier not in ("anonymous", "none")), "anonymous"]
+    """Limits by address, user and tenant for callers of these tiers, in front of one app; to be filled in.
+
+    What cannot be a tier's name in a policy is left out: its callers count as the unknown tier's.
+    """
+    usable = (tier for tier in tiers if tier not in _NO_TIERS and name_flaw(tier) is None)
+    names = [*map(quoted, dict.fromkeys(usable)), "anonymous"]
     return f"""\
 version: 1
 identity: {{unknown_tier: {names[-2] if len(names) > 1 else names[0]}}}    # and the issuers that you trust

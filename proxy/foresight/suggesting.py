@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from proxy.core.identity import Identity
 from proxy.foresight.loglines import Entry
 from proxy.foresight.replaying import Replay
+from proxy.foresight.rewriting import quoted
 from proxy.foresight.wording import rate_text
 from proxy.policy.model import MILLI, Limit, MeterKind, Policy, Rate
 from proxy.policy.words import WrittenRate
@@ -22,7 +24,19 @@ OPEN: Final = 2**30 * MILLI  # a capacity that nobody reaches, and a window's en
 MEASURED: Final = frozenset({MeterKind.WINDOW, MeterKind.CALENDAR, MeterKind.CONCURRENCY})
 _FINE: Final = 1000  # use above it is told apart by a thousandth
 
+FEWEST_REQUESTS: Final = 100  # of a tier on the fitted days: fewer say nothing of a percentile
+FEWEST_CALLERS: Final = 3  # and what one or two do, nothing of the others
+
 LimitTier = tuple[str, str]
+_Caller = tuple[str | None, str | None, str, str]  # tenant, user, key, address where nobody is named
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """What of a tier a limit has met, where that is too little; ``callers`` are counted up to the fewest."""
+
+    requests: int
+    callers: int
 
 
 def open_policy(policy: Policy) -> Policy:
@@ -50,6 +64,7 @@ class Demand:
     judges_issuers: bool = True
     days: dict[int, dict[LimitTier, Counter[int]]] = field(default_factory=dict)
     replay: Replay = field(init=False)
+    _callers: dict[LimitTier, dict[_Caller, int]] = field(default_factory=dict)  # the first few, with their first days
 
     def __post_init__(self) -> None:
         self.replay = Replay(open_policy(self.policy), judges_issuers=self.judges_issuers)
@@ -59,7 +74,8 @@ class Demand:
         if judged.ruling is None or judged.identity is None:
             return
         tenant, tier = judged.identity.tenant, judged.identity.tier
-        day = self.days.setdefault(entry.start_ms // DAY_MS, {})
+        today = entry.start_ms // DAY_MS
+        day = self.days.setdefault(today, {})
         meters = judged.ruling.answer.meters
         for place, limit in enumerate(judged.ruling.plan.limits):
             if limit.kind in MEASURED and tenant not in self.policy.limits[limit.name].tenants:
@@ -67,16 +83,38 @@ class Demand:
                 found = day.get((limit.name, tier))
                 if found is None:
                     found = day[limit.name, tier] = Counter()
+                callers = self._callers.setdefault((limit.name, tier), {})
+                if len(callers) < FEWEST_CALLERS:
+                    callers.setdefault(_caller(judged.identity, entry), today)
                 found[use if use < _FINE else _coarse(use)] += 1
 
     def fitted(self, percentile: float, holdout: int) -> dict[LimitTier, int]:
         """The use at the percentile (0 to 100) over all days but the last ``holdout``, by limit and tier."""
-        days = sorted(self.days)
         uses: dict[LimitTier, Counter[int]] = {}
-        for day in days[: len(days) - holdout]:
+        for day in self._fitted(holdout):
             for key, counts in self.days[day].items():
                 uses.setdefault(key, Counter()).update(counts)
         return {key: _at(percentile, counts) for key, counts in uses.items()}
+
+    def few(self, holdout: int) -> dict[LimitTier, Few]:
+        """What is too little to suggest anything by, of what could be suggested."""
+        days, found = self._fitted(holdout), {}
+        for key, callers in self._callers.items():
+            requests = sum(self.days[day][key].total() for day in days if key in self.days[day])
+            known = sum(day in days for day in callers.values())
+            too_few = requests < FEWEST_REQUESTS or known < FEWEST_CALLERS
+            if too_few and not self.policy.limits[key[0]].tokens:
+                found[key] = Few(requests, known)
+        return found
+
+    def _fitted(self, holdout: int) -> list[int]:
+        days = sorted(self.days)
+        return days[: len(days) - holdout]
+
+
+def _caller(identity: Identity, entry: Entry) -> _Caller:
+    named = identity.user is not None or identity.credential
+    return identity.tenant, identity.user, identity.credential, "" if named else entry.address or entry.forwarded
 
 
 def _coarse(use: int) -> int:
@@ -122,4 +160,4 @@ def rates_text(rates: Mapping[str, WrittenRate]) -> str:
     texts = {tier: rate_text(rate) for tier, rate in rates.items()}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
-    return "{" + ", ".join(f"{tier}: {text}" for tier, text in texts.items()) + "}"
+    return "{" + ", ".join(f"{quoted(tier)}: {text}" for tier, text in texts.items()) + "}"

@@ -49,6 +49,40 @@ def test_a_policys_own_limits_get_other_rates(log: Path, capsys: pytest.CaptureF
     assert set(unchanged) <= set(out.splitlines())
 
 
+def test_too_few_are_no_ground_for_a_limit(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One request of an enterprise caller was made a limit of 1/1m for all of them."""
+    log.write_bytes(
+        log.read_bytes() + line(0, tier="enterprise", user="rare", tenant="rare").replace(b"app.ex", b"a.ex")
+    )
+    config = log.with_name("config.yaml")
+    config.write_text(TEXT.replace("trial, anonymous]", "growth, trial, anonymous]"))
+    log.write_bytes(b"".join(text for text in log.read_bytes().splitlines(True) if b'"enterprise-' not in text))
+    assert main(["suggest", str(log), "--config", str(config)]) == 0
+    out = checked(log.with_name("s.yaml"), capsys)
+    assert "# As they were, since it takes 100 requests of 3 callers of a tier on the days that are fitted:" in out
+    assert "#   per-user for enterprise: 1 requests of 1 caller" in out
+    assert yaml.safe_load(out)["limits"]["per-user"]["rate"]["enterprise"] == "20/1m"
+
+
+@pytest.mark.parametrize("lines", [3, 99])
+def test_a_log_of_a_few_requests_is_2(log: Path, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+    log.write_bytes(b"".join(line(n, user=f"u{n}") for n in range(lines)))
+    assert main(["suggest", str(log)]) == 2
+    said = capsys.readouterr()
+    assert "nothing to suggest by: it takes 100 requests of 3 callers" in said.err
+    assert said.out == ""
+
+
+def test_tiers_that_a_policy_cannot_have_are_taken_as_unknown(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log.write_bytes(
+        b"".join(line(n, user=f"u{n % 5}", tier=tier) for n in range(150) for tier in ("on", "gold plan", "2026"))
+    )
+    assert main(["suggest", str(log)]) == 0
+    out = checked(log.with_name("s.yaml"), capsys)
+    assert yaml.safe_load(out)["tiers"] == ["2026", "on", "anonymous"]
+    assert "# note: the policy has no tier gold plan: taken as on" in out
+
+
 def test_a_policy_in_several_files_gets_an_overlay(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

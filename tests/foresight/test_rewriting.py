@@ -1,8 +1,9 @@
 """Other rates in a policy's text, and nothing else changed."""
 
 import pytest
+import yaml
 
-from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, with_rates
+from proxy.foresight.rewriting import NotFound, overlay_of, plain_policy, quoted, with_rates
 from proxy.policy.compiler import compile_text
 from tests.foresight.policies import TEXT, compiled
 
@@ -55,6 +56,22 @@ def test_a_policy_for_a_log_without_one_is_a_policy(tiers: list[str]) -> None:
     policy = compile_text(plain_policy(tiers, "5m"), "policy.yaml", {"HOME": "/nowhere"}).policy
     assert policy.tiers == (*(tier for tier in tiers if tier in ("trial", "enterprise")), "anonymous")
     assert policy.limits["per-user"].rates["anonymous"].window_ms == 300_000
+
+
+def test_tiers_of_a_log_are_written_as_a_policy_can_have_them() -> None:
+    """``on`` is no word to YAML, and a name with a blank none to a policy: `suggest` failed on what it had written."""
+    text = plain_policy(["on", "gold plan", "2026", "no", "default", "null", 'a"b', ""], "5m")
+    policy = compile_text(text, "policy.yaml", {"HOME": "/nowhere"}).policy
+    assert policy.tiers == ("on", "2026", "no", "null", "anonymous")
+    assert policy.identity.unknown_tier == "null"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("trial", "trial"), ("on", '"on"'), ("2026-11-99", '"2026-11-99"'), ("1.5", '"1.5"')]
+)
+def test_a_name_is_quoted_where_it_must_be(name: str, written: str) -> None:
+    assert quoted(name) == written
+    assert yaml.safe_load(f"{{{written}: 1}}") == {name: 1}
 
 
 def test_rates_alone_are_an_overlay() -> None:

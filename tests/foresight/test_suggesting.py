@@ -5,6 +5,7 @@ from proxy.foresight.replaying import Replay
 from proxy.foresight.rewriting import plain_policy, with_rates
 from proxy.foresight.suggesting import (
     Demand,
+    Few,
     open_policy,
     rates_text,
     round_up,
@@ -17,6 +18,9 @@ from tests.foresight.policies import compiled
 from tests.foresight.traffic import TIERS
 
 TEXT = plain_policy(TIERS, "1m").replace("[per-ip, per-user, per-tenant]", "[per-user]")
+
+
+TIERS_FEW = (("trial", 0), ("growth", 1), ("enterprise", 2))
 
 
 def policy(text: str = TEXT) -> Policy:
@@ -51,6 +55,16 @@ def test_each_tier_has_its_own_and_one_that_nobody_came_in_keeps_its() -> None:
         "trial": 1,
         "anonymous": 600,
     }
+
+
+def test_what_a_few_did_says_nothing_of_a_tier() -> None:
+    """A hundred requests of three callers are the least; what later days have does not count."""
+    one, two, three = ([entry(n, tier=tier, user=f"u{n % 3}") for n in range(99 + more)] for tier, more in TIERS_FEW)
+    alone = [entry(n, tier="anonymous", user=None, tenant=None, ip=f"192.0.2.{n % 2}") for n in range(200)]
+    later = [entry(86_400 + n, tier="trial", user=f"u{n % 3}") for n in range(50)]
+    demand = demand_of(sorted([*one, *two, *three, *alone, *later], key=lambda each: each.start_ms))
+    assert demand.few(1) == {("per-user", "trial"): Few(99, 3), ("per-user", "anonymous"): Few(200, 2)}
+    assert demand.few(0) == {("per-user", "anonymous"): Few(200, 2)}
 
 
 def test_nothing_is_refused_while_use_is_measured() -> None:
