@@ -18,9 +18,9 @@ from proxy.cli.progress import Progress
 from proxy.cli.replay import WRONG, few_collections
 from proxy.cli.spool import spooled
 from proxy.cli.tables import aligned, printable
-from proxy.foresight.logfile import MAX_LINE, STANDARD_INPUT, LogFiles, opened
-from proxy.foresight.order import Ordered
-from proxy.foresight.replaying import Judged, Replay, is_judged
+from proxy.foresight.accesslog import AccessLog
+from proxy.foresight.logfile import MAX_LINE, STANDARD_INPUT, opened
+from proxy.foresight.replaying import Judged, Replay
 from proxy.foresight.retracing import ended, facts, is_open, unsaid
 from proxy.foresight.standing import Meter, as_asked, meters
 from proxy.policy.compiler import load
@@ -109,9 +109,7 @@ def _replayed(paths: Sequence[Path], line: dict[str, Any], policy: Policy) -> Re
     replay, progress = Replay(policy), Progress()
     try:
         with few_collections():
-            for entry in Ordered().entries(LogFiles(paths, progress).entries()):
-                if not is_judged(entry):
-                    continue
+            for entry in AccessLog(paths, progress).requests():
                 if entry.request_id == line["id"]:
                     judged = replay.judged(as_asked(entry, line))
                     return judged, meters(judged, replay.judge.tally, line, entry.start_ms)
