@@ -127,8 +127,13 @@ class Courier:
     async def _turn(self, kind: Kind, session: ClientSession) -> None:
         """Sends what may go now, and waits for it only so long. Raises: OSError."""
         line, lane = self._line, self._lanes[kind]
-        if line is None or not line.patience.may(kind, _now_s()):
-            return
+        if line is not None and line.patience.may(kind, _now_s()):
+            await self._begin(kind, session, line, lane)
+        if lane.going:
+            await asyncio.wait(lane.going.values(), timeout=TURN_S)
+
+    async def _begin(self, kind: Kind, session: ClientSession, line: _Line, lane: _Lane) -> None:
+        """With all that may go now, as places get free. Raises: OSError."""
         files = await asyncio.to_thread(self._spool.waiting, kind)
         here = {one.name for one in files}
         line.patience.forget(kind, here)
@@ -143,8 +148,6 @@ class Courier:
                 break
             task = lane.going[one.name] = asyncio.create_task(self._take(session, line, lane, one))
             task.add_done_callback(lambda _, name=one.name: lane.going.pop(name))  # type: ignore[misc]
-        if lane.going:
-            await asyncio.wait(lane.going.values(), timeout=TURN_S)
 
     async def _take(self, session: ClientSession, line: _Line, lane: _Lane, one: Waiting[Kind]) -> None:
         """The whole file, or as much of it as Sentry takes now."""

@@ -5,10 +5,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from proxy.policy.sentry import Sentry
+from proxy.sentry import courier
 from proxy.sentry.courier import Courier, Project
 from proxy.sentry.envelope import envelope
 from proxy.sentry.waiting import Kind, spool_in
@@ -96,7 +98,7 @@ async def test_one_that_always_fails_holds_nobody_up(stand: Stand) -> None:
     async with stand.courier.working():
         await reached(lambda: sorted(stand.ids()) == ["a", "b", "c"])
         await stand.write(Kind.BROWSER, "d")
-        await reached(lambda: len(stand.ids()) == 4, 2)
+        await reached(lambda: len(stand.ids()) == 4)
     assert await stand.waiting() == [Kind.BROWSER]
 
 
@@ -226,6 +228,31 @@ async def test_what_came_last_is_sent_before_the_end(stand: Stand) -> None:
     async with stand.courier.working():
         await stand.write(Kind.ERROR, "a")
     assert stand.ids() == ["a"]
+
+
+async def test_what_is_under_way_at_the_end_is_waited_for_though_its_kind_pauses(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be sent again after the next start."""
+    monkeypatch.setattr(courier, "TURN_S", 0.5)
+    release = threading.Event()
+
+    def decided(body: bytes) -> Answer:
+        if b'"slow"' in body:
+            assert release.wait(10)
+            return Answer(200)
+        return Answer(429, {"X-Sentry-Rate-Limits": "3600:transaction"})
+
+    stand.receiver.decides = decided
+    for one in ("slow", "limited"):
+        await stand.write(Kind.TRACE, one)
+    async with stand.courier.working():
+        line = stand.courier._line
+        assert line is not None
+        await reached(lambda: len(stand.receiver.paths) == 2 and not line.patience.may(Kind.TRACE, monotonic()))
+        await asyncio.sleep(2 * courier.TURN_S)  # no turn waits for it any more
+        asyncio.get_running_loop().call_later(courier.TURN_S / 5, release.set)
+    assert (stand.ids(), stand.count("traces", "sent"), len(await stand.waiting())) == (["slow"], 1, 1)
 
 
 async def test_without_a_project_it_all_stays(stand: Stand) -> None:
