@@ -76,10 +76,10 @@ async def test_an_error_waits_for_nothing_else(stand: Stand) -> None:
         assert b'"e"' in body or release.wait(10)
 
     stand.receiver.decides = held_unless_error
+    for number in range(30):
+        await stand.write(Kind.BROWSER, f"b{number}")
     try:
         async with stand.courier.working():
-            for number in range(30):
-                await stand.write(Kind.BROWSER, f"b{number}")
             await reached(lambda: len(stand.receiver.paths) == AT_ONCE)
             await stand.write(Kind.ERROR, "e")
             await reached(lambda: stand.ids() == ["e"])
@@ -234,7 +234,7 @@ async def test_what_is_under_way_at_the_end_is_waited_for_though_its_kind_pauses
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would be sent again after the next start."""
-    monkeypatch.setattr(courier, "TURN_S", 0.5)
+    monkeypatch.setattr(courier, "TURN_S", 0.25)
     release = threading.Event()
 
     def decided(body: bytes) -> Answer:
