@@ -1,5 +1,8 @@
 """An upstream's fault is told of to Sentry, though its client got what is stored."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from tests.e2e.crowds import hears_purges
@@ -9,6 +12,10 @@ from tests.e2e.test_sentry import sentry_policy
 from tests.sentry.sentry_receiver import Receiver, heard
 
 pytestmark = pytest.mark.full  # many seconds
+
+
+def has(reason: str) -> Callable[[Any], bool]:
+    return lambda event: event["tags"].get("reason") == reason
 
 
 async def test_faults_that_stored_answers_spare_clients_are_events() -> None:
@@ -25,6 +32,6 @@ async def test_faults_that_stored_answers_spare_clients_are_events() -> None:
             origin.answers["/behind"] = lambda exchange: exchange.pause_then_ok(3)
             for path in ("/error", "/behind"):
                 assert (await once(gateway, get(path, bearer()))).status == 200
-            for reason in ("upstream_5xx", "upstream_timeout"):
-                event = heard(receiver, "event", lambda one, wanted=reason: one["tags"].get("reason") == wanted)
+            for holds in (has("upstream_5xx"), has("upstream_timeout")):
+                event = heard(receiver, "event", holds)
                 assert (event["tags"]["upstream"], event["tags"]["served"]) == ("app", "stored")
