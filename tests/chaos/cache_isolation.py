@@ -41,6 +41,7 @@ from tests.store.servers import BINARIES, Server, server
 
 WORKERS: Final = 3
 CONNECTIONS: Final = 32
+BEGUN_S: Final = 60.0  # who is with a worker that dies again and again waits for the next, which begins after a pause
 CALLERS: Final = 24
 SCOPES: Final = ("tenant", "user", "public")
 BINARY: Final = BINARIES[min(BINARIES)]
@@ -135,7 +136,7 @@ async def asked(stand: Stand, tally: Tally, request: bytes) -> Answer | None:
     client = await stand.clients.get()
     try:
         await client.send(request)
-        answer = await client.answer()
+        answer = await client.answer(within_s=BEGUN_S)
     except (ConnectionError, asyncio.IncompleteReadError):
         answer = None
     if answer is None or not answer.whole:
