@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from proxy.spooling.spool import Spool
+from proxy.store.waiting import until
 
 log = logging.getLogger("sluicegate.spool")
 
@@ -65,7 +66,7 @@ class Rounds:
                     last = ending.is_set()
                     lock = await asyncio.to_thread(self._lock)
                     if lock is None:
-                        await _rest(ending)
+                        await until(ending, POLL_S)
                 if lock is not None:
                     async with asyncio.TaskGroup() as group:
                         for turn in self._turns:
@@ -84,7 +85,7 @@ class Rounds:
                 self.report(error)
             except Exception:  # a mistake of ours must not end the sending for good
                 log.exception("what waits to be sent could not be")
-            await _rest(ending)
+            await until(ending, POLL_S)
 
     def report(self, error: OSError) -> None:
         """Of a disk that cannot be read."""
@@ -102,9 +103,3 @@ class Rounds:
             os.close(fd)
             return None
         return fd
-
-
-async def _rest(ending: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(POLL_S):
-            await ending.wait()
