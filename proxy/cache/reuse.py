@@ -183,7 +183,7 @@ def outranked(stored: Stored, by: Stored, now_ms: int) -> str:
         return "error"
     if by.vary != stored.vary or (by.range is not None and stored.range is None):
         return ""
-    if stored.range is not None and by.range is None and by.terms.age_ms(now_ms) < by.terms.lifetime_ms:
+    if stored.range is not None and by.range is None and by.terms.left_ms(now_ms) > 0:
         return "part"
     late = by.terms.received_ms > stored.terms.received_ms
     return "older" if late and (by.status < FIRST_SERVER_ERROR or stored.status >= FIRST_SERVER_ERROR) else ""

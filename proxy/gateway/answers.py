@@ -119,7 +119,7 @@ class Repeated:
             exchange.fields += [(b"Sluicegate-Cost-USD", b"0"), (b"Sluicegate-Saved-USD", saved)]
             now_ms = self._caches.clock.now_ms()
             ready = answer(stored, PLAIN, "GET", exchange.headers, now_ms)  # type: ignore[arg-type]
-            left_ms = stored.terms.lifetime_ms - stored.terms.age_ms(now_ms)
+            left_ms = stored.terms.left_ms(now_ms)
             if self._turn.followed:
                 field = cachestatus.forwarded(cachestatus.Forwarded.URI_MISS, left_ms=left_ms, collapsed=True)
             else:
@@ -137,7 +137,7 @@ class Repeated:
 
     def _is_valid(self, stored: Stored) -> bool:
         now_ms = self._caches.clock.now_ms()
-        return stored.terms.age_ms(now_ms) < stored.terms.lifetime_ms and self._caches.may_reuse(stored)
+        return stored.terms.left_ms(now_ms) > 0 and self._caches.may_reuse(stored)
 
     # --- the answer of a call that has to be made ---
 

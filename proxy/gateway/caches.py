@@ -141,7 +141,7 @@ class Caches:
     def supersede(self, old: Stored, new: Stored, now_ms: int) -> None:
         """``new`` is going to take the place of ``old``. Where that is still fresh, or is selected by other fields,
         others would go on with it. That its content is the same outdates nothing."""
-        usable = not old.terms.no_cache and old.terms.age_ms(now_ms) < old.terms.lifetime_ms
+        usable = not old.terms.no_cache and old.terms.left_ms(now_ms) > 0
         if (usable or regrouped(old, new)) and set(old.own).isdisjoint(new.tags):
             self._withdraw(old)
 
